@@ -1,0 +1,65 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SET_UP := $(VENV)/.set-up
+PROTOS := $(shell find protos/siloway -name '*.proto' | sort)
+
+##@ Use
+.PHONY: help run demo clean-data
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup ## Start control and the regions us and de here, with all they need (Ctrl-C stops)
+	@exec $(BIN)/siloway up
+
+demo: setup ## Run the main job against a running stack, step by step
+	@$(BIN)/siloway demo
+
+clean-data: ## Remove the data of `make run`
+	@rm -rf .siloway
+
+##@ Develop
+.PHONY: setup test check format protos protoset baseline lock clean
+setup: $(SET_UP) ## Make the virtual environment with the pinned packages
+
+$(SET_UP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: setup ## Run all tests on a PostgreSQL and a Redis of their own
+	@$(BIN)/pytest
+
+check: setup ## Formatting, lint, types, import rules, protos
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-timings > /tmp/siloway-lint-imports.$$$$ || { cat /tmp/siloway-lint-imports.$$$$; rm -f /tmp/siloway-lint-imports.$$$$; exit 1; }; rm -f /tmp/siloway-lint-imports.*
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/buf breaking protos --exclude-imports --against protos/baseline.binpb
+	@$(BIN)/python protos/generate.py --check
+	@echo "check: all well"
+
+format: setup ## Format Python and protos
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/buf format -w
+
+protos: setup ## Generate protos/gen from protos/siloway
+	@$(BIN)/python protos/generate.py
+
+protoset: setup ## Write build/siloway.protoset, a descriptor set for tools
+	@mkdir -p build && $(BIN)/buf build protos -o build/siloway.protoset --as-file-descriptor-set
+
+baseline: setup ## Replace the contract that breaking changes are judged against (needs a decision record)
+	@$(BIN)/buf build protos --exclude-source-info -o protos/baseline.binpb
+
+lock: setup ## Pin all packages anew
+	@$(BIN)/uv pip compile --quiet --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade pyproject.toml -o requirements.lock
+
+clean: ## Remove the virtual environment and caches
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
