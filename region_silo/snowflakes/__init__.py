@@ -1,0 +1,1 @@
+"""Snowflake ids for clients: taking new ones and taking one apart."""

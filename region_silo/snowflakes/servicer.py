@@ -1,0 +1,37 @@
+"""SnowflakeService on the wire: messages in and out, nothing decided here."""
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.region.v1 import snowflake_service_pb2 as snowflake_pb
+from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
+
+from region_silo.snowflakes import usecases
+from shared.snowflake.allocator import SnowflakeAllocator
+
+
+class SnowflakeServicer(snowflake_rpc.SnowflakeServiceServicer):
+    """Serves the region's own allocator."""
+
+    def __init__(self, allocator: SnowflakeAllocator) -> None:
+        self._allocator = allocator
+
+    def GenerateIds(
+        self, request: snowflake_pb.GenerateIdsRequest, context: grpc.ServicerContext
+    ) -> snowflake_pb.GenerateIdsResponse:
+        del context
+        return snowflake_pb.GenerateIdsResponse(ids=usecases.generate_ids(self._allocator, request.count))
+
+    def DescribeId(
+        self, request: snowflake_pb.DescribeIdRequest, context: grpc.ServicerContext
+    ) -> snowflake_pb.IdDescription:
+        del context
+        parts = usecases.describe_id(request.id)
+        create_time = Timestamp()
+        create_time.FromDatetime(parts.time)
+        return snowflake_pb.IdDescription(
+            id=request.id,
+            layout=parts.layout,
+            create_time=create_time,
+            region_number=parts.region,
+            sequence=parts.sequence,
+        )

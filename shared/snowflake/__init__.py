@@ -1,0 +1,1 @@
+"""Snowflake ids: what an id is made of, and who may give out which."""
