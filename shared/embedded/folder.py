@@ -1,0 +1,66 @@
+"""The data folder: one process at a time works on it, and ports are asked for before anything starts.
+
+The lock is the kernel's (flock), so that a process that was killed leaves none behind.
+"""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+
+from shared.embedded.failures import FolderLocked, PortTaken
+
+
+class FolderLock:
+    """Held from construction to `release()`; raises FolderLocked when another process (or object) holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        make_folder(folder)
+        self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise FolderLocked(
+                f"another local stack (process {holder or 'unknown'}) already works on {folder}"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """May be called again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> "FolderLock":
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.release()
+
+
+def make_folder(folder: Path) -> Path:
+    """A folder that others may pass through but not list: servers under another account live below it."""
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    return folder
+
+
+def free_port() -> int:
+    """A loopback TCP port that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def check_port(host: str, port: int, purpose: str) -> None:
+    """Raise PortTaken when `host:port` cannot be bound; `purpose` says in the message what it was for."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            raise PortTaken(f"port {port} on {host} ({purpose}) is not free: {problem.strerror}") from None

@@ -1,0 +1,173 @@
+"""Real servers for every integration test: one PostgreSQL and one Redis a session, a database of its own a test.
+
+Databases are copied from a template that was migrated once. SILOWAY_TEST_DATABASE_URL (its user may create databases)
+and SILOWAY_TEST_REDIS_URL (16 key spaces, which are emptied) replace the servers that are started here.
+"""
+
+import importlib
+import itertools
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import redis
+
+from shared.embedded.databases import DatabaseServer
+from shared.embedded.redis import DATABASES as REDIS_DATABASES
+from shared.embedded.redis import RedisServer
+from shared.embedded.servers import LocalServers
+from tests.clock import FakeClock
+
+_TEST_BEGINS_AT = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class TestServers:
+    """What the tests run against, started here or given by URL."""
+
+    __test__ = False
+
+    databases: DatabaseServer
+    redis_url: str
+    templates: dict[tuple[str, int], str] = field(default_factory=dict)
+    mark: str = field(default_factory=lambda: secrets.token_hex(3))
+    _counter: Iterator[int] = field(default_factory=itertools.count)
+
+    def new_name(self, purpose: str) -> str:
+        """A database name that no other session uses either."""
+        return f"test_{self.mark}_{purpose}_{next(self._counter)}"
+
+    def region_template(self, name: str, number: int) -> str:
+        """The migrated template of a region, made when it is first asked for."""
+        if (name, number) not in self.templates:
+            template = self.new_name(f"template_{name}")
+            self.databases.create_database(template)
+            migrate = importlib.import_module("region_silo.migrate")
+            migrate.migrate_database(self.databases.url(template), name, number)
+            self.templates[name, number] = template
+        return self.templates[name, number]
+
+    def control_template(self) -> str:
+        """The migrated template of control."""
+        if ("", 0) not in self.templates:
+            template = self.new_name("template_control")
+            self.databases.create_database(template)
+            migrate = importlib.import_module("control_silo.migrate")
+            migrate.migrate_database(self.databases.url(template))
+            self.templates["", 0] = template
+        return self.templates["", 0]
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder that an unprivileged server account can reach, as pytest's own temporary folders are not."""
+    folder = Path(tempfile.mkdtemp(prefix="siloway-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers(server_folder: Path) -> Iterator[TestServers]:
+    """The session's PostgreSQL and Redis."""
+    database_url = os.environ.get("SILOWAY_TEST_DATABASE_URL")
+    redis_url = os.environ.get("SILOWAY_TEST_REDIS_URL")
+    local = LocalServers.start(
+        server_folder / "session", postgres=database_url is None, redis=redis_url is None, durable=False
+    )
+    try:
+        given = TestServers(
+            DatabaseServer(database_url) if database_url is not None else local.postgres.databases,
+            redis_url or local.redis.url,
+        )
+        yield given
+        for template in given.templates.values():
+            given.databases.drop_database(template)
+    finally:
+        local.stop()
+
+
+@pytest.fixture(scope="session")
+def control_template(servers: TestServers) -> str:
+    """The name of control's migrated template database."""
+    return servers.control_template()
+
+
+@pytest.fixture(scope="session")
+def region_template(servers: TestServers) -> str:
+    """The name of the migrated template database of region `us`, number 1."""
+    return servers.region_template("us", 1)
+
+
+@pytest.fixture
+def make_database(servers: TestServers) -> Iterator[Callable[[str | None], str]]:
+    """Make databases, empty (None) or from a template; returns URLs. All are dropped after the test."""
+    made: list[str] = []
+
+    def make(template: str | None = None) -> str:
+        name = servers.new_name("db")
+        servers.databases.create_database(name, template)
+        made.append(name)
+        return servers.databases.url(name)
+
+    yield make
+    for name in made:
+        servers.databases.drop_database(name)
+
+
+@pytest.fixture
+def empty_database(make_database: Callable[[str | None], str]) -> str:
+    """The URL of a database without tables."""
+    return make_database(None)
+
+
+@pytest.fixture
+def control_database_url(make_database: Callable[[str | None], str], control_template: str) -> str:
+    """The URL of a fresh database of control."""
+    return make_database(control_template)
+
+
+@pytest.fixture
+def region_database_url(make_database: Callable[[str | None], str], region_template: str) -> str:
+    """The URL of a fresh database of region `us`, number 1."""
+    return make_database(region_template)
+
+
+@pytest.fixture
+def make_region_database(servers: TestServers, make_database: Callable[[str | None], str]) -> Callable[[str, int], str]:
+    """Make a fresh database of any region: (name, number) -> URL."""
+    return lambda name, number: make_database(servers.region_template(name, number))
+
+
+_redis_numbers = itertools.cycle(range(1, REDIS_DATABASES))
+
+
+@pytest.fixture
+def redis_url(servers: TestServers) -> str:
+    """The URL of an empty key space."""
+    url = urlunsplit(urlsplit(servers.redis_url)._replace(path=f"/{next(_redis_numbers)}"))
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+def redis_server(server_folder: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, running: it may be stopped, killed and started again."""
+    server = RedisServer(server_folder / f"redis-{secrets.token_hex(4)}")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until it is moved."""
+    return FakeClock(_TEST_BEGINS_AT)
