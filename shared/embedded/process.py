@@ -59,7 +59,7 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `command` (its first part is a path) in a session of its own; it gets `death_signal` when this process ends.
+    """Start `command` (a path first) in a session of its own; it gets `death_signal` when this process ends.
 
     Output is appended to `log_file`. The pid is the program's own: the launcher replaces itself.
     """
