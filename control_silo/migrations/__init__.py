@@ -1,0 +1,1 @@
+"""The control silo's schema, revision by revision, as raw SQL."""

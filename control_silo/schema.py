@@ -1,0 +1,5 @@
+"""Where the control silo's features hang their tables; the shared ones hang on shared.schema.METADATA."""
+
+from sqlalchemy import MetaData
+
+METADATA = MetaData()

@@ -1,0 +1,1 @@
+"""The region silo's schema, revision by revision, as raw SQL."""

@@ -1,0 +1,294 @@
+"""The only way to a silo's PostgreSQL: whole transactions, run as functions, every limit set from the call's deadline.
+
+`work` does SQL only and can be run again: conflicts (40001, 40P01) are retried here. Outbox messages are written as the
+last step before COMMIT, so that shard rows stay locked for a moment only. A connection lost at COMMIT is told apart
+from one lost before it: only the first leaves the outcome unknown. Driver texts end here; callers see shared.errors or
+an IntegrityError.
+"""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeAlias, TypeVar, cast
+
+import psycopg
+import structlog
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, CursorResult, Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.sql import Executable
+
+from shared import deadline, errors
+from shared.clock import Clock
+from shared.outbox import metrics as outbox_metrics
+from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
+from shared.outbox.domain import OutboxNote
+from shared.outbox.notes import write_notes
+
+T = TypeVar("T")
+Driver: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
+
+_log = structlog.get_logger("siloway.database")
+
+_TRIES = 4
+_STATEMENT_TIMEOUT_MAX_S = 30.0
+_POOL_WAIT_MAX_S = 10.0
+_CONFLICTS = frozenset({"40001", "40P01"})
+_LOCK_NOT_AVAILABLE = "55P03"
+_QUERY_CANCELED = "57014"
+_CONNECTION_ENDED = frozenset({"57P01", "57P02", "57P03", "25P03"})
+
+
+class Transaction:
+    """One open transaction, as handed to work. `now` is the clock's time when it began."""
+
+    def __init__(self, connection: Connection, now: datetime) -> None:
+        self.connection = connection
+        self.driver: Driver = _driver(connection)
+        self.now = now
+        self.actions: list[Callable[[], None]] = []
+        self._notes: dict[OutboxNote | int, OutboxNote] = {}
+
+    @property
+    def notes(self) -> list[OutboxNote]:
+        """The outbox messages noted so far."""
+        return list(self._notes.values())
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """As Connection.execute. For COPY there is `driver`, the psycopg connection below."""
+        return cast("CursorResult[Any]", self.connection.execute(statement, parameters))
+
+    def note(self, message: OutboxNote) -> None:
+        """Keep an outbox message until just before COMMIT; a LATEST one of the same subject is kept once."""
+        key = message if message.payload is None else len(self._notes)
+        self._notes.setdefault(key, message)
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Run `action` once COMMIT has succeeded, outside the transaction; its errors are logged and go no further."""
+        self.actions.append(action)
+
+
+class Database:
+    """A silo's database: a bounded pool and the two ways to run a transaction on it. Safe to share among threads."""
+
+    def __init__(self, engine: Engine, *, clock: Clock, pool_size: int, statement_timeout_s: float) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.wake: Callable[[str], None] | None = None
+        self._permits = threading.BoundedSemaphore(pool_size)
+        self._statement_timeout_s = statement_timeout_s
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        clock: Clock,
+        pool_size: int = 8,
+        application_name: str = "siloway",
+        statement_timeout_s: float = _STATEMENT_TIMEOUT_MAX_S,
+    ) -> "Database":
+        """A pool of at most `pool_size` connections to postgresql://...; connects when first used.
+
+        No statement runs longer than `statement_timeout_s`, nor than the deadline of the call that it serves.
+        """
+        engine = create_engine(
+            driver_url(url),
+            isolation_level="AUTOCOMMIT",  # BEGIN is ours: it carries the limits in the same round trip
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_recycle=1800,
+            pool_use_lifo=True,
+            connect_args={
+                "application_name": application_name,
+                "connect_timeout": 5,
+                "keepalives_idle": 30,
+                "options": "-c TimeZone=UTC -c idle_in_transaction_session_timeout=60000",
+            },
+        )
+        return cls(engine, clock=clock, pool_size=pool_size, statement_timeout_s=statement_timeout_s)
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a READ COMMITTED transaction and commit; returns what it returns.
+
+        Raises whatever `work` raises (everything is rolled back then), and OutcomeUnknown, StoreUnreachable,
+        DeadlineExceeded, Aborted (a lock timeout, or conflicts that three retries did not end), ResourceExhausted (no
+        free connection in time), IntegrityError.
+        """
+        for attempt in range(1, _TRIES):
+            try:
+                return self._transact_once(work)
+            except errors.Aborted as exc:
+                if sqlstate(exc.__cause__) not in _CONFLICTS:
+                    raise
+            _pause(attempt)
+        return self._transact_once(work)
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a READ ONLY transaction. Raises as transact, but the outcome is never unknown."""
+        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as connection, _translated():
+            transaction = Transaction(connection, self.clock.now())
+            answer = work(transaction)
+            assert not transaction.notes, "a message was noted in a read"
+            return answer
+
+    def close(self) -> None:
+        """Close the connections that nobody uses; the others close when they are given back."""
+        self.engine.dispose()
+
+    def _transact_once(self, work: Callable[[Transaction], T]) -> T:
+        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") as connection:
+            with _translated():
+                transaction = Transaction(connection, self.clock.now())
+                answer = work(transaction)
+                if transaction.notes:
+                    write_notes(connection, transaction.notes, transaction.now)
+                deadline.check()
+            _commit(transaction.driver)
+        self._after_commit(transaction)
+        return answer
+
+    def _begin(self, connection: Connection, begin: str) -> None:
+        left_s = deadline.remaining_s()
+        limit_s = self._statement_timeout_s if left_s is None else min(left_s, self._statement_timeout_s)
+        limit_ms = max(1, int(limit_s * 1000))
+        # A lock that is not had in time is a conflict, not a slow statement: it must run out first.
+        lock_ms = max(1, limit_ms * 9 // 10)
+        limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
+        _driver(connection).execute(limits.encode(), prepare=False)
+
+    @contextmanager
+    def _begun(self, begin: str) -> Iterator[Connection]:
+        """A connection with a new transaction; one left open is rolled back at the end, and a lost one is not kept."""
+        deadline.check()
+        left_s = deadline.remaining_s()
+        wait_s = _POOL_WAIT_MAX_S if left_s is None else min(left_s, _POOL_WAIT_MAX_S)
+        if not self._permits.acquire(timeout=wait_s):
+            deadline.check()
+            raise errors.ResourceExhausted("all database connections are busy", retry_after_s=1)
+        try:
+            connection = self._connect_and_begin(begin)
+            try:
+                yield connection
+            finally:
+                _give_back(connection)
+        finally:
+            self._permits.release()
+
+    def _connect_and_begin(self, begin: str) -> Connection:
+        """Tries a second, new connection when BEGIN fails: a restarted server leaves the pool full of dead ones."""
+        with _translated():
+            connection = self.engine.connect()
+            try:
+                self._begin(connection, begin)
+            except psycopg.Error:
+                _give_back(connection)
+                self.engine.dispose()
+                connection = self.engine.connect()
+                try:
+                    self._begin(connection, begin)
+                except BaseException:
+                    _give_back(connection)
+                    raise
+        return connection
+
+    def _after_commit(self, transaction: Transaction) -> None:
+        saved = Counter((note.target, note.category) for note in transaction.notes)
+        for (target, category), count in saved.items():
+            outbox_metrics.SAVED.labels(target, category).inc(count)
+        actions = transaction.actions
+        wake = self.wake
+        if wake is not None and saved:
+            actions = [*actions, lambda: wake(OUTBOX_CHANNEL)]
+        for action in actions:
+            try:
+                action()
+            except Exception:  # noqa: BLE001 - the transaction is committed: its caller must hear success
+                _log.exception("after_commit_failed")
+
+
+def driver_url(url: str) -> str:
+    """The URL with SQLAlchemy's name of our driver, password included."""
+    return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def constraint_name(exc: IntegrityError) -> str | None:
+    """The name of the constraint that refused the row: the way to tell unique violations apart."""
+    return exc.orig.diag.constraint_name if isinstance(exc.orig, psycopg.Error) else None
+
+
+def sqlstate(exc: BaseException | None) -> str | None:
+    """PostgreSQL's five letters, or None when it was not the server that spoke."""
+    original = exc.orig if isinstance(exc, DBAPIError) else exc
+    return original.sqlstate if isinstance(original, psycopg.Error) else None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the driver raises before COMMIT into our errors: until then nothing has happened."""
+    try:
+        yield
+    except (DBAPIError, psycopg.Error) as exc:
+        refusal = _refusal(exc)
+        if refusal is None:
+            raise
+        raise refusal from exc
+
+
+def _commit(driver: Driver) -> None:
+    # COMMIT of a failed transaction rolls back, and says so only in its tag.
+    assert driver.info.transaction_status is not TransactionStatus.INERROR, "work swallowed a database error"
+    try:
+        driver.commit()
+    except psycopg.Error as exc:
+        refusal = errors.OutcomeUnknown(retry_after_s=1) if _is_lost(exc) else _refusal(exc)
+        if refusal is None:
+            raise
+        raise refusal from exc
+
+
+def _refusal(exc: Exception) -> errors.ServiceError | None:
+    state = sqlstate(exc)
+    if state in _CONFLICTS or state == _LOCK_NOT_AVAILABLE:
+        return errors.Aborted(retry_after_s=0.1)
+    if state == _QUERY_CANCELED:
+        return errors.DeadlineExceeded("the database did not finish in time")
+    return errors.StoreUnreachable(retry_after_s=1) if _is_lost(exc) else None
+
+
+def _is_lost(exc: Exception) -> bool:
+    original = exc.orig if isinstance(exc, DBAPIError) else exc
+    if not isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    state = original.sqlstate
+    return state is None or state.startswith("08") or state in _CONNECTION_ENDED
+
+
+def _driver(connection: Connection) -> Driver:
+    return cast("Driver", connection.connection.driver_connection)
+
+
+def _give_back(connection: Connection) -> None:
+    if not connection.invalidated:
+        driver = _driver(connection)
+        try:
+            if not driver.closed:
+                driver.rollback()
+        except psycopg.Error:
+            _log.info("rollback_failed")
+        if driver.closed or driver.info.transaction_status is not TransactionStatus.IDLE:
+            connection.invalidate()
+    connection.close()
+
+
+def _pause(attempt: int) -> None:
+    wait_s = random.uniform(0.0, 0.02 * 2**attempt)  # noqa: S311 - jitter, not a secret
+    left_s = deadline.remaining_s()
+    if left_s is not None and left_s <= wait_s:
+        raise errors.DeadlineExceeded
+    time.sleep(wait_s)

@@ -1,0 +1,107 @@
+"""The outbox's words: categories, messages, deliveries and their results.
+
+A shard is (target silo, aggregate); its messages carry contiguous sequences in commit order. LATEST messages name a
+subject whose state is read when they are delivered; EVERY messages carry a payload and keep their order within
+the shard.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+CHANNEL = "outbox_saved"
+
+
+class Mode(Enum):
+    """How messages of a category relate to each other."""
+
+    LATEST = "latest"
+    EVERY = "every"
+
+
+@dataclass(frozen=True)
+class Category:
+    """A kind of message; `name` is stable, for it stands in rows and on the wire."""
+
+    name: str
+    mode: Mode
+
+
+@dataclass(frozen=True)
+class OutboxNote:
+    """A message as noted inside a transaction. `payload` is None exactly for LATEST."""
+
+    target: str
+    aggregate: str
+    category: str
+    subject: str
+    payload: dict[str, object] | None
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as delivered. EVERY: its payload and version 0; LATEST: a state or a deletion, with its version."""
+
+    aggregate: str
+    sequence: int
+    category: str
+    subject: str
+    payload: dict[str, object] = field(default_factory=dict)
+    version: int = 0
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class ShardDelivery:
+    """What stands in one shard from `previous_sequence` + 1 to `last_sequence`, coalesced where the category allows."""
+
+    aggregate: str
+    previous_sequence: int
+    last_sequence: int
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One call to one target. `epoch` is the sender's; it changes when a sender is restored from a backup."""
+
+    origin: str
+    epoch: str
+    shards: tuple[ShardDelivery, ...]
+
+
+class Outcome(Enum):
+    """What became of one shard of a delivery."""
+
+    APPLIED = "applied"
+    GAP = "gap"
+    REFUSED = "refused"
+    EPOCH_UNKNOWN = "epoch_unknown"
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """The receiver's answer for one shard; `last_sequence` is what it knows of the shard now."""
+
+    aggregate: str
+    outcome: Outcome
+    reason: str = ""
+    message: str = ""
+    last_sequence: int = 0
+
+
+@dataclass(frozen=True)
+class SubjectState:
+    """What a LATEST source read: the version (from 1, +1 with each change) and the state, or the tombstone."""
+
+    version: int
+    deleted: bool
+    state: Mapping[str, object]
+
+
+BACK_OFF_MAX_S = 3600.0
+
+
+def back_off_s(refusals: int) -> float:
+    """Seconds that a shard waits after its n-th refusal in a row: 2, 4, 8 ... 2048, 3600, 3600."""
+    return min(2.0 ** min(refusals, 12), BACK_OFF_MAX_S)

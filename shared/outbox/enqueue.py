@@ -1,0 +1,33 @@
+"""The one way to put a message into the outbox: it needs an open transaction, so that atomicity shows at the call."""
+
+from typing import Protocol
+
+from shared.outbox.domain import Category, Mode, OutboxNote
+
+
+class Notes(Protocol):
+    """The part of a transaction that this needs."""
+
+    def note(self, message: OutboxNote) -> None:
+        """Keep the message until just before COMMIT."""
+        ...
+
+
+def enqueue(
+    transaction: Notes,
+    *,
+    target: str,
+    aggregate: str,
+    category: Category,
+    subject: str,
+    payload: dict[str, object] | None = None,
+) -> None:
+    """Note a message for `target`; it is written as the transaction's last step, and only if that commits.
+
+    LATEST takes no payload (the state is read at delivery); EVERY takes a payload of JSON values (default: empty).
+    """
+    if category.mode is Mode.LATEST:
+        assert payload is None, f"category {category.name} reads its state at delivery"
+    elif payload is None:
+        payload = {}
+    transaction.note(OutboxNote(target, aggregate, category.name, subject, payload))
