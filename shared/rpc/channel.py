@@ -1,0 +1,115 @@
+"""The channel to another silo: mutual TLS to one expected peer, the caller's deadline and request id passed on.
+
+The target name is always fixed to the expected peer's, so no other silo's certificate passes for it. Only UNAVAILABLE
+is retried, a few times; every mutation between silos carries its request id, so a repeat is harmless.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from shared import deadline
+from shared.errors import DeadlineExceeded
+from shared.rpc.call import current_call
+from shared.rpc.identity import dns_name_of
+from shared.rpc.status import from_rpc_error
+
+_MARGIN_S = 0.02
+"""Kept back from the time left, so that the peer's refusal can still be told to our own caller."""
+
+_TIMEOUT_S = 10.0
+_SERVICE_CONFIG = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{}],
+                "retryPolicy": {
+                    "maxAttempts": 3,
+                    "initialBackoff": "0.05s",
+                    "maxBackoff": "0.5s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+)
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A silo's own certificate and key, and the authority that it and its peers are signed by; all PEM."""
+
+    certificate: bytes
+    key: bytes
+    authority: bytes
+
+    @classmethod
+    def read(cls, *, certificate_file: Path, key_file: Path, authority_file: Path) -> "Credentials":
+        """From files. Raises OSError."""
+        return cls(certificate_file.read_bytes(), key_file.read_bytes(), authority_file.read_bytes())
+
+
+class InternalChannel:
+    """A channel to the silo `peer` ("control" or a region's name) at `address` (host:port).
+
+    `channel` is for building stubs; calls go through `invoke`. Connecting happens with the first call and after losses.
+    """
+
+    def __init__(
+        self, address: str, *, peer: str, credentials: Credentials, message_bytes_max: int = 4 * 1024 * 1024
+    ) -> None:
+        self.peer = peer
+        self.channel = grpc.secure_channel(
+            address,
+            grpc.ssl_channel_credentials(credentials.authority, credentials.key, credentials.certificate),
+            options=[
+                ("grpc.ssl_target_name_override", dns_name_of(peer)),
+                ("grpc.service_config", _SERVICE_CONFIG),
+                ("grpc.enable_retries", 1),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.max_send_message_length", message_bytes_max),
+                ("grpc.max_receive_message_length", message_bytes_max),
+                ("grpc.initial_reconnect_backoff_ms", 200),
+                ("grpc.max_reconnect_backoff_ms", 5_000),
+                # A proxy named in the environment is never between silos.
+                ("grpc.enable_http_proxy", 0),
+            ],
+        )
+
+    def invoke(self, method: Callable[..., _Answer], request: object, *, timeout_s: float = _TIMEOUT_S) -> _Answer:
+        """Call a stub's method that answers with one message; a client stream takes an iterator as the request.
+
+        Waits for `timeout_s` or until 20 ms before the current deadline. Raises DeadlineExceeded, and what
+        status.from_rpc_error makes of the peer's refusal.
+        """
+        left = deadline.remaining_s()
+        wait_s = timeout_s if left is None else min(timeout_s, left - _MARGIN_S)
+        if wait_s <= 0:
+            raise DeadlineExceeded
+        try:
+            return method(request, timeout=wait_s, metadata=_metadata())
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+
+    def close(self) -> None:
+        """End all calls and connections."""
+        self.channel.close()
+
+    def __enter__(self) -> "InternalChannel":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def _metadata() -> tuple[tuple[str, str], ...]:
+    call = current_call()
+    return (("x-request-id", call.request_id),) if call is not None else ()
