@@ -1,8 +1,9 @@
 """Gives out snowflake ids to the threads of one process, from ranges that PostgreSQL leases to it.
 
-No id is ever given out twice: a range comes from a mark that only rises, and is forgotten after a second or when the clock
-goes back. The mark may run ahead of the clock by 5 s, a burst; beyond it every call is refused in constant time, without
-asking PostgreSQL, since the last mark seen is a lower bound of the mark. Ids are taken before the caller's transaction opens.
+No id is ever given out twice: a range comes from a mark that only rises, and is forgotten after a second or when the
+clock goes back. The mark may run ahead of the clock by 5 s, a burst; beyond it every call is refused in constant
+time, without asking PostgreSQL, since the last mark seen is a lower bound of the mark. Ids are taken before the
+caller's transaction opens.
 """
 
 import os
@@ -73,8 +74,8 @@ class SnowflakeAllocator:
     def take(self, count: int = 1) -> list[int]:
         """Give out `count` new ids, ascending.
 
-        Raises InvalidArgument (count below 1 or above count_max), IdsExhausted and ClockBehind (both with the time after
-        which to try again), StoreUnreachable, DeadlineExceeded. A refused call takes nothing.
+        Raises InvalidArgument (count below 1 or above count_max), IdsExhausted and ClockBehind (both with the time
+        after which to try again), StoreUnreachable, DeadlineExceeded. A refused call takes nothing.
         """
         if not 1 <= count <= self.count_max:
             raise errors.InvalidArgument.of("count", f"must be 1 to {self.count_max}")
@@ -152,7 +153,7 @@ class SnowflakeAllocator:
         return _Range(found.start, found.end, monotonic_s, now, os.getpid())
 
     def _ask(self, wish: store.LeaseWish) -> store.Lease | store.Full:
-        """One lease; once more on a fresh connection when the server went away. A lease in doubt is lost, not repeated."""
+        """One lease; once more on a fresh connection when the server went away. A lease in doubt is lost."""
         try:
             return self._database.transact(lambda transaction: store.lease(transaction, wish))
         except errors.Unavailable:

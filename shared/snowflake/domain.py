@@ -1,8 +1,9 @@
 """What a snowflake id is made of: 53 bits of prefix, seconds, region and sequence, in two layouts.
 
-Layout 1 is bit-compatible with the system that Siloway re-thinks; layout 2 gives 32,768 ids a second. The prefixes keep the
-two ranges apart, so that an id tells its own layout, and no id exceeds 2^53 - 1, the largest integer of a JSON double.
-A position is an id without prefix and region: seconds since the epoch times ids a second, plus the sequence.
+Layout 1 is bit-compatible with the system that Siloway re-thinks; layout 2 gives 32,768 ids a second. The prefixes
+keep the two ranges apart, so that an id tells its own layout, and no id exceeds 2^53 - 1, the largest integer of a
+JSON double. A position is an id without prefix and region: seconds since the epoch times ids a second, plus the
+sequence.
 """
 
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Layout:
         return self.encode(position >> self.sequence_bits, region, position & (self.per_second - 1))
 
     def encode_positions(self, start: int, end: int, region: int) -> list[int]:
-        """The ids at the positions from `start` up to, not including, `end`, ascending. Raises SegmentOutOfRangeError."""
+        """The ids at the positions from `start` up to `end`, without it, ascending. Raises SegmentOutOfRangeError."""
         ids: list[int] = []
         while start < end:
             first = self.encode_position(start, region)

@@ -1,7 +1,8 @@
 """The one row of each layout and number that says which positions are given out.
 
-A position below `next_position` belongs to somebody or is lost; the column only ever rises, whatever the clock does. One
-UPDATE moves it, so two processes can never get the same position, and a lease whose COMMIT is in doubt is simply lost.
+A position below `next_position` belongs to somebody or is lost; the column only ever rises, whatever the clock does.
+One UPDATE moves it, so two processes can never get the same position, and a lease whose COMMIT is in doubt is simply
+lost.
 """
 
 from dataclasses import dataclass
