@@ -1,0 +1,79 @@
+"""The control silo's settings: what every silo has, and the regions that it knows."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.settings import REGION_NAME, Reader, SiloSettings, read_silo
+
+PREFIX = "SILOWAY_CONTROL"
+_REGION = re.compile(r"(?P<name>[^=]+)=(?P<number>[0-9]{1,2})@(?P<internal>[^|]+)\|(?P<public>.+)")
+
+
+@dataclass(frozen=True)
+class RegionAddress:
+    """One region of the directory. `number` is 1 to 31; addresses are host:port."""
+
+    name: str
+    number: int
+    internal_address: str
+    public_address: str
+
+
+@dataclass(frozen=True)
+class ControlSettings:
+    """Everything that a process of the control silo is told from outside."""
+
+    silo: SiloSettings
+    regions: tuple[RegionAddress, ...]
+
+
+@dataclass(frozen=True)
+class MigrateSettings:
+    """What `migrate` and `mint-token` need; they open no door."""
+
+    database_url: str
+    regions: tuple[RegionAddress, ...]
+    bootstrap_token_file: Path | None
+
+
+def read_settings(environment: Mapping[str, str]) -> ControlSettings:
+    """Settings of `serve` and `work`. Raises SettingsError with all problems."""
+    reader = Reader(environment)
+    settings = ControlSettings(
+        silo=read_silo(reader, PREFIX, name="control", number=0, first_port=7700), regions=_read_regions(reader)
+    )
+    reader.finish()
+    return settings
+
+
+def read_migrate_settings(environment: Mapping[str, str]) -> MigrateSettings:
+    """Settings of `migrate` and `mint-token`. Raises SettingsError with all problems."""
+    reader = Reader(environment)
+    token_file = reader.text("SILOWAY_BOOTSTRAP_TOKEN_FILE", "")
+    settings = MigrateSettings(
+        database_url=reader.database_url(f"{PREFIX}_DATABASE_URL"),
+        regions=_read_regions(reader),
+        bootstrap_token_file=Path(token_file) if token_file else None,
+    )
+    reader.finish()
+    return settings
+
+
+def _read_regions(reader: Reader) -> tuple[RegionAddress, ...]:
+    """SILOWAY_REGIONS: `name=number@internal|public`, separated by commas."""
+    regions = []
+    for text in filter(None, (part.strip() for part in reader.text("SILOWAY_REGIONS", "").split(","))):
+        match = _REGION.fullmatch(text)
+        if match is None or not REGION_NAME.fullmatch(match["name"]) or match["name"] == "control":
+            reader.problems.append(f"SILOWAY_REGIONS: expected name=number@host:port|host:port, not {text!r}")
+            continue
+        regions.append(RegionAddress(match["name"], int(match["number"]), match["internal"], match["public"]))
+    for kind, values in (("name", [r.name for r in regions]), ("number", [r.number for r in regions])):
+        if len(set(values)) != len(values):
+            reader.problems.append(f"SILOWAY_REGIONS: two regions share a {kind}")
+    reader.problems += [
+        f"SILOWAY_REGIONS: {r.name}'s number must be 1 to 31" for r in regions if not 1 <= r.number <= 31
+    ]
+    return tuple(regions)

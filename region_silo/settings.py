@@ -1,0 +1,61 @@
+"""A region silo's settings: what every silo has, the ids it gives out, where uploads lie and where control is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.settings import REGION_NAME, Reader, SettingsError, SiloSettings, read_silo
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class RegionSettings:
+    """Everything that a process of a region silo is told from outside. Sizes in bytes."""
+
+    silo: SiloSettings
+    id_layout: int
+    spool_folder: Path
+    spool_bytes_max: int
+    upload_bytes_max: int
+    control_internal_address: str
+
+
+@dataclass(frozen=True)
+class MigrateSettings:
+    """What `migrate` needs; it opens no door."""
+
+    name: str
+    number: int
+    database_url: str
+
+
+def read_settings(environment: Mapping[str, str], name: str) -> RegionSettings:
+    """Settings of `serve` and `work` of region `name`. Raises SettingsError with all problems."""
+    prefix, number, reader = _begin(environment, name)
+    settings = RegionSettings(
+        silo=read_silo(reader, prefix, name=name, number=number, first_port=7700 + 10 * number),
+        id_layout=reader.integer(f"{prefix}_ID_LAYOUT", 2, 1, 2),
+        spool_folder=Path(reader.text(f"{prefix}_SPOOL_DIR")),
+        spool_bytes_max=reader.integer(f"{prefix}_SPOOL_MIB_MAX", 8192, 1, 10_000_000) * MIB,
+        upload_bytes_max=reader.integer(f"{prefix}_UPLOAD_MIB_MAX", 2048, 1, 1_000_000) * MIB,
+        control_internal_address=reader.address("SILOWAY_CONTROL_INTERNAL_ADDRESS", "127.0.0.1:7701"),
+    )
+    reader.finish()
+    return settings
+
+
+def read_migrate_settings(environment: Mapping[str, str], name: str) -> MigrateSettings:
+    """Settings of `migrate`. Raises SettingsError with all problems."""
+    prefix, number, reader = _begin(environment, name)
+    settings = MigrateSettings(name, number, reader.database_url(f"{prefix}_DATABASE_URL"))
+    reader.finish()
+    return settings
+
+
+def _begin(environment: Mapping[str, str], name: str) -> tuple[str, int, Reader]:
+    if not REGION_NAME.fullmatch(name) or name == "control":
+        raise SettingsError([f"--region must be a region's name (lower case letters, digits, '-'), not {name!r}"])
+    prefix = f"SILOWAY_REGION_{name.upper().replace('-', '_')}"
+    reader = Reader(environment)
+    return prefix, reader.integer(f"{prefix}_NUMBER", None, 1, 31), reader
