@@ -5,9 +5,9 @@ subject whose state is read when they are delivered; EVERY messages carry a payl
 the shard.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeAlias
 
 CHANNEL = "outbox_saved"
 
@@ -90,14 +90,9 @@ class ShardResult:
     last_sequence: int = 0
 
 
-@dataclass(frozen=True)
-class SubjectState:
-    """What a LATEST source read: the version (from 1, +1 with each change) and the state, or the tombstone."""
-
-    version: int
-    deleted: bool
-    state: Mapping[str, object]
-
+# What a LATEST source reads of a subject: (version, deleted, state). The version is from 1, +1 with each change; a
+# deletion is a state with a version of its own, kept as a tombstone by the source until it is delivered.
+SubjectState: TypeAlias = tuple[int, bool, dict[str, object]]
 
 BACK_OFF_MAX_S = 3600.0
 
