@@ -48,17 +48,18 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def free_port() -> int:
-    """A loopback TCP port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Loopback TCP ports that nobody has now, all different."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
 
 
 def check_port(host: str, port: int, purpose: str) -> None:
     """Raise PortTaken when `host:port` cannot be bound; `purpose` says in the message what it was for."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

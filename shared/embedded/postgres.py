@@ -18,7 +18,7 @@ from shared.embedded.account import RunAs, choose_account, hand_over
 from shared.embedded.binaries import PostgresBinaries, find_postgres
 from shared.embedded.databases import DatabaseServer
 from shared.embedded.failures import FolderUnreachable, StartFailed
-from shared.embedded.folder import free_port, make_folder
+from shared.embedded.folder import free_ports, make_folder
 from shared.embedded.process import is_alive, log_tail, rotate_log, spawn, stop, wait_until
 
 USER = "siloway"
@@ -64,7 +64,7 @@ class PostgresServer:
         self._binaries = find_postgres(binaries_folder, data_major=_data_major(self.data))
         self._run_as = _choose_account(self._binaries, self.folder)
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self.socket_dir = _make_socket_folder(self.folder, self._run_as)
         self._password = self._make_cluster()
         self.databases = DatabaseServer(self.url("postgres"))

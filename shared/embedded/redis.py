@@ -13,7 +13,7 @@ import redis
 
 from shared.embedded.binaries import find_redis
 from shared.embedded.failures import StartFailed
-from shared.embedded.folder import free_port, make_folder
+from shared.embedded.folder import free_ports, make_folder
 from shared.embedded.process import log_tail, rotate_log, spawn, stop, wait_until
 
 DATABASES = 16
@@ -28,7 +28,7 @@ class RedisServer:
     def __init__(self, folder: Path, *, program: Path | None = None, log_file: Path | None = None) -> None:
         self.folder = make_folder(folder.resolve())
         self.log_file = log_file or self.folder / "redis.log"
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self._program = find_redis(program)
         self._password = secrets.token_urlsafe(24)
         self._process: subprocess.Popen[bytes] | None = None
