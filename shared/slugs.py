@@ -1,7 +1,8 @@
 """Which short names are made from longer ones, and which words are kept for the product's own pages.
 
 A made slug is lower case ASCII letters, digits and single hyphens, begins and ends with a letter or digit, and never
-consists of digits only: a number in a resource name is an id. Nothing here knows whether a slug is taken; the unique keys decide that.
+consists of digits only: a number in a resource name is an id. Nothing here knows whether a slug is taken; the unique
+keys decide that.
 """
 
 import re

@@ -1,0 +1,91 @@
+"""Resource names: `organizations/<id or slug>/...`, parsed into keys and made from ids.
+
+A part of decimal digits only is an id, anything else a slug; names that are answered carry ids. A version is the rest of
+its path, blanks included. Whether the thing exists is for others to decide: a malformed name is INVALID_ARGUMENT.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from shared.errors import InvalidArgument
+
+Key: TypeAlias = int | str
+"""An id or a slug."""
+
+_ID_MAX = 2**63 - 1
+_ORGANIZATIONS = "organizations"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectName:
+    """A project by keys."""
+
+    organization: Key
+    project: Key
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseName:
+    """A release by its organization's key and its version."""
+
+    organization: Key
+    version: str
+
+
+def parse_key(text: str) -> Key:
+    """The id that canonical decimal digits within 1..2^63-1 stand for; every other text is taken for a slug."""
+    if text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 19 and int(text) <= _ID_MAX:
+        return int(text)
+    return text
+
+
+def parse_organization(name: str, field: str) -> Key:
+    """The key in `organizations/<key>`. Raises InvalidArgument of `field`."""
+    parts = name.split("/")
+    if len(parts) != 2 or parts[0] != _ORGANIZATIONS or not _is_plain(parts[1]):
+        raise InvalidArgument.of(field, "must read organizations/{id or slug}")
+    return parse_key(parts[1])
+
+
+def parse_project(name: str, field: str) -> ProjectName:
+    """The keys in `organizations/<key>/projects/<key>`. Raises InvalidArgument of `field`."""
+    parts = name.split("/")
+    if (
+        len(parts) != 4
+        or (parts[0], parts[2]) != (_ORGANIZATIONS, "projects")
+        or not (_is_plain(parts[1]) and _is_plain(parts[3]))
+    ):
+        raise InvalidArgument.of(field, "must read organizations/{id or slug}/projects/{id or slug}")
+    return ProjectName(parse_key(parts[1]), parse_key(parts[3]))
+
+
+def parse_release(name: str, field: str) -> ReleaseName:
+    """The key and version in `organizations/<key>/releases/<version>`. Raises InvalidArgument of `field`."""
+    parts = name.split("/", 3)
+    if (
+        len(parts) != 4
+        or (parts[0], parts[2]) != (_ORGANIZATIONS, "releases")
+        or not (_is_plain(parts[1]) and _is_plain(parts[3]))
+    ):
+        raise InvalidArgument.of(field, "must read organizations/{id or slug}/releases/{version}")
+    return ReleaseName(parse_key(parts[1]), parts[3])
+
+
+def organization_name(organization: Key) -> str:
+    """`organizations/<key>`."""
+    return f"organizations/{organization}"
+
+
+def project_name(organization: Key, project: Key) -> str:
+    """`organizations/<key>/projects/<key>`."""
+    return f"organizations/{organization}/projects/{project}"
+
+
+def release_name(organization: Key, version: str) -> str:
+    """`organizations/<key>/releases/<version>`."""
+    return f"organizations/{organization}/releases/{version}"
+
+
+def _is_plain(part: str) -> bool:
+    """Not empty, and without NUL, which no stored text can hold."""
+    return bool(part) and "\0" not in part
