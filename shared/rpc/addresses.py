@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 
-class CannotServe(Exception):  # noqa: N818  # a statement, like the other refusals
+class CannotServe(Exception):  # a statement, like the other refusals
     """The process cannot listen as told. The text is one line for whoever started it."""
 
 

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from shared.errors import InvalidArgument, OrganizationNotFound, Resource
-
-if TYPE_CHECKING:
-    from shared.requests.domain import Mutation
+from shared.requests.domain import Mutation, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +77,12 @@ def current_request_id() -> str:
     return _required().request_id
 
 
-def mutation(message: MutatingRequest, *fingerprint_parts: object) -> "Mutation":
+def mutation(message: MutatingRequest, *fingerprint_parts: object) -> Mutation:
     """The request record's key and fingerprint for the current call.
 
     The parts stand for what was asked, ids in place of slugs (house.md 6); without parts the whole message does, its
     request id aside. Raises InvalidArgument for `request_id` when that is no UUID.
     """
-    from shared.requests.domain import Mutation, fingerprint
-
     call = _required()
     try:
         request_id = str(uuid.UUID(message.request_id)) if len(message.request_id) == 36 else ""

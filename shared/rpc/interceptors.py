@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import grpc
 
@@ -34,7 +34,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _MINIMUM_S: Final = 0.02
 """A call with less time than this is refused at once: its answer would come too late."""
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.ServicerContext
 
 
@@ -92,7 +92,6 @@ class _Admission:
         metadata = {key: value for key, value in context.invocation_metadata() if key in _KEYS_READ}
         given = metadata.get(REQUEST_ID_KEY)
         request_id = given if isinstance(given, str) and _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-        context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
         return _Running(self, context, metadata, request_id)
 
     def seconds(self, context: Context) -> float:
@@ -181,6 +180,14 @@ class _Running:
             self._timer.daemon = True
             self._timer.start()
 
+    def tell_request_id(self) -> None:
+        """Send the request id ahead of the first answer.
+
+        A refusal has it in its trailer: once headers are sent, a client's retry policy takes the call as answered.
+        """
+        if self.context.is_active():
+            self.context.send_initial_metadata(((REQUEST_ID_KEY, self.request_id),))
+
     def finish(self, error: BaseException | None) -> None:
         """Give everything back and tell the end; then, with an error and a client still there, end the call with it."""
         self._release()
@@ -224,6 +231,7 @@ class _Ending(grpc.Status):
         self.trailing_metadata = trailing
 
 
+_NOTHING: Final = object()
 _KEYS_READ: Final = frozenset({REQUEST_ID_KEY, "authorization"})
 
 
@@ -236,6 +244,7 @@ def _unary_unary(admission: _Admission, behavior: Any, handler: Handler) -> Hand
             running.admit(streaming=False)
             validation.check(request)
             answer = behavior(request, context)
+            running.tell_request_id()
         except Exception as raised:  # noqa: BLE001  # the boundary: finish() tells and maps all of them
             error = raised
         running.finish(error)
@@ -252,6 +261,7 @@ def _stream_unary(admission: _Admission, behavior: Any, handler: Handler) -> Han
         try:
             running.admit(streaming=True)
             answer = behavior(_checked(requests), context)
+            running.tell_request_id()
         except Exception as raised:  # noqa: BLE001  # as above
             error = raised
         running.finish(error)
@@ -272,7 +282,7 @@ def _unary_stream(admission: _Admission, behavior: Any, handler: Handler) -> Han
     return grpc.unary_stream_rpc_method_handler(serve, handler.request_deserializer, handler.response_serializer)
 
 
-def _stream_stream(admission: _Admission, behavior: Any, handler: Handler | None) -> Handler:
+def _stream_stream(admission: _Admission, behavior: Any, handler: "Handler | None") -> Handler:
     def start(requests: Iterator[Any], context: Context) -> Iterator[Any]:
         answers: Iterator[Any] = behavior(_checked(requests), context)
         return answers
@@ -296,15 +306,23 @@ def _answers(
     answers: Any = None
     try:
         running.admit(streaming=True)
-        answers = start(request, context)
-        yield from answers
+        answers = iter(start(request, context))
+        first = next(answers, _NOTHING)
+        running.tell_request_id()
+        if first is not _NOTHING:
+            yield first
+            yield from answers
     except GeneratorExit as closed:
         error = closed
         raise
     except Exception as raised:  # noqa: BLE001  # as above
         error = raised
     finally:
-        running.finish(error)
+        try:
+            if hasattr(answers, "close"):
+                answers.close()
+        finally:
+            running.finish(error)
 
 
 def _checked(requests: Iterator[Any]) -> Iterator[Any]:

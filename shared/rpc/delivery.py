@@ -1,0 +1,249 @@
+"""Deliveries on the wire, for both silos: outbox types to generated messages and back, and the calls in between.
+
+Every category has one field of the message's `effect`; a deletion carries that field empty, so the receiver knows what is
+gone. A delivery larger than one call may be goes in several: shards are independent.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.internal.v1 import delivery_pb2 as delivery_pb
+
+from shared import delivery as shapes
+from shared import errors
+from shared.outbox.domain import Delivery, Message, Outcome, ShardDelivery, ShardResult
+from shared.rpc.channel import InternalChannel
+
+_CALL_BYTES_MAX = 2 * 1024 * 1024
+
+_OUTCOMES = {
+    Outcome.APPLIED: delivery_pb.ShardResult.OUTCOME_APPLIED,
+    Outcome.GAP: delivery_pb.ShardResult.OUTCOME_GAP,
+    Outcome.REFUSED: delivery_pb.ShardResult.OUTCOME_REFUSED,
+    Outcome.EPOCH_UNKNOWN: delivery_pb.ShardResult.OUTCOME_EPOCH_UNKNOWN,
+}
+_OUTCOMES_BACK = {wire: outcome for outcome, wire in _OUTCOMES.items()}
+
+Deliver = Callable[..., delivery_pb.DeliverMessagesResponse]
+
+
+def send(channel: InternalChannel, method: Deliver, delivery: Delivery, timeout_s: float) -> list[ShardResult]:
+    """Deliver through a stub's DeliverMessages, in as many calls as its size asks for; one result a shard, in order.
+
+    Raises PeerUnavailable when the peer cannot be reached or does not answer in time (also after some of the calls: the
+    repeat finds their shards applied), and Internal when the peer finds the delivery malformed.
+    """
+    results: list[ShardResult] = []
+    for request in calls(delivery):
+        try:
+            response = channel.invoke(method, request, timeout_s=timeout_s)
+        except errors.DeadlineExceeded as error:
+            raise errors.PeerUnavailable from error
+        results.extend(result_from_wire(result) for result in response.results)
+    return results
+
+
+def calls(delivery: Delivery, bytes_max: int = _CALL_BYTES_MAX) -> Iterator[delivery_pb.DeliverMessagesRequest]:
+    """The delivery as requests of about `bytes_max` at most; a shard that is larger alone goes alone."""
+    request = delivery_pb.DeliverMessagesRequest(origin=delivery.origin, epoch=delivery.epoch)
+    size = 0
+    for shard in delivery.shards:
+        wire = shard_to_wire(shard)
+        wire_size = wire.ByteSize()
+        if request.shards and size + wire_size > bytes_max:
+            yield request
+            request = delivery_pb.DeliverMessagesRequest(origin=delivery.origin, epoch=delivery.epoch)
+            size = 0
+        request.shards.append(wire)
+        size += wire_size
+    yield request
+
+
+def from_wire(request: delivery_pb.DeliverMessagesRequest) -> Delivery:
+    """The delivery that a request holds. Raises InvalidArgument for a message without a known effect."""
+    return Delivery(request.origin, request.epoch, tuple(_shard_from_wire(shard) for shard in request.shards))
+
+
+def results_to_wire(results: Sequence[ShardResult]) -> delivery_pb.DeliverMessagesResponse:
+    """The receiver's answer."""
+    return delivery_pb.DeliverMessagesResponse(
+        results=[
+            delivery_pb.ShardResult(
+                aggregate=result.aggregate,
+                outcome=_OUTCOMES[result.outcome],
+                last_sequence=result.last_sequence,
+                reason=result.reason,
+                message=result.message,
+            )
+            for result in results
+        ]
+    )
+
+
+def result_from_wire(result: delivery_pb.ShardResult) -> ShardResult:
+    """One shard's result. Raises Internal for an outcome that this version does not know."""
+    outcome = _OUTCOMES_BACK.get(result.outcome)
+    if outcome is None:
+        raise errors.Internal("the peer's answer has no outcome")
+    return ShardResult(
+        result.aggregate, outcome, reason=result.reason, message=result.message, last_sequence=result.last_sequence
+    )
+
+
+def shard_to_wire(shard: ShardDelivery) -> delivery_pb.ShardDelivery:
+    """One shard of a request."""
+    return delivery_pb.ShardDelivery(
+        aggregate=shard.aggregate,
+        previous_sequence=shard.previous_sequence,
+        last_sequence=shard.last_sequence,
+        messages=[_message_to_wire(message) for message in shard.messages],
+    )
+
+
+def _shard_from_wire(shard: delivery_pb.ShardDelivery) -> ShardDelivery:
+    return ShardDelivery(
+        shard.aggregate,
+        shard.previous_sequence,
+        shard.last_sequence,
+        tuple(_message_from_wire(shard.aggregate, message) for message in shard.messages),
+    )
+
+
+def _message_to_wire(message: Message) -> delivery_pb.Message:
+    wire = delivery_pb.Message(
+        sequence=message.sequence, subject=message.subject, version=message.version, deleted=message.deleted
+    )
+    _FILL[message.category](wire, message)
+    return wire
+
+
+def _message_from_wire(aggregate: str, wire: delivery_pb.Message) -> Message:
+    effect = wire.WhichOneof("effect")
+    if effect is None:
+        raise errors.InvalidArgument.of("shards.messages.effect", "is missing, or of a newer version")
+    return Message(
+        aggregate,
+        wire.sequence,
+        effect,
+        wire.subject,
+        payload={} if wire.deleted else shapes.encode(_READ[effect](wire)),
+        version=wire.version,
+        deleted=wire.deleted,
+    )
+
+
+def _fill_token(wire: delivery_pb.Message, message: Message) -> None:
+    wire.token.SetInParent()
+    if message.deleted:
+        return
+    token = shapes.decode(message.payload, shapes.TokenState)
+    wire.token.secret_hash = token.secret_hash
+    wire.token.display_name = token.name
+    wire.token.audience.extend(token.audience)
+    wire.token.scopes.extend(token.scopes)
+    wire.token.organization_id = token.organization_id or 0
+    wire.token.create_time.FromDatetime(token.created_at)
+    if token.expires_at is not None:
+        wire.token.expire_time.FromDatetime(token.expires_at)
+    if token.revoked_at is not None:
+        wire.token.revoke_time.FromDatetime(token.revoked_at)
+
+
+def _read_token(wire: delivery_pb.Message) -> shapes.TokenState:
+    token = wire.token
+    return shapes.TokenState(
+        secret_hash=token.secret_hash,
+        name=token.display_name,
+        audience=tuple(token.audience),
+        scopes=tuple(token.scopes),
+        organization_id=token.organization_id or None,
+        expires_at=_time(token.expire_time) if token.HasField("expire_time") else None,
+        revoked_at=_time(token.revoke_time) if token.HasField("revoke_time") else None,
+        created_at=_time(token.create_time),
+    )
+
+
+def _fill_apply_slugs(wire: delivery_pb.Message, message: Message) -> None:
+    payload = shapes.decode(message.payload, shapes.ApplySlugs)
+    wire.apply_slugs.change_set = payload.change_set
+    wire.apply_slugs.pairs.extend(
+        delivery_pb.ApplySlugs.Pair(
+            organization_id=pair.organization_id, slug=pair.slug, fence_version=pair.fence_version
+        )
+        for pair in payload.pairs
+    )
+
+
+def _read_apply_slugs(wire: delivery_pb.Message) -> shapes.ApplySlugs:
+    pairs = wire.apply_slugs.pairs
+    return shapes.ApplySlugs(
+        wire.apply_slugs.change_set,
+        tuple(shapes.SlugPair(pair.organization_id, pair.slug, pair.fence_version) for pair in pairs),
+    )
+
+
+def _fill_slugs_applied(wire: delivery_pb.Message, message: Message) -> None:
+    payload = shapes.decode(message.payload, shapes.SlugsApplied)
+    wire.slugs_applied.change_set = payload.change_set
+    wire.slugs_applied.results.extend(
+        delivery_pb.SlugsApplied.Result(
+            organization_id=result.organization_id,
+            slug=result.slug,
+            fence_version=result.fence_version,
+            applied=not result.refusal,
+            refusal=result.refusal,
+        )
+        for result in payload.results
+    )
+
+
+def _read_slugs_applied(wire: delivery_pb.Message) -> shapes.SlugsApplied:
+    return shapes.SlugsApplied(
+        wire.slugs_applied.change_set,
+        tuple(
+            shapes.SlugResult(result.organization_id, result.slug, result.fence_version, _refusal(result))
+            for result in wire.slugs_applied.results
+        ),
+    )
+
+
+def _fill_organization(wire: delivery_pb.Message, message: Message) -> None:
+    wire.organization.SetInParent()
+    if message.deleted:
+        return
+    organization = shapes.decode(message.payload, shapes.OrganizationState)
+    wire.organization.display_name = organization.name
+    wire.organization.slug = organization.slug
+    wire.organization.state = organization.state
+
+
+def _read_organization(wire: delivery_pb.Message) -> shapes.OrganizationState:
+    organization = wire.organization
+    return shapes.OrganizationState(organization.display_name, organization.slug, organization.state)
+
+
+def _refusal(result: delivery_pb.SlugsApplied.Result) -> str:
+    if result.applied:
+        return ""
+    if result.refusal not in (shapes.MISSING, shapes.CLASH):
+        raise errors.InvalidArgument.of("shards.messages.slugs_applied.results.refusal", "must be MISSING or CLASH")
+    return result.refusal
+
+
+def _time(timestamp: Timestamp) -> datetime:
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+_FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
+    shapes.TOKEN.name: _fill_token,
+    shapes.APPLY_SLUGS.name: _fill_apply_slugs,
+    shapes.SLUGS_APPLIED.name: _fill_slugs_applied,
+    shapes.ORGANIZATION.name: _fill_organization,
+}
+_READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
+    shapes.TOKEN.name: _read_token,
+    shapes.APPLY_SLUGS.name: _read_apply_slugs,
+    shapes.SLUGS_APPLIED.name: _read_slugs_applied,
+    shapes.ORGANIZATION.name: _read_organization,
+}
