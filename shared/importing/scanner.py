@@ -1,0 +1,252 @@
+"""Cuts the objects out of one top-level JSON array while its bytes arrive, within fixed memory.
+
+It decides framing only: brackets that match, depth, lengths, commas between the elements. What stands inside an object
+is judged later, row by row. Whatever is fed, it holds at most one object (`object_bytes_max`) and one piece of input.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, NoReturn
+
+from shared.errors import InvalidUpload, LimitExceeded, ServiceError, Violation
+
+FIELD = "data"
+"""The request field that a violation names."""
+
+_PIECE_BYTES = 65_536
+_BOM = b"\xef\xbb\xbf"
+_QUOTE = ord('"')
+_CLOSERS = {ord("{"): ord("}"), ord("["): ord("]")}
+_SPACE = re.compile(rb"[ \t\r\n]*+")
+# Everything up to the next bracket, whole strings included: one match an event. Possessive, so it never backtracks.
+_CONTENT = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL)
+_STRING_BODY = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class ScanLimits:
+    """What one upload may look like. Lengths in bytes as sent, quotes excluded; the top-level array is depth 1."""
+
+    depth_max: int = 64
+    string_bytes_max: int = 1 << 20
+    object_bytes_max: int = 4 << 20
+
+
+class CutObject(NamedTuple):
+    """One element of the array: where it starts in the upload (a BOM counts), and its bytes."""
+
+    offset: int
+    data: bytes
+
+
+class _Place(Enum):
+    START = "before the array"
+    FIRST = "before the first object"
+    OBJECT = "after a comma"
+    COMMA = "after an object"
+    INSIDE = "inside an object"
+    END = "after the array"
+
+
+class Scanner:
+    """Feed it the upload in chunks of any size; it answers with the objects that are complete by then.
+
+    Errors: InvalidUpload (metadata `offset`) for what is no array of objects, LimitExceeded (metadata `offset`,
+    `limit`, `maximum`) for what is too deep or too long. After an error every further call raises the same error.
+    """
+
+    def __init__(self, limits: ScanLimits | None = None) -> None:
+        self._limits = limits or ScanLimits()
+        # A string that lies within one piece is then short enough without being measured.
+        self._piece_bytes = max(1, min(_PIECE_BYTES, self._limits.string_bytes_max))
+        self._place = _Place.START
+        self._error: ServiceError | None = None
+        self._base = 0  # offset in the upload of the current piece
+        self._head = b""  # first bytes, until it is known whether they are a BOM
+        self._head_done = False
+        self._closers = bytearray()  # the closing bracket that each open one waits for
+        self._cut = bytearray()  # the current object's bytes of earlier pieces
+        self._start = 0  # offset of the current object
+        self._in_string = False
+        self._escaped = False
+        self._string_bytes = 0
+
+    @property
+    def offset(self) -> int:
+        """Bytes consumed so far."""
+        return self._base + len(self._head)
+
+    def feed(self, data: bytes) -> list[CutObject]:
+        """Consume `data` and return the objects that end in it, in order."""
+        if self._error is not None:
+            raise self._error
+        if not self._head_done:
+            data = self._skip_bom(data)
+        found: list[CutObject] = []
+        try:
+            for start in range(0, len(data), self._piece_bytes):
+                piece = data[start : start + self._piece_bytes]
+                self._scan(piece, found)
+                self._base += len(piece)
+        except ServiceError as error:
+            self._forget(error)
+            raise
+        return found
+
+    def finish(self) -> None:
+        """Say that no more bytes come; InvalidUpload when the array is not complete."""
+        if self._error is not None:
+            raise self._error
+        if self._place is not _Place.END:
+            where = "it is empty" if self.offset == 0 else f"it ends {self._place.value}"
+            self._base, self._head = self.offset, b""
+            try:
+                self._refuse(0, f"the upload is no complete JSON array: {where}")
+            except ServiceError as error:
+                self._forget(error)
+                raise
+
+    def _skip_bom(self, data: bytes) -> bytes:
+        data = self._head + data
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._head = data
+            return b""
+        self._head, self._head_done = b"", True
+        if data.startswith(_BOM):
+            self._base = len(_BOM)
+            return data[len(_BOM) :]
+        return data
+
+    def _scan(self, piece: bytes, found: list[CutObject]) -> None:
+        position = 0
+        while position < len(piece):
+            if self._in_string:
+                position = self._scan_string(piece, position)
+            elif self._place is _Place.INSIDE:
+                position = self._scan_object(piece, position, found)
+            else:
+                position = self._scan_between(piece, position)
+        if self._place is _Place.INSIDE:
+            kept_from = max(0, self._start - self._base)
+            self._cut += piece[kept_from:]
+            self._check_object_length(len(piece))
+
+    def _scan_between(self, piece: bytes, position: int) -> int:
+        """Consume space and one character of the array's own syntax."""
+        position = _match_end(_SPACE, piece, position)
+        if position == len(piece):
+            return position
+        byte = piece[position]
+        place = self._place
+        if place is _Place.START and byte == ord("["):
+            self._place = _Place.FIRST
+            self._open(byte, position)
+        elif place in {_Place.FIRST, _Place.OBJECT} and byte == ord("{"):
+            self._place = _Place.INSIDE
+            self._start = self._base + position
+            self._open(byte, position)
+        elif place is _Place.COMMA and byte == ord(","):
+            self._place = _Place.OBJECT
+        elif place in {_Place.FIRST, _Place.COMMA} and byte == ord("]"):
+            self._place = _Place.END
+        else:
+            self._refuse(position, _expected(place))
+        return position + 1
+
+    def _scan_object(self, piece: bytes, position: int, found: list[CutObject]) -> int:
+        """Consume up to the object's end, a string that goes on in the next piece, or the piece's end."""
+        match, end, closers = _CONTENT.match, len(piece), self._closers
+        while position < end:
+            event = match(piece, position)
+            position = event.end() if event else position
+            if position == end:
+                break
+            byte = piece[position]
+            if byte in _CLOSERS:
+                self._open(byte, position)
+            elif byte == _QUOTE:
+                return self._begin_string(piece, position)
+            else:
+                if byte != closers[-1]:
+                    self._refuse(position, f"expected {chr(closers[-1])!r} but found {chr(byte)!r}")
+                closers.pop()
+                if len(closers) == 1:
+                    self._end_object(piece, position + 1, found)
+                    return position + 1
+            position += 1
+        return position
+
+    def _open(self, byte: int, position: int) -> None:
+        if len(self._closers) >= self._limits.depth_max:
+            self._exceed(position, "depth", self._limits.depth_max, "the JSON is nested too deeply")
+        self._closers.append(_CLOSERS[byte])
+
+    def _end_object(self, piece: bytes, end: int, found: list[CutObject]) -> None:
+        self._check_object_length(end)
+        data = piece[max(0, self._start - self._base) : end]
+        if self._cut:
+            data = bytes(self._cut) + data
+            self._cut = bytearray()
+        found.append(CutObject(self._start, data))
+        self._place = _Place.COMMA
+
+    def _check_object_length(self, end: int) -> None:
+        maximum = self._limits.object_bytes_max
+        if self._base + end - self._start > maximum:
+            self._exceed(self._start - self._base, "object_bytes", maximum, "an object is too long")
+
+    def _begin_string(self, piece: bytes, position: int) -> int:
+        """Enter a string whose end is not in this piece."""
+        self._in_string, self._string_bytes, self._escaped = True, 0, False
+        return self._scan_string(piece, position + 1)
+
+    def _scan_string(self, piece: bytes, position: int) -> int:
+        start = position
+        if self._escaped and position < len(piece):
+            position, self._escaped = position + 1, False
+        position = _match_end(_STRING_BODY, piece, position)
+        ended = position < len(piece) and piece[position] == _QUOTE
+        if not ended and position < len(piece):  # a backslash stands last; what it escapes is in the next piece
+            position, self._escaped = len(piece), True
+        self._string_bytes += position - start
+        if self._string_bytes > self._limits.string_bytes_max:
+            self._exceed(position, "string_bytes", self._limits.string_bytes_max, "a string is too long")
+        if ended:
+            self._in_string = False
+            position += 1
+        return position
+
+    def _refuse(self, position: int, message: str) -> NoReturn:
+        offset = self._base + position
+        raise InvalidUpload(
+            f"{message} (at byte {offset})", metadata={"offset": str(offset)}, violations=[Violation(FIELD, message)]
+        )
+
+    def _exceed(self, position: int, limit: str, maximum: int, message: str) -> NoReturn:
+        offset = self._base + position
+        raise LimitExceeded(
+            f"{message}: at most {maximum} (at byte {offset})",
+            metadata={"offset": str(offset), "limit": limit, "maximum": str(maximum)},
+            violations=[Violation(FIELD, f"{message}: at most {maximum}")],
+        )
+
+    def _forget(self, error: ServiceError) -> None:
+        self._error = error.with_traceback(None)
+        self._cut = bytearray()
+        self._closers = bytearray()
+
+
+def _match_end(pattern: re.Pattern[bytes], piece: bytes, position: int) -> int:
+    match = pattern.match(piece, position)
+    return match.end() if match else position
+
+
+def _expected(place: _Place) -> str:
+    return {
+        _Place.START: "the upload is not a JSON array",
+        _Place.FIRST: "an element of the array is not an object",
+        _Place.OBJECT: "an element of the array is not an object",
+        _Place.COMMA: "expected ',' or ']' after an object",
+        _Place.END: "something follows the array",
+    }[place]
