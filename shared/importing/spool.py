@@ -1,0 +1,193 @@
+"""The folder where uploaded files wait for their import: one file an import, written once, then only read.
+
+A file stands under its final name only when it is whole and on disk. All files together stay below a size limit, give
+or take one measuring interval of each upload under way. Ids are checked before they become part of a path.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from shared.errors import SpoolFull, SpoolMissing
+
+_ID = re.compile(r"[0-9]{1,20}")
+_NAME = re.compile(r"([0-9]{1,20})\.(?:upload|index|part)")
+_MEASURE_EVERY_BYTES = 1 << 20
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True)
+class SpooledFile:
+    """A file that is whole and on disk: its length in bytes and its SHA-256."""
+
+    length: int
+    sha256: bytes
+
+
+class Spool:
+    """Files of imports in `folder`, `bytes_max` for all of them together (indexes and unfinished uploads count)."""
+
+    def __init__(self, folder: Path, bytes_max: int) -> None:
+        self._folder = folder
+        self._bytes_max = bytes_max
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def receive(self, import_id: str) -> "SpoolWriter":
+        """Begin an upload. What an earlier, unfinished upload of this import left is replaced. Raises SpoolFull."""
+        self.check_room(1)
+        return SpoolWriter(self, self._path(import_id, "part"), self._path(import_id, "upload"))
+
+    def open(self, import_id: str, expected_length: int) -> "SpoolReader":
+        """Open a whole file; SpoolMissing when it is not there, not readable, or of another length."""
+        path = self._path(import_id, "upload")
+        try:
+            reader = SpoolReader(path)
+        except OSError as error:
+            raise SpoolMissing(metadata={"import": import_id}) from error
+        if reader.length != expected_length:
+            reader.close()
+            message = f"The uploaded file has {reader.length} bytes instead of {expected_length}."
+            raise SpoolMissing(message, metadata={"import": import_id})
+        return reader
+
+    def remove(self, import_id: str) -> None:
+        """Delete all that belongs to the import; nothing to delete is well."""
+        for kind in ("upload", "index", "part"):
+            self._path(import_id, kind).unlink(missing_ok=True)
+        _fsync_folder(self._folder)
+
+    def import_ids(self) -> list[str]:
+        """The imports that have any file here, whole or not: a cleaner compares them with the database."""
+        names = (_NAME.fullmatch(entry.name) for entry in self._entries())
+        return sorted({name[1] for name in names if name}, key=int)
+
+    def index_path(self, import_id: str) -> Path:
+        """Where the import's object index stands."""
+        return self._path(import_id, "index")
+
+    def check_room(self, more_bytes: int) -> None:
+        """Raise SpoolFull (retryable) when `more_bytes` more than what stands there now do not fit."""
+        used = 0
+        for entry in self._entries():
+            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                used += entry.stat().st_size
+        if used + more_bytes > self._bytes_max:
+            raise SpoolFull(metadata={"maximum": str(self._bytes_max)}, retry_after_s=60)
+
+    def _entries(self) -> Iterator["os.DirEntry[str]"]:
+        with os.scandir(self._folder) as entries:
+            yield from entries
+
+    def _path(self, import_id: str, kind: str) -> Path:
+        if not _ID.fullmatch(import_id):
+            raise ValueError(f"not an import id: {import_id!r}")
+        return self._folder / f"{import_id}.{kind}"
+
+
+class SpoolWriter:
+    """One upload on its way to disk, ended by `finish` or `abort`; left as a context, what is unfinished is aborted."""
+
+    def __init__(self, spool: Spool, part: Path, final: Path) -> None:
+        self._spool = spool
+        self._part, self._final = part, final
+        part.unlink(missing_ok=True)
+        self._descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._hash = hashlib.sha256()
+        self._unmeasured = 0
+        self.length = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append; raises SpoolFull when the folder's limit or the disk is reached."""
+        self._unmeasured += len(chunk)
+        if self._unmeasured >= _MEASURE_EVERY_BYTES:
+            self._spool.check_room(len(chunk))
+            self._unmeasured = 0
+        self._hash.update(chunk)
+        self.length += len(chunk)
+        write_all(self._descriptor, chunk)
+
+    def finish(self) -> SpooledFile:
+        """Bring the file to disk under its final name. Raises SpoolFull as `write` does."""
+        self._spool.check_room(0)
+        os.fsync(self._descriptor)
+        self._close()
+        self._part.replace(self._final)
+        _fsync_folder(self._final.parent)
+        return SpooledFile(self.length, self._hash.digest())
+
+    def abort(self) -> None:
+        """Remove what was written; nothing when it is finished or aborted already."""
+        if self._descriptor >= 0:
+            self._close()
+            self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    def _close(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+
+class SpoolReader:
+    """A whole file, read at any place; several threads may."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.length = os.fstat(self._descriptor).st_size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes; SpoolMissing when the file has become shorter."""
+        found = os.pread(self._descriptor, length, offset)
+        while len(found) < length:
+            more = os.pread(self._descriptor, length - len(found), offset + len(found))
+            if not more:
+                raise SpoolMissing("The uploaded file has become shorter.")
+            found += more
+        return found
+
+    def close(self) -> None:
+        """Give the file handle back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
+    """Write every byte; a full disk is SpoolFull."""
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise SpoolFull("The disk of the spool is full.", retry_after_s=60) from error
+        raise
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,173 @@
+"""An upload as one thing: received, it is scanned, spooled and indexed at once; opened, it hands out rows by model.
+
+Nothing of a refused or abandoned upload stays. When `finish` has returned, file and index are whole and on disk.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from shared.importing.index import IndexBuilder, IndexRecord, ModelRows, ObjectIndex
+from shared.importing.scanner import ScanLimits, Scanner
+from shared.importing.spool import Spool, SpoolReader
+
+_GAP_BYTES_MAX = 4096
+ROWS_BYTES_MAX = 8 << 20
+
+
+@dataclass(frozen=True)
+class ReceivedUpload:
+    """What the import's row records of its file."""
+
+    length: int
+    sha256: bytes
+    objects: int
+    models: tuple[ModelRows, ...]
+
+
+class RawRow(NamedTuple):
+    """One row's JSON as uploaded. `position` is its place among all objects of the file, from 1."""
+
+    ordinal: int
+    pk: int | None
+    position: int
+    data: bytes
+
+
+class Upload:
+    """Receives an upload chunk by chunk. Leaving it as a context before `finish` removes every trace of it.
+
+    The caller sees to it that an import id has one upload at a time.
+    """
+
+    def __init__(self, spool: Spool, import_id: str, limits: ScanLimits | None = None) -> None:
+        """Raises SpoolFull when there is no room to begin."""
+        self._spool, self._import_id = spool, import_id
+        self._finished = False
+        self._scanner = Scanner(limits)
+        self._writer = spool.receive(import_id)
+        try:
+            self._index = IndexBuilder(spool.index_path(import_id))
+        except BaseException:
+            self._writer.abort()
+            raise
+        self._objects = 0
+
+    @property
+    def length(self) -> int:
+        """Bytes received so far."""
+        return self._writer.length
+
+    @property
+    def objects(self) -> int:
+        """Objects that were complete so far."""
+        return self._objects
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes. Raises InvalidUpload, LimitExceeded, SpoolFull."""
+        for cut in self._scanner.feed(chunk):
+            self._index.add(cut)
+            self._objects += 1
+        self._writer.write(chunk)
+
+    def finish(self) -> ReceivedUpload:
+        """The upload ends here: check that the array is complete, then bring index and file to disk, in this order."""
+        self._scanner.finish()
+        models = self._index.finish()
+        spooled = self._writer.finish()
+        self._finished = True
+        return ReceivedUpload(spooled.length, spooled.sha256, self._objects, models)
+
+    def abort(self) -> None:
+        """Remove what was written, unless it is finished."""
+        if not self._finished:
+            self._writer.abort()
+            self._index.abort()
+            self._spool.remove(self._import_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+
+class UploadedFile:
+    """A finished upload, opened for reading. SpoolMissing when its file or index cannot be opened or is not whole."""
+
+    def __init__(self, spool: Spool, import_id: str, expected_length: int) -> None:
+        self._reader = spool.open(import_id, expected_length)
+        try:
+            self._index = ObjectIndex(spool.index_path(import_id))
+        except BaseException:
+            self._reader.close()
+            raise
+
+    @property
+    def objects(self) -> int:
+        """Objects in the file."""
+        return self._index.objects
+
+    @property
+    def models(self) -> tuple[ModelRows, ...]:
+        """The rows of each model, in order of first appearance; "" are objects without a readable model."""
+        return self._index.models
+
+    def records(self, model: str, first_ordinal: int, count: int) -> list[IndexRecord]:
+        """Ordinals, pks and places of up to `count` rows without reading them: enough to tell that they are skipped."""
+        return self._index.records(model, first_ordinal, count)
+
+    def rows(
+        self, model: str, first_ordinal: int, count: int, bytes_max: int = ROWS_BYTES_MAX
+    ) -> Iterator[list[RawRow]]:
+        """Up to `count` rows of a model from `first_ordinal` (from 1), in file order, in runs of about `bytes_max`.
+
+        Rows that stand together in the file are read at once. A run holds at least one row.
+        """
+        run: list[IndexRecord] = []
+        run_bytes = 0
+        for record in self._index.records(model, first_ordinal, count):
+            if run and run_bytes + record.length > bytes_max:
+                yield self._read_run(run)
+                run, run_bytes = [], 0
+            run.append(record)
+            run_bytes += record.length
+        if run:
+            yield self._read_run(run)
+
+    def close(self) -> None:
+        """Give the file handles back."""
+        self._reader.close()
+        self._index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_run(self, run: list[IndexRecord]) -> list[RawRow]:
+        return [row for span in _spans(run) for row in _read_span(self._reader, span)]
+
+
+def _spans(run: list[IndexRecord]) -> Iterator[list[IndexRecord]]:
+    """Split where much else stands between two rows."""
+    first = 0
+    for place in range(1, len(run)):
+        before = run[place - 1]
+        if run[place].offset - before.offset - before.length > _GAP_BYTES_MAX:
+            yield run[first:place]
+            first = place
+    yield run[first:]
+
+
+def _read_span(reader: SpoolReader, span: list[IndexRecord]) -> Iterator[RawRow]:
+    start = span[0].offset
+    data = reader.read_at(start, span[-1].offset + span[-1].length - start)
+    for ordinal, pk, offset, length, position in span:
+        yield RawRow(ordinal, pk, position, data[offset - start : offset - start + length])
