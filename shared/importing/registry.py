@@ -1,0 +1,174 @@
+"""The models that an export can hold, as data: owner, scopes, references, unique sets, and the order to write them in.
+
+One place (`models.toml`) says it; the importer, the resolver and the exporter only read it. The order is topological
+over references and `after`, ties in alphabetical order, so it is the same in every process.
+"""
+
+import heapq
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from shared.importing.findings import FindingKind
+
+
+class Silo(Enum):
+    """Which silo owns a model's rows."""
+
+    CONTROL = "control"
+    REGION = "region"
+
+
+class RelocationScope(Enum):
+    """What a model belongs to."""
+
+    USER = "User"
+    ORGANIZATION = "Organization"
+    CONFIG = "Config"
+    GLOBAL = "Global"
+
+
+class ImportScope(Enum):
+    """What an import takes: the models of these relocation scopes."""
+
+    USER = frozenset({RelocationScope.USER})
+    ORGANIZATION = frozenset({RelocationScope.USER, RelocationScope.ORGANIZATION})
+    CONFIG = frozenset({RelocationScope.USER, RelocationScope.CONFIG})
+    GLOBAL = frozenset(RelocationScope)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A foreign key: the field holds the old pk of a row of `model`."""
+
+    field: str
+    model: str
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model; `order` is its place in the dependency order, from 0."""
+
+    name: str
+    silo: Silo
+    scopes: frozenset[RelocationScope]
+    references: tuple[Reference, ...]
+    unique: tuple[tuple[str, ...], ...]
+    after: tuple[str, ...]
+    order: int
+
+    def in_scope(self, scope: ImportScope) -> bool:
+        """True when an import of that scope takes rows of this model (with several scopes, the row decides)."""
+        return bool(self.scopes & scope.value)
+
+
+SUPPORTED = frozenset(
+    {
+        "sentry.user",
+        "sentry.email",
+        "sentry.useremail",
+        "sentry.organization",
+        "sentry.organizationmember",
+        "sentry.team",
+        "sentry.organizationmemberteam",
+        "sentry.project",
+        "sentry.projectteam",
+        "sentry.projectkey",
+    }
+)
+"""The models whose rows are decoded and written."""
+
+REMOVED_MODELS = frozenset(
+    {
+        "sentry.actor",
+        "sentry.spanattributeextractionrulecondition",
+        "sentry.spanattributeextractionruleconfig",
+        "workflow_engine.workflowaction",
+    }
+)
+"""Models of earlier versions of the source; it drops their rows too."""
+
+REMOVED_FIELDS: Mapping[str, frozenset[str]] = {
+    "sentry.team": frozenset({"actor", "org_role"}),
+    "sentry.rule": frozenset({"owner"}),
+    "sentry.alertrule": frozenset({"owner"}),
+    "sentry.grouphistory": frozenset({"actor"}),
+    "sentry.user": frozenset({"email_unique"}),
+}
+"""Fields of earlier (or, for a time, later) versions that carry nothing to keep."""
+
+
+@cache
+def models() -> Mapping[str, Model]:
+    """Every known model by name, in dependency order."""
+    entries: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("models.toml").read_text("utf-8"))
+    names = _dependency_order(
+        {name: {*(target.rstrip("?") for target in _targets(entry)), *_after(entry)} for name, entry in entries.items()}
+    )
+    return {name: _model(name, order, entries[name]) for order, name in enumerate(names)}
+
+
+def why_skipped(model: str, scope: ImportScope) -> FindingKind | None:
+    """Why no row of this model is imported; None when its rows are. Not for "" (objects without a model)."""
+    known = models().get(model)
+    if known is None:
+        return FindingKind.MODEL_REMOVED if model in REMOVED_MODELS else FindingKind.UNKNOWN_MODEL
+    if not known.in_scope(scope):
+        return FindingKind.OUT_OF_SCOPE
+    return None if model in SUPPORTED else FindingKind.MODEL_NOT_SUPPORTED
+
+
+def in_write_order(names: Iterable[str]) -> list[str]:
+    """The known ones among `names`, each once, referred-to models first."""
+    wanted = set(names)
+    return [name for name in models() if name in wanted]
+
+
+def _dependency_order(needs: Mapping[str, set[str]]) -> list[str]:
+    """Each name after those it needs; names outside and self-references do not count. ValueError when in a circle."""
+    waits = {name: (needed & needs.keys()) - {name} for name, needed in needs.items()}
+    needed_by: dict[str, list[str]] = {name: [] for name in needs}
+    for name, needed in waits.items():
+        for target in needed:
+            needed_by[target].append(name)
+    ready = [name for name, needed in waits.items() if not needed]
+    heapq.heapify(ready)
+    order: list[str] = []
+    while ready:
+        name = heapq.heappop(ready)
+        order.append(name)
+        for follower in needed_by[name]:
+            waits[follower].discard(name)
+            if not waits[follower]:
+                heapq.heappush(ready, follower)
+    if len(order) != len(needs):
+        raise ValueError(f"models refer to each other in a circle: {sorted(needs.keys() - set(order))}")
+    return order
+
+
+def _model(name: str, order: int, entry: dict[str, Any]) -> Model:
+    return Model(
+        name=name,
+        silo=Silo(entry["silo"]),
+        scopes=frozenset(RelocationScope(scope) for scope in entry["scopes"]),
+        references=tuple(
+            Reference(field, target.rstrip("?"), nullable=target.endswith("?"))
+            for field, target in entry.get("references", {}).items()
+        ),
+        unique=tuple(tuple(fields.split("+")) for fields in entry.get("unique", ())),
+        after=_after(entry),
+        order=order,
+    )
+
+
+def _targets(entry: dict[str, Any]) -> list[str]:
+    return list(entry.get("references", {}).values())
+
+
+def _after(entry: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(entry.get("after", ()))
