@@ -1,0 +1,78 @@
+"""The `siloway` command: exit code 0 when done, 1 when refused or failed, 2 when called wrongly.
+
+Every failure is one line with its reason; a traceback comes only with --debug.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import grpc
+import typer
+
+from siloway_client import output
+from siloway_client.commands import ids, imports, local, releases
+from siloway_client.commands.demo import DemoFailed, demo
+from siloway_client.options import Session
+from siloway_client.refusal import refusal_of
+from siloway_client.targets import TargetUnknown
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(imports.run_app, name="import")
+app.add_typer(imports.app, name="imports")
+app.add_typer(releases.app, name="release")
+app.add_typer(releases.project_app, name="project")
+app.add_typer(ids.app, name="ids")
+app.add_typer(local.tokens_app, name="tokens")
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+    local.up
+)
+app.command()(demo)
+
+_REFUSED = (TargetUnknown, DemoFailed, imports.ImportFailed, imports.StillRunning, OSError)
+
+
+@app.callback()
+def siloway(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option(envvar="SILOWAY_FOLDER", help="The local stack's folder.")] = Path(".siloway"),
+    control: Annotated[
+        str | None, typer.Option(envvar="SILOWAY_CONTROL_ADDRESS", help="Control's public door, host:port.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(envvar="SILOWAY_TOKEN", help="The token.", show_envvar=True)] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(envvar="SILOWAY_CA_FILE", help="PEM of the authority, for TLS.", exists=True)
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for each call.", min=0.1)] = 30.0,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Siloway: releases, imports and ids in regional silos."""
+    del debug  # main() looks for it, for it must know before anything is parsed
+    context.obj = Session(folder, control, token, ca_file, timeout)
+
+
+def main() -> None:
+    """Run the command and exit with its code."""
+    if "--debug" in sys.argv:
+        app()
+        return
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        output.complain("siloway: interrupted")
+        sys.exit(130)
+    except grpc.RpcError as error:
+        output.complain(f"siloway: {refusal_of(error)}")
+        sys.exit(1)
+    except _REFUSED as error:
+        output.complain(f"siloway: {error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

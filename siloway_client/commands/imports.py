@@ -1,0 +1,217 @@
+"""`siloway import` and `siloway imports`: send an export file, watch it being written, read what is worth telling."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from siloway.region.v1 import import_service_pb2 as import_pb
+
+from siloway_client import output
+from siloway_client.client import RegionClient
+from siloway_client.options import Json, Region, RequestId, session
+
+POLL_S = 0.25
+run_app = typer.Typer(no_args_is_help=True, help="Import an export file.")
+app = typer.Typer(no_args_is_help=True, help="Imports that were started.")
+
+Scope = import_pb.DataImport.Scope
+State = import_pb.DataImport.State
+_FINISHED = (State.STATE_SUCCEEDED, State.STATE_FAILED)
+
+Source = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The export file.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as the import is queued.")]
+WaitMax = Annotated[float, typer.Option("--wait-max", help="Give up waiting after this many seconds.", min=1)]
+
+
+class ImportFailed(Exception):
+    """The import ended in STATE_FAILED; the text says why."""
+
+
+class StillRunning(Exception):
+    """The import did not end within the time; the text says how to look again."""
+
+
+@run_app.command("organizations")
+def import_organizations(
+    context: typer.Context,
+    source: Source,
+    region: Region = "us",
+    no_wait: NoWait = False,
+    wait_max: WaitMax = 3600,
+    request_id: RequestId = None,
+    json_output: Json = False,
+) -> None:
+    """Import the organizations of a file, with their users. Needs the scope import:write."""
+    _import(context, source, Scope.SCOPE_ORGANIZATION, region, no_wait, wait_max, request_id, json_output)
+
+
+@run_app.command("users")
+def import_users(
+    context: typer.Context,
+    source: Source,
+    region: Region = "us",
+    no_wait: NoWait = False,
+    wait_max: WaitMax = 3600,
+    request_id: RequestId = None,
+    json_output: Json = False,
+) -> None:
+    """Import the users of a file. Needs the scope silo:operate."""
+    _import(context, source, Scope.SCOPE_USER, region, no_wait, wait_max, request_id, json_output)
+
+
+@app.command("get")
+def get_import(
+    context: typer.Context,
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="The import's id, or imports/ID.")],
+    region: Region = "us",
+    json_output: Json = False,
+) -> None:
+    """Show one import: state, counts, rate, organizations."""
+    with session(context).targets().region(region) as client:
+        found = client.imports.GetImport(import_pb.GetImportRequest(name=_name(identifier)))
+    if json_output:
+        output.as_json(found)
+    else:
+        show(found)
+
+
+@app.command("list")
+def list_imports(
+    context: typer.Context,
+    region: Region = "us",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    json_output: Json = False,
+) -> None:
+    """List imports, newest first."""
+    with session(context).targets().region(region) as client:
+        answer = client.imports.ListImports(import_pb.ListImportsRequest(page_size=limit))
+    if json_output:
+        output.as_json(answer.imports)
+    else:
+        rows = [
+            (i.name, _word(i), f"{i.done_count}/{i.object_count}", output.when(i.create_time)) for i in answer.imports
+        ]
+        output.table(("import", "state", "objects", "created"), rows)
+
+
+@app.command("findings")
+def list_findings(
+    context: typer.Context,
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="The import's id, or imports/ID.")],
+    region: Region = "us",
+    kind: Annotated[str, typer.Option(help="Only findings of this kind.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many.")] = 100,
+    json_output: Json = False,
+) -> None:
+    """List what is worth telling about rows of an import."""
+    findings: list[import_pb.ImportFinding] = []
+    token = ""
+    with session(context).targets().region(region) as client:
+        while len(findings) < limit:
+            request = import_pb.ListImportFindingsRequest(
+                parent=_name(identifier), page_size=min(1000, limit - len(findings)), page_token=token, kind=kind
+            )
+            answer = client.imports.ListImportFindings(request)
+            findings += answer.findings
+            token = answer.next_page_token
+            if not token:
+                break
+    if json_output:
+        output.as_json(findings)
+        return
+    rows = [(f.kind, f.model, f.ordinal or "-", f.pk or "-", f.field or "-", f.reason) for f in findings]
+    output.table(("kind", "model", "ordinal", "pk", "field", "reason"), rows)
+    if token:
+        output.say(f"... and more; --limit is {limit}")
+
+
+def show(found: import_pb.DataImport) -> None:
+    """Tell one import in text."""
+    output.say(
+        f"{found.name}: {_word(found)}, {found.done_count} of {found.object_count} objects"
+        f" ({found.objects_per_second:.0f}/s), {found.finding_count} findings"
+    )
+    if found.HasField("error"):
+        output.say(f"  {found.error.message}")
+    rows = [(m.model, m.total, m.inserted, m.merged, m.overwritten, m.suffixed, m.skipped) for m in found.models]
+    output.table(("model", "in file", "inserted", "merged", "overwritten", "suffixed", "skipped"), rows)
+    for organization in found.organizations:
+        output.say(f"  {organization.organization}: {organization.base_slug} -> {organization.slug or '(not yet)'}")
+
+
+def wait_for(
+    client: RegionClient, name: str, wait_max_s: float, on_progress: Callable[[import_pb.DataImport], None]
+) -> import_pb.DataImport:
+    """Poll until the import ends; `on_progress` gets each answer. Raises StillRunning and grpc.RpcError."""
+    ends_at = time.monotonic() + wait_max_s
+    while True:
+        found = client.imports.GetImport(import_pb.GetImportRequest(name=name))
+        on_progress(found)
+        if found.state in _FINISHED:
+            return found
+        if time.monotonic() > ends_at:
+            raise StillRunning(f"{name} is still {_word(found)}; look again with: siloway imports get {name}")
+        time.sleep(POLL_S)
+
+
+def upload_and_wait(
+    client: RegionClient,
+    source: Path,
+    scope: import_pb.DataImport.Scope.ValueType,
+    *,
+    request_id: str | None,
+    wait_max_s: float,
+    wait: bool = True,
+) -> import_pb.DataImport:
+    """Upload with a progress bar and, when asked, wait until it ends."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, DownloadColumn(), console=output.ERR, transient=True) as progress:
+        task = progress.add_task("uploading", total=max(source.stat().st_size, 1))
+        found = client.upload_import(
+            source, scope, request_id=request_id, on_sent=lambda sent: progress.update(task, completed=sent)
+        )
+    if not wait:
+        return found
+    with Progress(*columns, MofNCompleteColumn(), console=output.ERR, transient=True) as progress:
+        task = progress.add_task("importing", total=max(found.object_count, 1))
+
+        def advance(current: import_pb.DataImport) -> None:
+            progress.update(task, completed=current.done_count, description=_word(current))
+
+        return wait_for(client, found.name, wait_max_s, advance)
+
+
+def _import(
+    context: typer.Context,
+    source: Path,
+    scope: import_pb.DataImport.Scope.ValueType,
+    region: str,
+    no_wait: bool,
+    wait_max: float,
+    request_id: str | None,
+    json_output: bool,
+) -> None:
+    with session(context).targets().region(region) as client:
+        found = upload_and_wait(client, source, scope, request_id=request_id, wait_max_s=wait_max, wait=not no_wait)
+    if json_output:
+        output.as_json(found)
+    else:
+        show(found)
+    if found.state == State.STATE_FAILED:
+        raise ImportFailed(f"{found.name} failed: {found.error.message}")
+
+
+def _name(identifier: str) -> str:
+    return identifier if identifier.startswith("imports/") else f"imports/{identifier}"
+
+
+def _word(found: import_pb.DataImport) -> str:
+    return State.Name(found.state).removeprefix("STATE_").lower()

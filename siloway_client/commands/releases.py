@@ -1,0 +1,249 @@
+"""`siloway release` and `siloway project`: what CI jobs and deploy tools record."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from google.protobuf import json_format
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.region.v1 import project_service_pb2 as project_pb
+from siloway.region.v1 import release_service_pb2 as release_pb
+
+from siloway_client import output
+from siloway_client.client import new_request_id
+from siloway_client.options import Json, Organization, Region, RequestId, session
+
+app = typer.Typer(no_args_is_help=True, help="Releases and their commits.")
+project_app = typer.Typer(no_args_is_help=True, help="Projects.")
+
+State = release_pb.Release.State
+Version = Annotated[str, typer.Argument(help="The version, for example shop@1.2.0.")]
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    organization: Organization,
+    version: Version,
+    project: Annotated[list[str], typer.Option("--project", "-p", help="A project's id or slug; may be repeated.")],
+    ref: Annotated[str, typer.Option(help="A branch, tag or commit.")] = "",
+    url: Annotated[str, typer.Option(help="Where people read about it.")] = "",
+    region: Region = "us",
+    request_id: RequestId = None,
+    json_output: Json = False,
+) -> None:
+    """Make a release, or attach more projects to one that exists."""
+    request = release_pb.CreateReleaseRequest(
+        parent=f"organizations/{organization}",
+        release=release_pb.Release(version=version, ref=ref, url=url),
+        projects=project,
+        request_id=request_id or new_request_id(),
+    )
+    with session(context).targets().region(region) as client:
+        answer = client.releases.CreateRelease(request)
+    if json_output:
+        output.as_json(answer)
+    else:
+        output.say("existed already" if answer.already_existed else "created")
+        show(answer.release)
+
+
+@app.command()
+def get(
+    context: typer.Context,
+    organization: Organization,
+    version: Version,
+    region: Region = "us",
+    json_output: Json = False,
+) -> None:
+    """Show a release."""
+    with session(context).targets().region(region) as client:
+        found = client.releases.GetRelease(release_pb.GetReleaseRequest(name=_name(organization, version)))
+    if json_output:
+        output.as_json(found)
+    else:
+        show(found)
+
+
+@app.command("list")
+def list_releases(
+    context: typer.Context,
+    organization: Organization,
+    project: Annotated[str, typer.Option(help="Only releases of this project.")] = "",
+    query: Annotated[str, typer.Option(help="Only versions that contain this text.")] = "",
+    archived: Annotated[bool, typer.Option("--archived", help="Archived ones instead of open ones.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    region: Region = "us",
+    json_output: Json = False,
+) -> None:
+    """List releases, newest first."""
+    request = release_pb.ListReleasesRequest(
+        parent=f"organizations/{organization}",
+        page_size=limit,
+        state=State.STATE_ARCHIVED if archived else State.STATE_OPEN,
+        project=project,
+        query=query,
+    )
+    with session(context).targets().region(region) as client:
+        answer = client.releases.ListReleases(request)
+    if json_output:
+        output.as_json(answer.releases)
+    else:
+        rows = [
+            (r.version, r.commit_count, output.when(r.release_time), output.when(r.create_time))
+            for r in answer.releases
+        ]
+        output.table(("version", "commits", "released", "created"), rows)
+
+
+@app.command()
+def update(
+    context: typer.Context,
+    organization: Organization,
+    version: Version,
+    ref: Annotated[str | None, typer.Option(help="A branch, tag or commit; empty clears it.")] = None,
+    url: Annotated[str | None, typer.Option(help="Where people read about it; empty clears it.")] = None,
+    released: Annotated[str | None, typer.Option(help="now, an ISO 8601 time, or empty to clear it.")] = None,
+    state: Annotated[str | None, typer.Option(help="open or archived.")] = None,
+    commits: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A JSON array of commits; replaces all commits of the release."),
+    ] = None,
+    etag: Annotated[str, typer.Option(help="Refuse when the release has changed since this etag.")] = "",
+    region: Region = "us",
+    request_id: RequestId = None,
+    json_output: Json = False,
+) -> None:
+    """Change a release. Only what is given is touched."""
+    release = release_pb.Release(name=_name(organization, version), ref=ref or "", url=url or "", etag=etag)
+    if released:
+        release.release_time.CopyFrom(_time(released))
+    if state is not None:
+        release.state = _state(state)
+    given = (("ref", ref), ("url", url), ("release_time", released), ("state", state))
+    paths = [path for path, value in given if value is not None]
+    if not paths and commits is None:
+        raise typer.BadParameter("give at least one of --ref, --url, --released, --state, --commits")
+    request = release_pb.UpdateReleaseRequest(
+        release=release, update_mask=FieldMask(paths=paths), request_id=request_id or new_request_id()
+    )
+    if commits is not None:
+        request.commits.CopyFrom(read_commits(commits))
+    with session(context).targets().region(region) as client:
+        answer = client.releases.UpdateRelease(request)
+    if json_output:
+        output.as_json(answer)
+    else:
+        show(answer)
+
+
+@app.command("commits")
+def list_commits(
+    context: typer.Context,
+    organization: Organization,
+    version: Version,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    region: Region = "us",
+    json_output: Json = False,
+) -> None:
+    """List a release's commits, newest first."""
+    request = release_pb.ListReleaseCommitsRequest(parent=_name(organization, version), page_size=limit)
+    with session(context).targets().region(region) as client:
+        answer = client.releases.ListReleaseCommits(request)
+    if json_output:
+        output.as_json(answer.commits)
+    else:
+        rows = [(c.id[:12], c.repository, c.author_email, c.message.split("\n")[0][:60]) for c in answer.commits]
+        output.table(("commit", "repository", "author", "message"), rows)
+
+
+@project_app.command("create")
+def create_project(
+    context: typer.Context,
+    organization: Organization,
+    display_name: Annotated[str, typer.Argument(help="The name that people read.")],
+    slug: Annotated[str, typer.Option(help="Made from the name by default.")] = "",
+    platform: Annotated[str, typer.Option(help="For example python.")] = "",
+    region: Region = "us",
+    request_id: RequestId = None,
+    json_output: Json = False,
+) -> None:
+    """Make a project."""
+    request = project_pb.CreateProjectRequest(
+        parent=f"organizations/{organization}",
+        project=project_pb.Project(display_name=display_name, slug=slug, platform=platform),
+        request_id=request_id or new_request_id(),
+    )
+    with session(context).targets().region(region) as client:
+        made = client.projects.CreateProject(request)
+    if json_output:
+        output.as_json(made)
+    else:
+        output.say(f"{made.name}: {made.slug} ({made.display_name})")
+
+
+@project_app.command("list")
+def list_projects(
+    context: typer.Context,
+    organization: Organization,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    region: Region = "us",
+    json_output: Json = False,
+) -> None:
+    """List the projects of an organization."""
+    request = project_pb.ListProjectsRequest(parent=f"organizations/{organization}", page_size=limit)
+    with session(context).targets().region(region) as client:
+        answer = client.projects.ListProjects(request)
+    if json_output:
+        output.as_json(answer.projects)
+    else:
+        output.table(("id", "slug", "name"), [(p.uid, p.slug, p.display_name) for p in answer.projects])
+
+
+def show(release: release_pb.Release) -> None:
+    """Tell one release in text."""
+    state = State.Name(release.state).removeprefix("STATE_").lower()
+    output.say(f"{release.name}: {state}, released {output.when(release.release_time)}, {release.commit_count} commits")
+    for label, value in (("ref", release.ref), ("url", release.url), ("authors", ", ".join(release.authors))):
+        if value:
+            output.say(f"  {label}: {value}")
+    for head in release.heads:
+        output.say(f"  {head.repository}: {head.commit_id}")
+
+
+def read_commits(path: Path) -> release_pb.CommitSet:
+    """A JSON array of objects with the fields of CommitSpec. Raises typer.BadParameter naming what is wrong."""
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, list):
+            raise typer.BadParameter(f"{path} must hold a JSON array of commits")
+        return json_format.ParseDict({"commits": content}, release_pb.CommitSet())
+    except (ValueError, json_format.ParseError) as error:
+        raise typer.BadParameter(f"{path}: {error}") from error
+
+
+def _time(text: str) -> Timestamp:
+    timestamp = Timestamp()
+    if text == "now":
+        timestamp.FromDatetime(datetime.now(UTC))
+        return timestamp
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--released: {text!r} is neither now nor an ISO 8601 time") from error
+    timestamp.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return timestamp
+
+
+def _state(text: str) -> State.ValueType:
+    try:
+        return {"open": State.STATE_OPEN, "archived": State.STATE_ARCHIVED}[text]
+    except KeyError:
+        raise typer.BadParameter(f"--state must be open or archived, not {text!r}") from None
+
+
+def _name(organization: str, version: str) -> str:
+    return f"organizations/{organization}/releases/{version}"

@@ -1,0 +1,45 @@
+"""Options that several commands share, and what the main command found out before the sub-command runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siloway_client.targets import Targets, find_targets
+
+Region = Annotated[str, typer.Option("--region", "-r", envvar="SILOWAY_REGION", help="The region to talk to.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Organization = Annotated[str, typer.Argument(help="The organization's id or slug.", metavar="ORGANIZATION")]
+RequestId = Annotated[
+    str | None,
+    typer.Option("--request-id", help="A UUID to repeat a request safely; made anew by default.", metavar="UUID"),
+]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the main command's options say; the targets are looked up when a command needs them."""
+
+    folder: Path
+    control: str | None
+    token: str | None
+    ca_file: Path | None
+    timeout_s: float
+
+    def targets(self) -> Targets:
+        """Raises TargetUnknown when nobody says whom to call."""
+        return find_targets(
+            folder=self.folder,
+            control=self.control,
+            token=self.token,
+            ca_file=self.ca_file,
+            timeout_s=self.timeout_s,
+        )
+
+
+def session(context: typer.Context) -> Session:
+    """The session of this run of the command."""
+    found = context.find_object(Session)
+    assert found is not None
+    return found

@@ -1,0 +1,58 @@
+"""How answers are shown: tables and lines for people, one JSON document for machines."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def say(text: str) -> None:
+    """One line for people; nothing in it is markup."""
+    OUT.print(Text(text))
+
+
+def complain(text: str) -> None:
+    """One line on stderr."""
+    ERR.print(Text(text))
+
+
+def as_json(value: Message | Iterable[Message] | Mapping[str, object]) -> None:
+    """One JSON document on stdout; messages with their proto field names."""
+    if isinstance(value, Message):
+        document: object = _plain(value)
+    elif isinstance(value, Mapping):
+        document = value
+    else:
+        document = [_plain(message) for message in value]
+    print(json.dumps(document, ensure_ascii=False))  # noqa: T201  # stdout is this command's product
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table for people; without rows a line that says so."""
+    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        shown.add_row(*(Text(str(cell)) for cell in row))
+    if shown.row_count:
+        OUT.print(shown)
+    else:
+        say("(none)")
+
+
+def when(timestamp: Timestamp) -> str:
+    """A time to the second, in UTC; a dash for none."""
+    if not timestamp.seconds:
+        return "-"
+    return datetime.fromtimestamp(timestamp.seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _plain(message: Message) -> object:
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)

@@ -1,0 +1,82 @@
+"""Which silos a command talks to, and with which token.
+
+What the command line or the environment says wins; otherwise the local stack's own file tells. Regions that
+neither names are asked of control.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from siloway.control.v1 import region_service_pb2 as region_pb
+
+from siloway_client.client import ControlClient, RegionClient
+
+
+class TargetUnknown(Exception):
+    """The command does not know whom to call; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Addresses are host:port; `timeout_s` is the deadline of a call that has none of its own."""
+
+    control_address: str
+    region_addresses: dict[str, str]
+    token: str = field(repr=False)
+    ca_file: Path | None
+    timeout_s: float
+    environment_file: Path | None
+
+    def control(self) -> ControlClient:
+        """A client of the control silo; close it after use."""
+        return ControlClient(self.control_address, self.token, ca_file=self.ca_file, timeout_s=self.timeout_s)
+
+    def region(self, name: str) -> RegionClient:
+        """A client of a region silo; close it after use. Raises TargetUnknown and, from asking control, RpcError."""
+        address = self.region_addresses.get(name)
+        if address is None:
+            with self.control() as control:
+                regions = control.regions.ListRegions(region_pb.ListRegionsRequest()).regions
+            addresses = {region.name.removeprefix("regions/"): region.public_address for region in regions}
+            if name not in addresses:
+                known = ", ".join(sorted(addresses)) or "none"
+                raise TargetUnknown(f"there is no region {name!r}; control knows: {known}")
+            address = addresses[name]
+        return RegionClient(address, self.token, ca_file=self.ca_file, timeout_s=self.timeout_s)
+
+
+def find_targets(
+    *, folder: Path, control: str | None, token: str | None, ca_file: Path | None, timeout_s: float
+) -> Targets:
+    """Targets from the options, else from the local stack's stack.json in `folder`. Raises TargetUnknown."""
+    stack = _read_stack(folder / "stack.json")
+    if control is None and stack is None:
+        raise TargetUnknown(
+            f"no local stack in {folder}: start one with `make run`, or name a control silo with --control and --token"
+        )
+    if token is None and stack is not None and control is None:
+        token_file = Path(str(stack["token_file"]))
+        token = token_file.read_text().strip() if token_file.is_file() else None
+    if token is None:
+        raise TargetUnknown("no token: give one with --token or SILOWAY_TOKEN")
+    regions: dict[str, str] = {}
+    environment_file = None
+    if stack is not None and control is None:
+        regions = {str(name): str(region["public_address"]) for name, region in stack["regions"].items()}
+        environment_file = Path(str(stack["environment_file"]))
+        control = str(stack["control"]["public_address"])
+    assert control is not None
+    return Targets(control, regions, token, ca_file, timeout_s, environment_file)
+
+
+def _read_stack(path: Path) -> dict[str, dict[str, dict[str, str]]] | None:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise TargetUnknown(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not {"control", "regions", "token_file", "environment_file"} <= content.keys():
+        raise TargetUnknown(f"{path} is not a stack's file; remove it, or start the stack again")
+    return content
