@@ -42,6 +42,7 @@ SHARED_TABLES: tuple[str, ...] = (
         CONSTRAINT outbox_message_sequence_key UNIQUE (target, aggregate, sequence)
     )
     """,
+    "CREATE INDEX outbox_message_target_idx ON outbox_message (target, id)",
     """
     CREATE TABLE outbox_shard (
         target text NOT NULL,

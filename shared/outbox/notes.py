@@ -13,9 +13,11 @@ import msgspec
 import psycopg
 from sqlalchemy import Connection, text
 
+from shared import errors
 from shared.outbox.domain import OutboxNote
 
 _COPY_FROM_ROWS = 500
+PAYLOAD_BYTES_MAX = 2 << 20
 
 _TAKE_SEQUENCES = text(
     """
@@ -45,7 +47,10 @@ _COPY_MESSAGES = "COPY outbox_message (target, aggregate, sequence, category, su
 
 
 def write_notes(connection: Connection, notes: Sequence[OutboxNote], now: datetime) -> None:
-    """Give each message its shard's next sequence, in the order of the notes, and write them."""
+    """Give each message its shard's next sequence, in the order of the notes, and write them.
+
+    Raises LimitExceeded when a payload has more than 2 MiB as JSON: it must fit into one delivery.
+    """
     counts = Counter((note.target, note.aggregate) for note in notes)
     shards = sorted(counts)
     taken = connection.execute(
@@ -61,14 +66,22 @@ def write_notes(connection: Connection, notes: Sequence[OutboxNote], now: dateti
     for note in notes:
         shard = (note.target, note.aggregate)
         following[shard] += 1
-        payload = None if note.payload is None else msgspec.json.encode(note.payload).decode()
-        rows.append((*shard, following[shard], note.category, note.subject, payload, now))
+        rows.append((*shard, following[shard], note.category, note.subject, _encode(note), now))
     if len(rows) > _COPY_FROM_ROWS:
         _copy(connection, rows)
     else:
         names = ("targets", "aggregates", "sequences", "categories", "subjects", "payloads")
         columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
         connection.execute(_INSERT_MESSAGES, {**columns, "now": now})
+
+
+def _encode(note: OutboxNote) -> str | None:
+    if note.payload is None:
+        return None
+    encoded = msgspec.json.encode(note.payload)
+    if len(encoded) > PAYLOAD_BYTES_MAX:
+        raise errors.LimitExceeded(f"a message of {note.category} has {len(encoded)} bytes")
+    return encoded.decode()
 
 
 def _copy(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:

@@ -1,0 +1,326 @@
+"""Moves messages from the outbox to their targets: claim, deliver, settle.
+
+Claim and settle are short transactions; nothing is open while a target is spoken to, and a delivery ends before its
+lease does. A target that cannot be reached opens its breaker and never counts against a message; a refusal backs off its
+shard only. What a dead drainer had claimed is taken over when its lease is over, and delivered again: the inbox drops
+repeats.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from shared import barrier, errors
+from shared.clock import Clock
+from shared.database import Database, Transaction
+from shared.outbox import metrics, store
+from shared.outbox.breaker import Breaker
+from shared.outbox.composing import Part, States, compose, pack, read_states
+from shared.outbox.domain import Delivery, Outcome, ShardResult, back_off_s
+from shared.outbox.registry import Registry
+from shared.outbox.settings import DrainerSettings
+
+_log = structlog.get_logger("siloway.outbox")
+
+# The target, or the way to it, is not able to take anything now: no fault of a message.
+_OUTAGES = (
+    errors.Unavailable,
+    errors.DeadlineExceeded,
+    errors.ResourceExhausted,
+    errors.Unauthenticated,
+    errors.PermissionDenied,
+)
+_ERROR_CHARACTERS_MAX = 500
+_SETTLE_S = 1.0
+
+Wait = Callable[[float], object]
+
+
+class Transport(Protocol):
+    """The way to another silo."""
+
+    def deliver(self, target: str, delivery: Delivery, timeout_s: float) -> Sequence[ShardResult]:
+        """One result a shard. Raises Unavailable or DeadlineExceeded when the target did not answer in `timeout_s`.
+
+        ResourceExhausted and a refused identity count as an outage too; any other error says that the target, though
+        there, did not take this delivery.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class DrainReport:
+    """What one round did: shards claimed, messages delivered, shards refused, shards whose lease was lost, outages."""
+
+    claimed: int = 0
+    delivered: int = 0
+    refused: int = 0
+    lease_lost: int = 0
+    outages: int = 0
+    more: bool = False
+
+    def __add__(self, other: "DrainReport") -> "DrainReport":
+        return DrainReport(
+            self.claimed + other.claimed,
+            self.delivered + other.delivered,
+            self.refused + other.refused,
+            self.lease_lost + other.lease_lost,
+            self.outages + other.outages,
+            self.more or other.more,
+        )
+
+
+class Drainer:
+    """One silo's drainer. Several may run at once, in one process or many; leases keep them apart."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        transport: Transport,
+        *,
+        clock: Clock,
+        origin: str,
+        epoch: str,
+        settings: DrainerSettings | None = None,
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._transport = transport
+        self._clock = clock
+        self._origin = origin
+        self._epoch = epoch
+        self._settings = settings or DrainerSettings()
+        self._breakers: dict[str, Breaker] = {}
+        self._cursors: dict[str, str] = {}
+
+    def drain_once(self) -> DrainReport:
+        """One claim of every target that has messages, one target after the other."""
+        report = DrainReport()
+        for target in self.targets():
+            report += self.drain_target(target)
+        return report
+
+    def targets(self) -> list[str]:
+        """The targets that have messages."""
+        return self._database.read(store.read_targets)
+
+    def drain_target(self, target: str) -> DrainReport:
+        """Claim, deliver and settle once for one target; does nothing while its breaker waits."""
+        breaker = self._breakers.setdefault(target, Breaker(self._clock))
+        if breaker.wait_s() > 0:
+            return DrainReport()
+        began = self._clock.monotonic()
+        claim, states = self._claim(target, 1 if breaker.is_open else self._settings.shards_per_claim)
+        self._cursors[target] = claim.next_after
+        report = DrainReport(claimed=len(claim.shards), more=bool(claim.shards or claim.next_after))
+        if not claim.shards:
+            return report
+        barrier.reach("after_claim")
+        parts, unknown = self._compose(claim, states)
+        if unknown:
+            report += self._settle(claim, unknown, _category_unknown(unknown))
+        undelivered = [part.shard.aggregate for part in parts]
+        for batch in pack(parts, self._settings):
+            left_s = self._settings.lease_s - _SETTLE_S - (self._clock.monotonic() - began)
+            if left_s < min(1.0, self._settings.deliver_timeout_s):
+                break
+            results = self._deliver(target, breaker, batch, min(left_s, self._settings.deliver_timeout_s))
+            if results is None:
+                report += DrainReport(outages=1)
+                break
+            report += self._settle(claim, batch, results)
+            del undelivered[: len(batch)]
+            if breaker.is_open:
+                break
+        if undelivered:
+            self._database.transact(lambda transaction: store.release(transaction, target, claim.token, undelivered))
+        return report
+
+    def breaker_wait_s(self, target: str) -> float:
+        """Seconds until something may be sent to the target."""
+        breaker = self._breakers.get(target)
+        return 0.0 if breaker is None else breaker.wait_s()
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    @property
+    def settings(self) -> DrainerSettings:
+        return self._settings
+
+    def measure(self, target: str) -> None:
+        """Set the gauges of the target's backlog."""
+        depth, oldest = self._database.read(lambda transaction: store.measure(transaction, target))
+        metrics.DEPTH.labels(target).set(depth)
+        age_s = 0.0 if oldest is None else (self._clock.now() - oldest).total_seconds()
+        metrics.OLDEST_S.labels(target).set(age_s)
+
+    def _claim(self, target: str, shards_max: int) -> tuple[store.Claim, States]:
+        token = str(uuid.uuid4())
+
+        def work(transaction: Transaction) -> tuple[store.Claim, States]:
+            claim = store.claim(
+                transaction,
+                target=target,
+                after=self._cursors.get(target, ""),
+                token=token,
+                lease_s=self._settings.lease_s,
+                shards_max=shards_max,
+                messages_max=self._settings.messages_per_shard,
+            )
+            return claim, read_states(transaction, self._registry, claim.shards)
+
+        return self._database.transact(work)
+
+    def _compose(self, claim: store.Claim, states: States) -> tuple[list[Part], list[Part]]:
+        """The parts to deliver, and those that hold a category that this silo does not know (after a downgrade)."""
+        parts: list[Part] = []
+        unknown: list[Part] = []
+        for shard in claim.shards:
+            if all(self._registry.sends(message.category) for message in shard.messages):
+                parts.append(compose(shard, self._registry, states, self._settings))
+            else:
+                unknown.append(Part.undeliverable(shard))
+        return parts, unknown
+
+    def _deliver(
+        self, target: str, breaker: Breaker, batch: Sequence[Part], timeout_s: float
+    ) -> Sequence[ShardResult] | None:
+        """The results, or None when the target is down. A batch that the target did not take is refused as a whole."""
+        delivery = Delivery(self._origin, self._epoch, tuple(part.shard for part in batch))
+        try:
+            with metrics.DELIVERY_S.labels(target).time():
+                results = self._transport.deliver(target, delivery, timeout_s)
+        except _OUTAGES as exc:
+            breaker.failed()
+            metrics.BREAKER_OPEN.labels(target).set(1)
+            metrics.FAILED.labels(target, exc.reason).inc()
+            _log.warning("target_down", target=target, reason=exc.reason, retry_in_s=breaker.wait_s())
+            return None
+        except Exception as exc:  # noqa: BLE001 - a delivery that cannot be made must not stop the others
+            reason = exc.reason if isinstance(exc, errors.ServiceError) else errors.Internal.reason
+            _log.exception("delivery_not_taken", target=target, shards=len(batch))
+            metrics.FAILED.labels(target, reason).inc()
+            if len(batch) > 1:
+                return self._deliver_alone(target, breaker, batch, timeout_s)
+            results = [ShardResult(batch[0].shard.aggregate, Outcome.REFUSED, reason, str(exc))]
+        breaker.succeeded()
+        metrics.BREAKER_OPEN.labels(target).set(0)
+        barrier.reach("after_deliver")
+        return results
+
+    def _deliver_alone(
+        self, target: str, breaker: Breaker, batch: Sequence[Part], timeout_s: float
+    ) -> Sequence[ShardResult] | None:
+        """Shard by shard within the same time, to find the one that the target does not take."""
+        ends_at = self._clock.monotonic() + timeout_s
+        results: list[ShardResult] = []
+        for part in batch:
+            left_s = ends_at - self._clock.monotonic()
+            alone = self._deliver(target, breaker, [part], left_s) if left_s > 0 else None
+            if alone is None:
+                return results or None
+            results.extend(alone)
+        return results
+
+    def _settle(self, claim: store.Claim, batch: Sequence[Part], results: Sequence[ShardResult]) -> DrainReport:
+        outcomes = {result.aggregate: result for result in results}
+        target = claim.target
+
+        def work(transaction: Transaction) -> DrainReport:
+            ours = store.lock_ours(transaction, target, claim.token, [part.shard.aggregate for part in batch])
+            barrier.reach("before_settle")
+            applied: list[Part] = []
+            refusals: list[store.Refusal] = []
+            unanswered: list[str] = []
+            for part in batch:
+                if part.shard.aggregate not in ours:
+                    continue
+                result = outcomes.get(part.shard.aggregate)
+                if result is None:
+                    unanswered.append(part.shard.aggregate)
+                elif result.outcome is Outcome.APPLIED:
+                    applied.append(part)
+                else:
+                    refusals.append(_refusal(part, result))
+            ids = [each for part in applied for each in part.ids]
+            store.settle_applied(transaction, target, [part.shard.aggregate for part in applied], ids)
+            store.settle_refused(transaction, target, refusals)
+            if unanswered:
+                store.release(transaction, target, claim.token, unanswered)
+            return DrainReport(delivered=len(ids), refused=len(refusals), lease_lost=len(batch) - len(ours))
+
+        report = self._database.transact(work)
+        metrics.DELIVERED.labels(target).inc(report.delivered)
+        metrics.LEASE_LOST.labels(target).inc(report.lease_lost)
+        for result in results:
+            if result.outcome is not Outcome.APPLIED:
+                metrics.REFUSED.labels(target, result.reason or result.outcome.name).inc()
+                _log.warning("shard_refused", target=target, aggregate=result.aggregate, reason=result.reason)
+        return report
+
+
+def run(drainer: Drainer, stop: threading.Event, wait: Wait | None = None) -> None:
+    """Drain until `stop` is set, each target in a thread of its own, so that a slow one delays nobody.
+
+    `wait(seconds)` returns early when messages were saved; without it the drainer polls. It ends between two rounds.
+    """
+    wait = wait or stop.wait
+    woken: dict[str, threading.Event] = {}
+    threads: list[threading.Thread] = []
+    while not stop.is_set():
+        try:
+            targets = drainer.targets()
+        except errors.ServiceError as exc:
+            _log.warning("outbox_unreadable", reason=exc.reason)
+            targets = []
+        for target in targets:
+            if target not in woken:
+                woken[target] = threading.Event()
+                thread = threading.Thread(
+                    target=_run_target, args=(drainer, target, stop, woken[target]), name=f"drain-{target}"
+                )
+                thread.start()
+                threads.append(thread)
+            woken[target].set()
+        wait(drainer.settings.poll_s)
+    for event in woken.values():
+        event.set()
+    for thread in threads:
+        thread.join()
+
+
+def _run_target(drainer: Drainer, target: str, stop: threading.Event, woken: threading.Event) -> None:
+    measured_at: float | None = None
+    while not stop.is_set():
+        woken.clear()
+        more = False
+        try:
+            more = drainer.drain_target(target).more
+            now = drainer.clock.monotonic()
+            if measured_at is None or now - measured_at >= drainer.settings.measure_every_s:
+                drainer.measure(target)
+                measured_at = now
+        except errors.ServiceError as exc:
+            _log.warning("drain_failed", target=target, reason=exc.reason)
+        except Exception:  # noqa: BLE001 - the thread must live; the message stays and is tried again
+            _log.exception("drain_failed", target=target)
+        if not more or drainer.breaker_wait_s(target) > 0:
+            woken.wait(drainer.settings.poll_s)
+
+
+def _refusal(part: Part, result: ShardResult) -> store.Refusal:
+    attempts = part.attempts + 1
+    error = f"{result.outcome.name} {result.reason}: {result.message}"[:_ERROR_CHARACTERS_MAX]
+    return store.Refusal(part.shard.aggregate, attempts, back_off_s(attempts), part.ids, error)
+
+
+def _category_unknown(parts: Sequence[Part]) -> list[ShardResult]:
+    text = "this silo does not send a category of the shard"
+    return [ShardResult(part.shard.aggregate, Outcome.REFUSED, "CATEGORY_UNKNOWN", text) for part in parts]

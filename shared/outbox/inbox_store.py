@@ -1,0 +1,119 @@
+"""The SQL of the inbox: agreed epochs, the last sequence of each shard, and the version of each LATEST subject."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+
+from shared.database import Transaction
+from shared.outbox.domain import Delivery, Message, ShardDelivery
+
+_READ_EPOCH = text("SELECT epoch FROM inbox_origin WHERE origin = :origin")
+
+_AGREE_EPOCH = text(
+    """
+    INSERT INTO inbox_origin (origin, epoch, agreed_at) VALUES (:origin, CAST(:epoch AS uuid), :now)
+    ON CONFLICT ON CONSTRAINT inbox_origin_pkey DO NOTHING
+    """
+)
+
+_LOCK_SHARDS = text(
+    """
+    SELECT aggregate, epoch, last_sequence FROM inbox_shard
+    WHERE origin = :origin AND aggregate = ANY(CAST(:aggregates AS text[]))
+    ORDER BY aggregate FOR UPDATE
+    """
+)
+
+_ADD_SHARDS = text(
+    """
+    INSERT INTO inbox_shard (origin, aggregate, epoch, last_sequence, updated_at)
+    SELECT :origin, aggregate, CAST(:epoch AS uuid), 0, :now
+    FROM unnest(CAST(:aggregates AS text[])) AS added (aggregate)
+    ON CONFLICT ON CONSTRAINT inbox_shard_pkey DO NOTHING
+    """
+)
+
+_ADVANCE_SHARDS = text(
+    """
+    INSERT INTO inbox_shard (origin, aggregate, epoch, last_sequence, updated_at)
+    SELECT :origin, aggregate, CAST(:epoch AS uuid), last_sequence, :now
+    FROM unnest(CAST(:aggregates AS text[]), CAST(:sequences AS bigint[])) AS taken (aggregate, last_sequence)
+    ON CONFLICT ON CONSTRAINT inbox_shard_pkey
+        DO UPDATE SET last_sequence = excluded.last_sequence, updated_at = excluded.updated_at
+    """
+)
+
+_TAKE_NEWER = text(
+    """
+    INSERT INTO inbox_subject (origin, category, subject, version, deleted, updated_at)
+    SELECT :origin, :category, subject, version, deleted, :now
+    FROM unnest(CAST(:subjects AS text[]), CAST(:versions AS bigint[]), CAST(:deleted AS boolean[]))
+        AS came (subject, version, deleted)
+    ON CONFLICT ON CONSTRAINT inbox_subject_pkey
+        DO UPDATE SET version = excluded.version, deleted = excluded.deleted, updated_at = excluded.updated_at
+        WHERE inbox_subject.version < excluded.version
+    RETURNING subject
+    """
+)
+
+
+def agree_epoch(transaction: Transaction, origin: str, epoch: str) -> str:
+    """The epoch agreed with `origin`; the first contact agrees on the one that it brings."""
+    agreed = transaction.execute(_READ_EPOCH, {"origin": origin}).scalar()
+    if agreed is None:
+        transaction.execute(_AGREE_EPOCH, {"origin": origin, "epoch": epoch, "now": transaction.now})
+        agreed = transaction.execute(_READ_EPOCH, {"origin": origin}).scalar_one()
+    return str(agreed)
+
+
+def lock_shards(transaction: Transaction, delivery: Delivery, aggregates: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """(epoch, last sequence) of each shard, locked until the end; a shard never heard of is added with 0."""
+    known = _lock(transaction, delivery.origin, aggregates)
+    missing = sorted(set(aggregates) - known.keys())
+    if missing:
+        added = {"origin": delivery.origin, "epoch": delivery.epoch, "aggregates": missing, "now": transaction.now}
+        transaction.execute(_ADD_SHARDS, added)
+        known |= _lock(transaction, delivery.origin, missing)
+    return known
+
+
+def advance_shards(transaction: Transaction, delivery: Delivery, shards: Sequence[ShardDelivery]) -> None:
+    """Remember the last sequences; the shards are locked."""
+    transaction.execute(
+        _ADVANCE_SHARDS,
+        {
+            "origin": delivery.origin,
+            "epoch": delivery.epoch,
+            "aggregates": [shard.aggregate for shard in shards],
+            "sequences": [shard.last_sequence for shard in shards],
+            "now": transaction.now,
+        },
+    )
+
+
+def take_newer(transaction: Transaction, origin: str, messages: Sequence[Message]) -> list[Message]:
+    """Those LATEST messages of one category that are newer than what their subjects have seen, one a subject."""
+    newest: dict[str, Message] = {}
+    for message in messages:
+        other = newest.get(message.subject)
+        if other is None or other.version < message.version:
+            newest[message.subject] = message
+    ordered = sorted(newest)
+    taken = transaction.execute(
+        _TAKE_NEWER,
+        {
+            "origin": origin,
+            "category": messages[0].category,
+            "subjects": ordered,
+            "versions": [newest[subject].version for subject in ordered],
+            "deleted": [newest[subject].deleted for subject in ordered],
+            "now": transaction.now,
+        },
+    )
+    fresh = set(taken.scalars())
+    return [message for subject, message in newest.items() if subject in fresh]
+
+
+def _lock(transaction: Transaction, origin: str, aggregates: Sequence[str]) -> dict[str, tuple[str, int]]:
+    rows = transaction.execute(_LOCK_SHARDS, {"origin": origin, "aggregates": list(aggregates)})
+    return {row.aggregate: (str(row.epoch), row.last_sequence) for row in rows}

@@ -1,0 +1,269 @@
+"""The SQL of draining: claim shards, read their messages, settle exactly those.
+
+A lease is a whole shard's, never a message's. Claiming locks lease rows only, not the sequences that writers take.
+Settling touches the ids that were read under the lease, and only shards whose lease still carries the claim's token: a
+message that was committed or taken over meanwhile stays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from shared.database import Transaction
+from shared.outbox.settings import CLOCK_SKEW_S
+
+_TARGETS = text(
+    """
+    WITH RECURSIVE found (target) AS (
+        (SELECT target FROM outbox_message ORDER BY target LIMIT 1)
+        UNION ALL
+        SELECT (SELECT m.target FROM outbox_message m WHERE m.target > found.target ORDER BY m.target LIMIT 1)
+        FROM found WHERE found.target IS NOT NULL
+    )
+    SELECT target FROM found WHERE target IS NOT NULL
+    """
+)
+
+# Walks from shard to shard by the index, whatever their depth, then keeps those that are due and takes their leases.
+# A shard is due when nobody holds it and it is not backing off, or has got a message since it began to.
+_CLAIM = text(
+    """
+    WITH RECURSIVE waiting (aggregate, place) AS (
+        (
+            SELECT aggregate, 1 FROM outbox_message
+            WHERE target = :target AND aggregate > :after ORDER BY aggregate LIMIT 1
+        )
+        UNION ALL
+        SELECT following.aggregate, waiting.place + 1
+        FROM waiting CROSS JOIN LATERAL (
+            SELECT m.aggregate FROM outbox_message m
+            WHERE m.target = :target AND m.aggregate > waiting.aggregate ORDER BY m.aggregate LIMIT 1
+        ) AS following
+        WHERE waiting.place < :walk_max
+    ), due AS (
+        SELECT waiting.aggregate, shard.last_sequence
+        FROM waiting
+        JOIN outbox_shard shard ON shard.target = :target AND shard.aggregate = waiting.aggregate
+        LEFT JOIN outbox_lease lease ON lease.target = :target AND lease.aggregate = waiting.aggregate
+        WHERE lease.aggregate IS NULL
+            OR ((lease.token IS NULL OR lease.lease_until < :expired_before)
+                AND (lease.available_at <= :now OR shard.last_sequence > lease.seen_sequence))
+        ORDER BY waiting.aggregate LIMIT :shards_max
+    ), bound AS (
+        SELECT CASE
+            WHEN (SELECT count(*) FROM due) = :shards_max THEN (SELECT max(aggregate) FROM due)
+            WHEN (SELECT count(*) FROM waiting) = :walk_max THEN (SELECT max(aggregate) FROM waiting)
+            ELSE ''
+        END AS next_after
+    ), claimed AS (
+        INSERT INTO outbox_lease (target, aggregate, token, lease_until, available_at, attempts, seen_sequence)
+        SELECT :target, aggregate, CAST(:token AS uuid), :lease_until, :now, 0, last_sequence
+        FROM due ORDER BY aggregate
+        ON CONFLICT ON CONSTRAINT outbox_lease_pkey DO UPDATE
+            SET token = excluded.token, lease_until = excluded.lease_until, seen_sequence = excluded.seen_sequence
+            WHERE (outbox_lease.token IS NULL OR outbox_lease.lease_until < :expired_before)
+                AND (outbox_lease.available_at <= :now OR excluded.seen_sequence > outbox_lease.seen_sequence)
+        RETURNING aggregate, attempts
+    )
+    SELECT claimed.aggregate, claimed.attempts, bound.next_after FROM bound LEFT JOIN claimed ON true
+    """
+)
+
+_READ_MESSAGES = text(
+    """
+    SELECT claimed.aggregate, m.id, m.sequence, m.category, m.subject, m.payload
+    FROM unnest(CAST(:aggregates AS text[])) WITH ORDINALITY AS claimed (aggregate, place)
+    CROSS JOIN LATERAL (
+        SELECT id, sequence, category, subject, payload FROM outbox_message
+        WHERE target = :target AND aggregate = claimed.aggregate
+        ORDER BY sequence LIMIT :messages_max
+    ) AS m
+    ORDER BY claimed.place, m.sequence
+    """
+)
+
+_LOCK_OURS = text(
+    """
+    SELECT aggregate FROM outbox_lease
+    WHERE target = :target AND aggregate = ANY(CAST(:aggregates AS text[])) AND token = CAST(:token AS uuid)
+    ORDER BY aggregate FOR UPDATE
+    """
+)
+
+_DELETE_MESSAGES = text("DELETE FROM outbox_message WHERE id = ANY(CAST(:ids AS bigint[]))")
+
+_DELETE_LEASES = text(
+    "DELETE FROM outbox_lease WHERE target = :target AND aggregate = ANY(CAST(:aggregates AS text[]))"
+)
+
+_RELEASE_LEASES = text(
+    """
+    UPDATE outbox_lease SET token = NULL, lease_until = NULL
+    WHERE target = :target AND aggregate = ANY(CAST(:aggregates AS text[])) AND token = CAST(:token AS uuid)
+    """
+)
+
+_BACK_OFF = text(
+    """
+    UPDATE outbox_lease SET token = NULL, lease_until = NULL, attempts = refused.attempts,
+        available_at = refused.available_at
+    FROM unnest(CAST(:aggregates AS text[]), CAST(:attempts AS integer[]), CAST(:available_at AS timestamptz[]))
+        AS refused (aggregate, attempts, available_at)
+    WHERE outbox_lease.target = :target AND outbox_lease.aggregate = refused.aggregate
+    """
+)
+
+_MARK_REFUSED = text(
+    """
+    UPDATE outbox_message SET attempts = outbox_message.attempts + 1, last_error = refused.error
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:errors AS text[])) AS refused (id, error)
+    WHERE outbox_message.id = refused.id
+    """
+)
+
+_MEASURE = text(
+    """
+    SELECT
+        (SELECT count(*) FROM (SELECT 1 FROM outbox_message WHERE target = :target LIMIT :count_max) AS some) AS depth,
+        (SELECT created_at FROM outbox_message WHERE target = :target ORDER BY target, id LIMIT 1) AS oldest
+    """
+)
+
+
+@dataclass(frozen=True)
+class StoredMessage:
+    """A row of the outbox, read under a lease."""
+
+    id: int
+    sequence: int
+    category: str
+    subject: str
+    payload: dict[str, object] | None
+
+
+@dataclass(frozen=True)
+class ClaimedShard:
+    """A leased shard: the refusals in a row so far, and its first messages, contiguous."""
+
+    aggregate: str
+    attempts: int
+    messages: tuple[StoredMessage, ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one claim took. `next_after` is where the next one goes on; "" when the walk has come to the end."""
+
+    target: str
+    token: str
+    shards: tuple[ClaimedShard, ...]
+    next_after: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A shard to back off: its refusals in a row with this one, the wait, the messages, the error to keep."""
+
+    aggregate: str
+    attempts: int
+    wait_s: float
+    ids: tuple[int, ...]
+    error: str
+
+
+def read_targets(transaction: Transaction) -> list[str]:
+    """The targets that have messages."""
+    return list(transaction.execute(_TARGETS).scalars())
+
+
+def claim(
+    transaction: Transaction,
+    *,
+    target: str,
+    after: str,
+    token: str,
+    lease_s: float,
+    shards_max: int,
+    messages_max: int,
+) -> Claim:
+    """Lease up to `shards_max` due shards behind the shard `after` and read up to `messages_max` messages of each.
+
+    The messages are read by a statement of their own: its snapshot is younger than every lease that was taken.
+    """
+    # Array sizes are guessed; a plan made once for all sizes is a bad one for most.
+    transaction.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    rows = transaction.execute(
+        _CLAIM,
+        {
+            "target": target,
+            "after": after,
+            "token": token,
+            "now": transaction.now,
+            "expired_before": transaction.now - timedelta(seconds=CLOCK_SKEW_S),
+            "lease_until": transaction.now + timedelta(seconds=lease_s),
+            "shards_max": shards_max,
+            "walk_max": shards_max * 10,
+        },
+    ).all()
+    attempts = {row.aggregate: row.attempts for row in rows if row.aggregate is not None}
+    messages = _read_messages(transaction, target, sorted(attempts), messages_max)
+    emptied = [aggregate for aggregate in attempts if aggregate not in messages]
+    if emptied:  # another drainer settled them between the two snapshots
+        transaction.execute(_DELETE_LEASES, {"target": target, "aggregates": emptied})
+    shards = tuple(ClaimedShard(each, attempts[each], tuple(found)) for each, found in messages.items())
+    return Claim(target, token, shards, rows[0].next_after)
+
+
+def lock_ours(transaction: Transaction, target: str, token: str, aggregates: Sequence[str]) -> set[str]:
+    """Those of the shards whose lease still carries the token, locked until the end."""
+    found = transaction.execute(_LOCK_OURS, {"target": target, "token": token, "aggregates": list(aggregates)})
+    return set(found.scalars())
+
+
+def settle_applied(transaction: Transaction, target: str, aggregates: Sequence[str], ids: Sequence[int]) -> None:
+    """Delete exactly the messages with these ids, and give the shards back."""
+    if aggregates:
+        transaction.execute(_DELETE_MESSAGES, {"ids": list(ids)})
+        transaction.execute(_DELETE_LEASES, {"target": target, "aggregates": list(aggregates)})
+
+
+def settle_refused(transaction: Transaction, target: str, refusals: Sequence[Refusal]) -> None:
+    """Keep the messages, remember why, and let the shards wait."""
+    if not refusals:
+        return
+    transaction.execute(
+        _BACK_OFF,
+        {
+            "target": target,
+            "aggregates": [refusal.aggregate for refusal in refusals],
+            "attempts": [refusal.attempts for refusal in refusals],
+            "available_at": [transaction.now + timedelta(seconds=refusal.wait_s) for refusal in refusals],
+        },
+    )
+    marks = [(each, refusal.error) for refusal in refusals for each in refusal.ids]
+    transaction.execute(_MARK_REFUSED, {"ids": [each for each, _ in marks], "errors": [error for _, error in marks]})
+
+
+def release(transaction: Transaction, target: str, token: str, aggregates: Sequence[str]) -> None:
+    """Give shards back as they are: they are due at once, and nothing counts against their messages."""
+    transaction.execute(_RELEASE_LEASES, {"target": target, "token": token, "aggregates": list(aggregates)})
+
+
+def measure(transaction: Transaction, target: str, count_max: int = 100_000) -> tuple[int, datetime | None]:
+    """How many messages wait (counted up to `count_max`), and when the oldest was written."""
+    row = transaction.execute(_MEASURE, {"target": target, "count_max": count_max}).one()
+    return row.depth, row.oldest
+
+
+def _read_messages(
+    transaction: Transaction, target: str, aggregates: Sequence[str], messages_max: int
+) -> dict[str, list[StoredMessage]]:
+    found: dict[str, list[StoredMessage]] = {}
+    if aggregates:
+        parameters = {"target": target, "aggregates": list(aggregates), "messages_max": messages_max}
+        for row in transaction.execute(_READ_MESSAGES, parameters):
+            message = StoredMessage(row.id, row.sequence, row.category, row.subject, row.payload)
+            found.setdefault(row.aggregate, []).append(message)
+    return found
