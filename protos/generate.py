@@ -24,7 +24,14 @@ def generate(target: Path) -> None:
     include = [f"-I{PROTOS}", f"-I{PROTOS / 'third_party'}"]
     # protoc finds the plugins of mypy-protobuf beside the running interpreter.
     environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
-    command = [sys.executable, "-m", "grpc_tools.protoc", *include, f"--python_out={target}", f"--mypy_out=quiet:{target}"]
+    command = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        *include,
+        f"--python_out={target}",
+        f"--mypy_out=quiet:{target}",
+    ]
     subprocess.run([*command, "buf/validate/validate.proto", *sources], check=True, env=environment)
     services = [source for source in sources if source.endswith("_service.proto")]
     grpc_out = [f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}"]
@@ -46,7 +53,9 @@ def differences(left: Path, right: Path) -> list[str]:
 def main() -> int:
     """Generate, or compare with what is committed; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when the committed code is not current")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail when the committed code is not current"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
