@@ -260,7 +260,7 @@ def _stream_unary(admission: _Admission, behavior: Any, handler: Handler) -> Han
         answer = None
         try:
             running.admit(streaming=True)
-            answer = behavior(_checked(requests), context)
+            answer = behavior(_checked(requests, context), context)
             running.tell_request_id()
         except Exception as raised:  # noqa: BLE001  # as above
             error = raised
@@ -284,7 +284,7 @@ def _unary_stream(admission: _Admission, behavior: Any, handler: Handler) -> Han
 
 def _stream_stream(admission: _Admission, behavior: Any, handler: "Handler | None") -> Handler:
     def start(requests: Iterator[Any], context: Context) -> Iterator[Any]:
-        answers: Iterator[Any] = behavior(_checked(requests), context)
+        answers: Iterator[Any] = behavior(_checked(requests, context), context)
         return answers
 
     def serve(requests: Iterator[Any], context: Context) -> Iterator[Any]:
@@ -325,12 +325,18 @@ def _answers(
             running.finish(error)
 
 
-def _checked(requests: Iterator[Any]) -> Iterator[Any]:
-    """A client's messages, each checked; a client that went away is Cancelled."""
+def _checked(requests: Iterator[Any], context: Context) -> Iterator[Any]:
+    """A client's messages, each checked; a client that went away is Cancelled.
+
+    grpcio sometimes learns of that only after it has ended the iterator. So the end of a client's stream alone never
+    means that all was sent: a contract in which that matters has a last message of its own.
+    """
     while True:
         try:
             request = next(requests)
         except StopIteration:
+            if not context.is_active():
+                raise Cancelled from None
             return
         except grpc.RpcError as gone:
             deadline.check()
