@@ -1,0 +1,1 @@
+"""Releases and the commits that they carry."""

@@ -1,0 +1,148 @@
+"""What a release is, which of its fields may change, and how a field mask chooses among them.
+
+An update either names its fields or takes those that have a value; a named field without a value is cleared.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import IntEnum
+from urllib.parse import urlsplit
+
+from region_silo.releases.versions import VersionInfo, broken_rules
+from shared.errors import InvalidArgument, InvalidUpdateMask, Violation
+
+MUTABLE_PATHS = ("ref", "url", "release_time", "state")
+COMMITS_PAGE_BYTES_MAX = 2 * 1024 * 1024
+"""A page of commits ends early when their messages are longer than this: an answer must fit a client's limit."""
+
+_URL_SCHEMES = frozenset({"http", "https"})
+
+
+class ReleaseState(IntEnum):
+    """Whether a release is in view; the numbers stand in the rows."""
+
+    OPEN = 0
+    ARCHIVED = 1
+
+
+@dataclass(frozen=True)
+class ReleaseFields:
+    """The fields that a client sets. Empty texts and None are no value; a state that is None means open."""
+
+    ref: str = ""
+    url: str = ""
+    release_time: datetime | None = None
+    state: ReleaseState | None = None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit as a release shows it; empty texts are unknown."""
+
+    key: str
+    repository: str
+    message: str
+    author_name: str
+    author_email: str
+    commit_time: datetime | None
+
+
+@dataclass(frozen=True)
+class RepositoryHead:
+    """The newest commit of one repository."""
+
+    repository: str
+    commit_key: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release as it is shown; lists leave last_commit, heads and authors empty."""
+
+    id: int
+    organization_id: int
+    version: str
+    project_ids: tuple[int, ...]
+    ref: str
+    url: str
+    create_time: datetime
+    release_time: datetime | None
+    state: ReleaseState
+    commit_count: int
+    version_info: VersionInfo | None
+    etag: str
+    last_commit: Commit | None = None
+    heads: tuple[RepositoryHead, ...] = field(default=())
+    authors: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class CreatedRelease:
+    """A release, and whether neither it nor a link to a project is new."""
+
+    release: Release
+    already_existed: bool
+
+
+def etag_of(release_id: int, row_version: int) -> str:
+    """Changes with every change of the release's row, and differs between releases."""
+    return f"{release_id:x}-{row_version:x}"
+
+
+def check_new_release(version: str, fields: ReleaseFields) -> None:
+    """Raise InvalidArgument with one violation for each broken rule of a new release."""
+    violations = [Violation("release.version", rule) for rule in broken_rules(version)]
+    _refuse([*violations, *_field_violations(fields, MUTABLE_PATHS)])
+
+
+def changed_paths(fields: ReleaseFields, mask: Sequence[str] | None) -> frozenset[str]:
+    """The paths that an update sets: those of the mask, all for `*`, those with a value when there is no mask.
+
+    Raises InvalidUpdateMask for a path that is none of MUTABLE_PATHS, InvalidArgument for values that break a rule.
+    """
+    violations = [
+        Violation(f"update_mask.paths[{index}]", f"{path!r} is not one of {', '.join(MUTABLE_PATHS)}, or *")
+        for index, path in enumerate(mask or ())
+        if path != "*" and path not in MUTABLE_PATHS
+    ]
+    if violations:
+        raise InvalidUpdateMask(f"update_mask: {violations[0].description}", violations=violations)
+    if not mask:
+        paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None))
+    else:
+        paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
+    _refuse(_field_violations(fields, paths))
+    return paths
+
+
+def apply_fields(current: ReleaseFields, wanted: ReleaseFields, paths: frozenset[str]) -> ReleaseFields:
+    """The fields after an update of these paths; a state without a value is open."""
+    changed = replace(current, **{path: getattr(wanted, path) for path in paths})
+    return replace(changed, state=changed.state or ReleaseState.OPEN)
+
+
+def is_url(text: str) -> bool:
+    """Whether it is an http or https address with a host, without blanks and control characters."""
+    if any(character <= " " or character == "\x7f" for character in text):
+        return False
+    try:
+        parts = urlsplit(text)
+        return parts.scheme.lower() in _URL_SCHEMES and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _field_violations(fields: ReleaseFields, paths: Sequence[str] | frozenset[str]) -> list[Violation]:
+    violations = []
+    if "ref" in paths and "\0" in fields.ref:
+        violations.append(Violation("release.ref", "must not hold NUL"))
+    if "url" in paths and fields.url and not is_url(fields.url):
+        violations.append(Violation("release.url", "must be an http or https address"))
+    return violations
+
+
+def _refuse(violations: list[Violation]) -> None:
+    if violations:
+        first = violations[0]
+        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)
