@@ -1,7 +1,7 @@
 """Generates protos/gen from the contract; with --check it fails when that would change a byte.
 
-The code is made by the pinned grpcio-tools and mypy-protobuf. google.api and google.rpc come with googleapis-common-protos;
-only buf.validate, which no package ships, is generated besides our own.
+The code is made by the pinned grpcio-tools and mypy-protobuf. google.api and google.rpc come with
+googleapis-common-protos; only buf.validate, which no package ships, is generated besides our own.
 """
 
 import argparse
