@@ -196,7 +196,7 @@ class ModelCache(Generic[Row]):
         return Change(self, names, token, announced=True)
 
     def invalidate(self, *keys: Value) -> None:
-        """Forget these rows after a commit. Weaker than `changing`: death just before it leaves them stale for a TTL."""
+        """Forget these rows after a commit. Weaker than `changing`: a death just before leaves them stale for a TTL."""
         names = [name for value in keys for name in self._object_keys(value)]
         self.finish(names, "", announced=True)
 
