@@ -80,7 +80,12 @@ def servers(server_folder: Path) -> Iterator[TestServers]:
     database_url = os.environ.get("SILOWAY_TEST_DATABASE_URL")
     redis_url = os.environ.get("SILOWAY_TEST_REDIS_URL")
     local = LocalServers.start(
-        server_folder / "session", postgres=database_url is None, redis=redis_url is None, durable=False
+        server_folder / "session",
+        postgres=database_url is None,
+        redis=redis_url is None,
+        durable=False,
+        postgres_binaries=_path("SILOWAY_PG_BIN"),
+        redis_program=_path("SILOWAY_REDIS_BIN"),
     )
     try:
         given = TestServers(
@@ -161,7 +166,8 @@ def redis_url(servers: TestServers) -> str:
 @pytest.fixture
 def redis_server(server_folder: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own, running: it may be stopped, killed and started again."""
-    server = RedisServer(server_folder / f"redis-{secrets.token_hex(4)}")
+    folder = server_folder / f"redis-{secrets.token_hex(4)}"
+    server = RedisServer(folder, program=_path("SILOWAY_REDIS_BIN"))
     server.start()
     yield server
     server.stop()
@@ -171,3 +177,8 @@ def redis_server(server_folder: Path) -> Iterator[RedisServer]:
 def clock() -> FakeClock:
     """A clock that stands still until it is moved."""
     return FakeClock(_TEST_BEGINS_AT)
+
+
+def _path(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value) if value else None

@@ -68,7 +68,7 @@ def spawn(
     whole = [sys.executable, "-I", "-S", launcher.__file__, *identity, *map(str, command)]
 
     def start(output: IO[bytes] | int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - commands of the local stack's own making
+        return subprocess.Popen(
             whole,
             stdin=subprocess.DEVNULL,
             stdout=output,

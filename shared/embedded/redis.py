@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from shared.embedded.binaries import find_redis
 from shared.embedded.failures import StartFailed
@@ -76,7 +78,9 @@ class RedisServer:
             self._process = None
 
     def _answers(self) -> bool:
-        client = redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1)
+        # By default the client itself tries ten times, with growing pauses.
+        once = Retry(NoBackoff(), 0)
+        client = redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1, retry=once)
         try:
             return bool(client.ping())
         except redis.ConnectionError:

@@ -1,10 +1,16 @@
 """The fixtures keep what they promise to all other tests."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 import redis
+
+from tests.conftest import TestServers
 
 pytestmark = pytest.mark.integration
 
@@ -42,3 +48,27 @@ def test_key_space_is_empty(redis_url: str, turn: int) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
         client.set("left", turn)
+
+
+def test_own_servers_by_url_serve_the_tests_too(servers: TestServers, tmp_path: Path) -> None:
+    """The rest of this file once more in a process that could not start servers itself."""
+    environment = os.environ | {
+        "SILOWAY_TEST_DATABASE_URL": servers.databases.url("postgres"),
+        "SILOWAY_TEST_REDIS_URL": servers.redis_url,
+        "SILOWAY_PG_BIN": str(tmp_path),
+        "SILOWAY_REDIS_BIN": str(tmp_path),
+    }
+    inner = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not own_servers", __file__],
+        env=environment,
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert inner.returncode == 0, inner.stdout
+    assert "5 passed" in inner.stdout or "....." in inner.stdout
+    with psycopg.connect(servers.databases.url("postgres")) as connection:
+        names = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test%'").fetchall()
+    assert all(name.startswith(f"test_{servers.mark}_") for (name,) in names)

@@ -1,0 +1,95 @@
+"""Folders, locks, ports, logs and process states: the small facts that the stack stands on."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.embedded.account import closed_folder
+from shared.embedded.failures import FolderLocked, PortTaken
+from shared.embedded.folder import FolderLock, check_port, free_ports
+from shared.embedded.process import is_alive, log_tail, rotate_log, spawn, stop, wait_until
+
+
+def test_a_folder_has_one_holder_at_a_time(tmp_path: Path) -> None:
+    with FolderLock(tmp_path / "data"), pytest.raises(FolderLocked, match=f"process {os.getpid()}"):
+        FolderLock(tmp_path / "data")
+    with FolderLock(tmp_path / "data"):
+        pass
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"port {port} on 127.0.0.1 \(us, public\) is not free"):
+            check_port("127.0.0.1", port, "us, public")
+    check_port("127.0.0.1", port, "us, public")
+
+
+def test_free_ports_differ() -> None:
+    assert len(set(free_ports(20))) == 20
+
+
+def test_the_closed_part_of_a_path_is_found(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    tmp_path.chmod(0o700)
+    status = tmp_path.stat()
+    assert closed_folder(inner, status.st_uid, status.st_gid) is None
+    stranger = status.st_uid + 12345
+    first_closed = next(part for part in [*reversed(inner.parents), inner] if not part.stat().st_mode & 1)
+    assert closed_folder(inner, stranger, stranger) == first_closed
+
+
+def test_a_zombie_is_dead() -> None:
+    child = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    try:
+        assert wait_until(lambda: not is_alive(child.pid), 10)
+        assert Path(f"/proc/{child.pid}").exists()
+    finally:
+        child.wait()
+    assert not is_alive(child.pid)
+    assert is_alive(os.getpid())
+
+
+def test_a_child_leads_its_own_session_and_can_be_forced_to_end(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "child.log"
+    script = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    )
+    child = spawn([sys.executable, "-S", "-c", script], death_signal=signal.SIGKILL, log_file=log)
+    assert wait_until(lambda: log.read_text() == "up\n", 10)
+    assert os.getsid(child.pid) == child.pid
+    assert stop(child, (signal.SIGTERM, 0.05)) == -signal.SIGKILL
+    assert stop(child) == -signal.SIGKILL
+
+
+def test_a_program_that_is_not_there_is_a_failed_child(tmp_path: Path) -> None:
+    log = tmp_path / "child.log"
+    child = spawn([tmp_path / "absent"], death_signal=signal.SIGKILL, log_file=log)
+    assert child.wait(10) == 1
+    assert "FileNotFoundError" in log_tail(log)
+
+
+def test_a_log_that_has_grown_is_kept_once(tmp_path: Path) -> None:
+    log = tmp_path / "serve.log"
+    rotate_log(log, bytes_max=10)
+    for text in ("first, long enough\n", "second, long enough\n"):
+        log.write_text(text)
+        rotate_log(log, bytes_max=10)
+    assert not log.exists()
+    assert log.with_name("serve.log.1").read_text() == "second, long enough\n"
+    log.write_text("short")
+    rotate_log(log, bytes_max=10)
+    assert log.exists()
+
+
+def test_the_tail_of_a_log_is_one_line(tmp_path: Path) -> None:
+    log = tmp_path / "serve.log"
+    assert log_tail(log) == ""
+    log.write_text("\n".join(f"line {number}" for number in range(9)) + "\n")
+    assert log_tail(log, 2) == "line 7 | line 8"
