@@ -1,0 +1,68 @@
+"""Which organization a name means, for every feature of the region.
+
+Names are resolved once, through the model cache, before a transaction opens; what is written is decided inside it,
+under a lock, never by the cache. A caller that is bound to another organization hears what it would hear of an unknown
+one.
+"""
+
+from region_silo.organizations import store
+from region_silo.organizations.domain import Organization, OrganizationState
+from shared import errors
+from shared.database import Database, Transaction
+from shared.model_cache import ModelCache
+from shared.model_cache_gate import CacheGate
+from shared.names import Key, organization_name
+from shared.redis import RedisLink
+from shared.rpc.call import current_caller
+
+OrganizationCache = ModelCache[Organization]
+
+
+def organization_cache(database: Database, link: RedisLink | None, gate: CacheGate, silo: str) -> OrganizationCache:
+    """The cache of organizations. Whoever changes rows does so inside its `changing(id, ...)`."""
+    return ModelCache(
+        link,
+        gate,
+        silo=silo,
+        model="organization",
+        row_type=Organization,
+        load_by={
+            "id": lambda value: database.read(lambda transaction: store.by_id(transaction, value)),
+            "slug": lambda value: database.read(lambda transaction: store.by_slug(transaction, value)),
+        },
+    )
+
+
+class OrganizationLookup:
+    """Finds organizations by key for the current caller."""
+
+    def __init__(self, cache: OrganizationCache) -> None:
+        self._cache = cache
+
+    def find(self, key: Key) -> Organization:
+        """The organization with that id or slug. Raises OrganizationNotFound, also when the caller may not know it."""
+        if isinstance(key, int):
+            found = self._cache.get_from_cache(id=key)
+        else:
+            found = self._cache.get_from_cache(slug=key.lower())
+        bound_to = current_caller().organization_id
+        if found is None or bound_to not in (None, found.id):
+            raise _not_found(key)
+        return found
+
+
+def hold_active(transaction: Transaction, organization_id: int) -> None:
+    """Keep the organization as it is until the transaction ends; the first lock of every write below it.
+
+    Raises OrganizationNotFound when it has gone, OrganizationImporting while an import writes it.
+    """
+    state = store.hold(transaction, organization_id)
+    if state is None:
+        raise _not_found(organization_id)
+    if state is OrganizationState.IMPORTING:
+        name = organization_name(organization_id)
+        raise errors.OrganizationImporting(resource=errors.Resource("organization", name))
+
+
+def _not_found(key: Key) -> errors.OrganizationNotFound:
+    return errors.OrganizationNotFound(resource=errors.Resource("organization", organization_name(key)))

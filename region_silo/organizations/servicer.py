@@ -1,0 +1,58 @@
+"""RegionOrganizationService on the wire: messages in and out, nothing decided here."""
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.region.v1 import region_organization_service_pb2 as organization_pb
+from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
+
+from region_silo.organizations.domain import Organization, OrganizationState
+from region_silo.organizations.usecases import OrganizationUseCases
+from shared import names
+from shared.rpc.methods import Door, Method
+
+_SERVICE = "/siloway.region.v1.RegionOrganizationService"
+
+METHODS: tuple[Method, ...] = (
+    Method(f"{_SERVICE}/GetOrganization", Door.PUBLIC, ("org:read",)),
+    Method(f"{_SERVICE}/ListOrganizations", Door.PUBLIC, ("org:read",)),
+)
+
+_STATES = {
+    OrganizationState.IMPORTING: organization_pb.Organization.STATE_IMPORTING,
+    OrganizationState.ACTIVE: organization_pb.Organization.STATE_ACTIVE,
+}
+
+
+class RegionOrganizationServicer(organization_rpc.RegionOrganizationServiceServicer):
+    """Serves the region's own rows of organizations."""
+
+    def __init__(self, usecases: OrganizationUseCases) -> None:
+        self._usecases = usecases
+
+    def GetOrganization(
+        self, request: organization_pb.GetOrganizationRequest, context: grpc.ServicerContext
+    ) -> organization_pb.Organization:
+        del context
+        return _message(self._usecases.get_organization(names.parse_organization(request.name, "name")))
+
+    def ListOrganizations(
+        self, request: organization_pb.ListOrganizationsRequest, context: grpc.ServicerContext
+    ) -> organization_pb.ListOrganizationsResponse:
+        del context
+        page, next_page_token = self._usecases.list_organizations(request.page_size, request.page_token)
+        return organization_pb.ListOrganizationsResponse(
+            organizations=[_message(row) for row in page], next_page_token=next_page_token
+        )
+
+
+def _message(row: Organization) -> organization_pb.Organization:
+    create_time = Timestamp()
+    create_time.FromDatetime(row.date_added)
+    return organization_pb.Organization(
+        name=names.organization_name(row.id),
+        uid=str(row.id),
+        slug=row.slug or "",
+        display_name=row.name,
+        state=_STATES[row.state],
+        create_time=create_time,
+    )

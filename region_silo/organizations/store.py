@@ -1,0 +1,64 @@
+"""Organizations' rows: reading them by id and slug, and holding one while something below it is written."""
+
+from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, DateTime, Integer, SmallInteger, Table, Text, select
+
+from region_silo.organizations.domain import Organization, OrganizationState
+from region_silo.schema import METADATA
+from shared.database import Transaction
+
+organization = Table(
+    "organization",
+    METADATA,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("slug", Text),
+    Column("base_slug", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("default_role", Text, nullable=False),
+    Column("flags", BigInteger, nullable=False),
+    Column("is_test", Boolean, nullable=False),
+    Column("date_added", DateTime(timezone=True), nullable=False),
+    Column("import_id", BigInteger),
+    Column("fence_version", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+_SHOWN = select(
+    organization.c.id, organization.c.slug, organization.c.name, organization.c.state, organization.c.date_added
+)
+
+
+def by_id(transaction: Transaction, organization_id: int) -> Organization | None:
+    """The row with that id."""
+    return _one(transaction, organization.c.id == organization_id)
+
+
+def by_slug(transaction: Transaction, slug: str) -> Organization | None:
+    """The row with that slug, whatever the case of the letters that were asked for."""
+    return _one(transaction, organization.c.slug == slug.lower())
+
+
+def after_id(transaction: Transaction, after: int, limit: int, only_id: int | None) -> list[Organization]:
+    """At most `limit` rows with an id above `after`, ascending; `only_id` leaves out all others."""
+    statement = _SHOWN.where(organization.c.id > after).order_by(organization.c.id).limit(limit)
+    if only_id is not None:
+        statement = statement.where(organization.c.id == only_id)
+    return [_shown(row) for row in transaction.execute(statement)]
+
+
+def hold(transaction: Transaction, organization_id: int) -> OrganizationState | None:
+    """Keep the row as it is until the transaction ends; its state, or None when there is no such row."""
+    statement = select(organization.c.state).where(organization.c.id == organization_id).with_for_update(read=True)
+    state = transaction.execute(statement).scalar_one_or_none()
+    return None if state is None else OrganizationState(state)
+
+
+def _one(transaction: Transaction, condition: ColumnElement[bool]) -> Organization | None:
+    row = transaction.execute(_SHOWN.where(condition)).one_or_none()
+    return None if row is None else _shown(row)
+
+
+def _shown(row: tuple[object, ...]) -> Organization:
+    organization_id, slug, name, state, date_added = row
+    return Organization(organization_id, slug, name, OrganizationState(state), date_added)  # type: ignore[arg-type]

@@ -1,0 +1,74 @@
+"""Which project a name means. The rules are those of organizations: resolved once, through the cache, before writing."""
+
+from collections.abc import Sequence
+
+from region_silo.projects import store
+from region_silo.projects.domain import Project, place_of
+from shared import errors
+from shared.database import Database, Transaction
+from shared.model_cache import ModelCache
+from shared.model_cache_gate import CacheGate
+from shared.names import Key, project_name
+from shared.redis import RedisLink
+
+ProjectCache = ModelCache[Project]
+
+
+def project_cache(database: Database, link: RedisLink | None, gate: CacheGate, silo: str) -> ProjectCache:
+    """The cache of projects. Whoever changes what they show does so inside its `changing(id, ...)`."""
+
+    def by_place(place: str) -> Project | None:
+        organization_id, _, slug = place.partition("/")
+        return database.read(lambda transaction: store.by_slug(transaction, int(organization_id), slug))
+
+    return ModelCache(
+        link,
+        gate,
+        silo=silo,
+        model="project",
+        row_type=Project,
+        load_by={
+            "id": lambda value: database.read(lambda transaction: store.by_id(transaction, value)),
+            "place": by_place,
+        },
+    )
+
+
+class ProjectLookup:
+    """Finds projects of an organization that the caller may see."""
+
+    def __init__(self, database: Database, cache: ProjectCache) -> None:
+        self._database = database
+        self._cache = cache
+
+    def find(self, organization_id: int, key: Key) -> Project:
+        """The organization's project with that id or slug. Raises ProjectNotFound."""
+        if isinstance(key, int):
+            found = self._cache.get_from_cache(id=key)
+        else:
+            found = self._cache.get_from_cache(place=place_of(organization_id, key))
+        if found is None or found.organization_id != organization_id:
+            name = project_name(organization_id, key)
+            raise errors.ProjectNotFound(resource=errors.Resource("project", name))
+        return found
+
+    def ids(self, organization_id: int, keys: Sequence[Key]) -> list[int | None]:
+        """The id that each key stands for, None for an unknown slug; an id stands for itself, be it there or not.
+
+        Several slugs are asked for in one statement.
+        """
+        slugs = {key for key in keys if isinstance(key, str)}
+        if len(slugs) > 1:
+            found = self._database.read(lambda transaction: store.ids_by_slugs(transaction, organization_id, slugs))
+        else:
+            found = {}
+            for slug in slugs:
+                project = self._cache.get_from_cache(place=place_of(organization_id, slug))
+                if project is not None:
+                    found[slug] = project.id
+        return [key if isinstance(key, int) else found.get(key) for key in keys]
+
+
+def hold_projects(transaction: Transaction, organization_id: int, project_ids: Sequence[int]) -> set[int]:
+    """Keep these projects until the transaction ends; the ones that the organization really has."""
+    return store.hold(transaction, organization_id, project_ids)
