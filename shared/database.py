@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql import Executable
 
-from shared import deadline, errors
+from shared import barrier, deadline, errors
 from shared.clock import Clock
 from shared.outbox import metrics as outbox_metrics
 from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
@@ -148,6 +148,7 @@ class Database:
                 answer = work(transaction)
                 if transaction.notes:
                     write_notes(connection, transaction.notes, transaction.now)
+                barrier.reach("before_commit")
                 deadline.check()
             _commit(transaction.driver)
         self._after_commit(transaction)

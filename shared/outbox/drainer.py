@@ -1,9 +1,9 @@
 """Moves messages from the outbox to their targets: claim, deliver, settle.
 
 Claim and settle are short transactions; nothing is open while a target is spoken to, and a delivery ends before its
-lease does. A target that cannot be reached opens its breaker and never counts against a message; a refusal backs off its
-shard only. What a dead drainer had claimed is taken over when its lease is over, and delivered again: the inbox drops
-repeats.
+lease does. A target that cannot be reached opens its breaker and never counts against a message; a refusal backs off
+its shard only. What a dead drainer had claimed is taken over when its lease is over, and delivered again: the inbox
+drops repeats.
 """
 
 import threading
@@ -115,7 +115,11 @@ class Drainer:
         if breaker.wait_s() > 0:
             return DrainReport()
         began = self._clock.monotonic()
-        claim, states = self._claim(target, 1 if breaker.is_open else self._settings.shards_per_claim)
+        shards_max = 1 if breaker.is_open else self._settings.shards_per_claim
+        after = self._cursors.get(target, "")
+        claim, states = self._claim(target, after, shards_max)
+        if after and not claim.shards and not claim.next_after:  # the end: go on from the start
+            claim, states = self._claim(target, "", shards_max)
         self._cursors[target] = claim.next_after
         report = DrainReport(claimed=len(claim.shards), more=bool(claim.shards or claim.next_after))
         if not claim.shards:
@@ -161,14 +165,14 @@ class Drainer:
         age_s = 0.0 if oldest is None else (self._clock.now() - oldest).total_seconds()
         metrics.OLDEST_S.labels(target).set(age_s)
 
-    def _claim(self, target: str, shards_max: int) -> tuple[store.Claim, States]:
+    def _claim(self, target: str, after: str, shards_max: int) -> tuple[store.Claim, States]:
         token = str(uuid.uuid4())
 
         def work(transaction: Transaction) -> tuple[store.Claim, States]:
             claim = store.claim(
                 transaction,
                 target=target,
-                after=self._cursors.get(target, ""),
+                after=after,
                 token=token,
                 lease_s=self._settings.lease_s,
                 shards_max=shards_max,
@@ -198,10 +202,11 @@ class Drainer:
             with metrics.DELIVERY_S.labels(target).time():
                 results = self._transport.deliver(target, delivery, timeout_s)
         except _OUTAGES as exc:
+            if not breaker.is_open:
+                _log.warning("target_down", target=target, reason=exc.reason)
             breaker.failed()
             metrics.BREAKER_OPEN.labels(target).set(1)
             metrics.FAILED.labels(target, exc.reason).inc()
-            _log.warning("target_down", target=target, reason=exc.reason, retry_in_s=breaker.wait_s())
             return None
         except Exception as exc:  # noqa: BLE001 - a delivery that cannot be made must not stop the others
             reason = exc.reason if isinstance(exc, errors.ServiceError) else errors.Internal.reason
@@ -210,6 +215,8 @@ class Drainer:
             if len(batch) > 1:
                 return self._deliver_alone(target, breaker, batch, timeout_s)
             results = [ShardResult(batch[0].shard.aggregate, Outcome.REFUSED, reason, str(exc))]
+        if breaker.is_open:
+            _log.info("target_up", target=target)
         breaker.succeeded()
         metrics.BREAKER_OPEN.labels(target).set(0)
         barrier.reach("after_deliver")

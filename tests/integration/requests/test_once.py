@@ -15,6 +15,7 @@ from shared.cleaner import Cleaner, Task
 from shared.database import Database, Transaction
 from shared.requests import Mutation, RequestState, StoredError, cleaner, find, fingerprint, finish, once, start
 from tests.clock import FakeClock
+from tests.integration.database.sessions import wait_for_a_blocked_session
 
 pytestmark = pytest.mark.integration
 
@@ -172,15 +173,3 @@ def test_the_cleaner_deletes_old_closed_records_only(database: Database, clock: 
         if database.read(lambda t, m=mutation: find(t, m.principal, m.request_id))  # type: ignore[misc]
     ]
     assert left == [running, young]
-
-
-def wait_for_a_blocked_session(database: Database) -> None:
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    pause = threading.Event()
-    for _ in range(500):
-        if database.read(lambda t: t.execute(waiting).scalar_one()):
-            return
-        pause.wait(0.01)
-    raise AssertionError("nobody waits for a lock")

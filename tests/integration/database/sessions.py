@@ -1,0 +1,19 @@
+"""Waiting for what other sessions of a database do, without guessing how long it takes."""
+
+import threading
+
+from sqlalchemy import text
+
+from shared.database import Database
+
+_BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+
+def wait_for_a_blocked_session(database: Database) -> None:
+    """Return once a session of the database waits for a lock."""
+    pause = threading.Event()
+    for _ in range(1000):
+        if database.read(lambda transaction: transaction.execute(_BLOCKED).scalar_one()):
+            return
+        pause.wait(0.01)
+    raise AssertionError("nobody waits for a lock")
