@@ -1,10 +1,10 @@
 """Deliveries on the wire, for both silos: outbox types to generated messages and back, and the calls in between.
 
-Every category has one field of the message's `effect`; a deletion carries that field empty, so the receiver knows what is
-gone. A delivery larger than one call may be goes in several: shards are independent.
+Every category has one field of the message's `effect`; a deletion carries that field empty, so the receiver knows
+what is gone. A delivery larger than one call may be goes in several: shards are independent.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,9 +13,8 @@ from siloway.internal.v1 import delivery_pb2 as delivery_pb
 from shared import delivery as shapes
 from shared import errors
 from shared.outbox.domain import Delivery, Message, Outcome, ShardDelivery, ShardResult
+from shared.rpc.call import current_caller
 from shared.rpc.channel import InternalChannel
-
-_CALL_BYTES_MAX = 2 * 1024 * 1024
 
 _OUTCOMES = {
     Outcome.APPLIED: delivery_pb.ShardResult.OUTCOME_APPLIED,
@@ -29,40 +28,36 @@ Deliver = Callable[..., delivery_pb.DeliverMessagesResponse]
 
 
 def send(channel: InternalChannel, method: Deliver, delivery: Delivery, timeout_s: float) -> list[ShardResult]:
-    """Deliver through a stub's DeliverMessages, in as many calls as its size asks for; one result a shard, in order.
+    """Deliver through a stub's DeliverMessages; one result a shard, in their order.
 
-    Raises PeerUnavailable when the peer cannot be reached or does not answer in time (also after some of the calls: the
-    repeat finds their shards applied), and Internal when the peer finds the delivery malformed.
+    Raises PeerUnavailable when the peer cannot be reached or does not answer in time, Internal when it finds the
+    delivery malformed.
     """
-    results: list[ShardResult] = []
-    for request in calls(delivery):
-        try:
-            response = channel.invoke(method, request, timeout_s=timeout_s)
-        except errors.DeadlineExceeded as error:
-            raise errors.PeerUnavailable from error
-        results.extend(result_from_wire(result) for result in response.results)
-    return results
+    try:
+        response = channel.invoke(method, to_wire(delivery), timeout_s=timeout_s)
+    except errors.DeadlineExceeded as error:
+        raise errors.PeerUnavailable from error
+    return [_result_from_wire(result) for result in response.results]
 
 
-def calls(delivery: Delivery, bytes_max: int = _CALL_BYTES_MAX) -> Iterator[delivery_pb.DeliverMessagesRequest]:
-    """The delivery as requests of about `bytes_max` at most; a shard that is larger alone goes alone."""
-    request = delivery_pb.DeliverMessagesRequest(origin=delivery.origin, epoch=delivery.epoch)
-    size = 0
-    for shard in delivery.shards:
-        wire = shard_to_wire(shard)
-        wire_size = wire.ByteSize()
-        if request.shards and size + wire_size > bytes_max:
-            yield request
-            request = delivery_pb.DeliverMessagesRequest(origin=delivery.origin, epoch=delivery.epoch)
-            size = 0
-        request.shards.append(wire)
-        size += wire_size
-    yield request
+def to_wire(delivery: Delivery) -> delivery_pb.DeliverMessagesRequest:
+    """The delivery as a request."""
+    return delivery_pb.DeliverMessagesRequest(
+        origin=delivery.origin, epoch=delivery.epoch, shards=[_shard_to_wire(shard) for shard in delivery.shards]
+    )
 
 
 def from_wire(request: delivery_pb.DeliverMessagesRequest) -> Delivery:
     """The delivery that a request holds. Raises InvalidArgument for a message without a known effect."""
     return Delivery(request.origin, request.epoch, tuple(_shard_from_wire(shard) for shard in request.shards))
+
+
+def from_peer(request: delivery_pb.DeliverMessagesRequest) -> Delivery:
+    """The delivery of the calling silo. Raises PeerRefused when it names another origin than its certificate."""
+    silo = current_caller().silo
+    if silo is None or request.origin != silo:
+        raise errors.PeerRefused("the origin is not the caller's name", metadata={"origin": request.origin})
+    return from_wire(request)
 
 
 def results_to_wire(results: Sequence[ShardResult]) -> delivery_pb.DeliverMessagesResponse:
@@ -81,8 +76,7 @@ def results_to_wire(results: Sequence[ShardResult]) -> delivery_pb.DeliverMessag
     )
 
 
-def result_from_wire(result: delivery_pb.ShardResult) -> ShardResult:
-    """One shard's result. Raises Internal for an outcome that this version does not know."""
+def _result_from_wire(result: delivery_pb.ShardResult) -> ShardResult:
     outcome = _OUTCOMES_BACK.get(result.outcome)
     if outcome is None:
         raise errors.Internal("the peer's answer has no outcome")
@@ -91,8 +85,7 @@ def result_from_wire(result: delivery_pb.ShardResult) -> ShardResult:
     )
 
 
-def shard_to_wire(shard: ShardDelivery) -> delivery_pb.ShardDelivery:
-    """One shard of a request."""
+def _shard_to_wire(shard: ShardDelivery) -> delivery_pb.ShardDelivery:
     return delivery_pb.ShardDelivery(
         aggregate=shard.aggregate,
         previous_sequence=shard.previous_sequence,

@@ -1,0 +1,54 @@
+"""ControlCallbackService on the wire: what regions ask of control. The region is the certificate's, never the
+message's.
+"""
+
+import grpc
+from siloway.internal.v1 import control_callback_service_pb2 as callback_pb
+from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
+from siloway.internal.v1 import delivery_pb2 as delivery_pb
+
+from control_silo.callbacks.registry import receiving_registry
+from control_silo.slugs.domain import Wish
+from control_silo.slugs.usecases import reserve_slugs
+from shared.database import Database
+from shared.outbox.inbox import receive
+from shared.rpc.call import current_caller
+from shared.rpc.delivery import from_peer, results_to_wire
+from shared.rpc.methods import PEER_REGION, Door, Method
+
+METHODS = (
+    Method("/siloway.internal.v1.ControlCallbackService/ReserveSlugs", Door.INTERNAL, (PEER_REGION,), mutating=True),
+    Method("/siloway.internal.v1.ControlCallbackService/DeliverMessages", Door.INTERNAL, (PEER_REGION,), mutating=True),
+)
+
+
+class ControlCallbackServicer(callback_rpc.ControlCallbackServiceServicer):
+    """Serves the calling region's own organizations."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ReserveSlugs(
+        self, request: callback_pb.ReserveSlugsRequest, context: grpc.ServicerContext
+    ) -> callback_pb.ReserveSlugsResponse:
+        del context
+        region = current_caller().silo or ""
+        wishes = [Wish(item.organization_id, item.base_slug, item.display_name) for item in request.items]
+        reserved = self._database.transact(
+            lambda transaction: reserve_slugs(transaction, region=region, change_set=request.change_set, wishes=wishes)
+        )
+        return callback_pb.ReserveSlugsResponse(
+            reservations=[
+                callback_pb.ReserveSlugsResponse.Reservation(
+                    organization_id=given.organization_id, slug=given.slug, finished=given.finished
+                )
+                for given in reserved
+            ]
+        )
+
+    def DeliverMessages(
+        self, request: delivery_pb.DeliverMessagesRequest, context: grpc.ServicerContext
+    ) -> delivery_pb.DeliverMessagesResponse:
+        del context
+        delivery = from_peer(request)
+        return results_to_wire(receive(self._database, receiving_registry(delivery.origin), delivery))

@@ -1,0 +1,25 @@
+"""Control's row of an organization: its id and slug mapped to the region that owns its data.
+
+The row exists from the first reservation on, without a slug until the region has applied one; so what a region tells of
+an organization never arrives too early.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+IMPORTING = "importing"
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One organization. `version` is that of the region's row that control has seen last, 0 before the first."""
+
+    organization_id: int
+    slug: str | None
+    name: str
+    region: str
+    region_address: str
+    state: str
+    version: int
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,1 @@
+"""Slug reservations: who holds which organization slug, in all regions."""

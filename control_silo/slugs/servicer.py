@@ -1,0 +1,77 @@
+"""SlugReservationService on the wire."""
+
+from datetime import datetime
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.control.v1 import slug_reservation_service_pb2 as slug_pb
+from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
+
+from control_silo.slugs import lookup
+from control_silo.slugs.domain import Reservation, ReservationState, ReservationType
+from shared.database import Database
+from shared.names import organization_name
+from shared.rpc.methods import Door, Method
+
+METHODS = (
+    Method("/siloway.control.v1.SlugReservationService/GetSlugReservation", Door.PUBLIC, ("org:read",)),
+    Method("/siloway.control.v1.SlugReservationService/ListSlugReservations", Door.PUBLIC, ("org:read",)),
+)
+_TYPES = {
+    ReservationType.PRIMARY: slug_pb.SlugReservation.TYPE_PRIMARY,
+    ReservationType.VANITY_ALIAS: slug_pb.SlugReservation.TYPE_VANITY_ALIAS,
+    ReservationType.TEMPORARY_RENAME_ALIAS: slug_pb.SlugReservation.TYPE_TEMPORARY_RENAME_ALIAS,
+    ReservationType.REDIRECT: slug_pb.SlugReservation.TYPE_REDIRECT,
+}
+_STATES = {
+    ReservationState.HELD: slug_pb.SlugReservation.STATE_HELD,
+    ReservationState.ACTIVE: slug_pb.SlugReservation.STATE_ACTIVE,
+    ReservationState.QUARANTINED: slug_pb.SlugReservation.STATE_QUARANTINED,
+}
+
+
+class SlugReservationServicer(slug_rpc.SlugReservationServiceServicer):
+    """Serves the reservations in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def GetSlugReservation(
+        self, request: slug_pb.GetSlugReservationRequest, context: grpc.ServicerContext
+    ) -> slug_pb.SlugReservation:
+        del context
+        return _reservation(self._database.read(lambda transaction: lookup.get_reservation(transaction, request.name)))
+
+    def ListSlugReservations(
+        self, request: slug_pb.ListSlugReservationsRequest, context: grpc.ServicerContext
+    ) -> slug_pb.ListSlugReservationsResponse:
+        del context
+        page, token = self._database.read(
+            lambda transaction: lookup.list_reservations(
+                transaction, page_size=request.page_size, token=request.page_token, organization=request.organization
+            )
+        )
+        return slug_pb.ListSlugReservationsResponse(
+            slug_reservations=[_reservation(reservation) for reservation in page], next_page_token=token
+        )
+
+
+def _reservation(reservation: Reservation) -> slug_pb.SlugReservation:
+    holder = reservation.organization_id
+    return slug_pb.SlugReservation(
+        name=f"slugReservations/{reservation.slug}",
+        slug=reservation.slug,
+        organization="" if holder is None else organization_name(holder),
+        region=reservation.region,
+        type=_TYPES[reservation.type],
+        state=_STATES[reservation.state],
+        create_time=_time(reservation.created_at),
+        update_time=_time(reservation.updated_at),
+        expire_time=None if reservation.expires_at is None else _time(reservation.expires_at),
+    )
+
+
+def _time(value: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(value)
+    return timestamp

@@ -1,0 +1,169 @@
+"""Control's side of the slug conversation: reserve for an import, then settle what the region answers.
+
+Each function is one transaction's work. Mappings are locked first, by id, so two requests about one organization take
+turns; what follows of an event is decided by domain.step alone, and the sets of its effects are carried out here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random, SystemRandom
+
+from control_silo.organizations import store as organization_store
+from control_silo.regions import usecases as regions
+from control_silo.slugs import domain, store
+from control_silo.slugs.domain import Answered, Effect, Holding, Reserved, Search, Seeker, Verdict, Wish, Won
+from shared import delivery
+from shared.database import Transaction
+from shared.delivery import SlugPair, SlugResult, SlugsApplied
+from shared.errors import InvalidArgument, PeerRefused, Violation
+from shared.outbox import enqueue
+from shared.snowflake.domain import NotASnowflakeError, describe
+
+_RANDOM = SystemRandom()
+_VERDICTS = {"": Verdict.APPLIED, delivery.CLASH: Verdict.CLASH, delivery.MISSING: Verdict.MISSING}
+
+
+def reserve_slugs(
+    transaction: Transaction, *, region: str, change_set: str, wishes: Sequence[Wish], random: Random = _RANDOM
+) -> list[Reserved]:
+    """A slug for each organization, in the order of the wishes, and the messages that apply the new ones in `region`.
+
+    An organization that has its slug, or whose slug is on its way, keeps it and nothing is queued again. Raises
+    InvalidArgument for an organization that stands twice, PeerRefused for one that is not the region's, Aborted.
+    """
+    _check_distinct(wishes)
+    known = _lock_own(transaction, region, wishes)
+    holdings = store.read_holdings(transaction, sorted(known)) if known else {}
+    nothing = Holding()
+    seekers = []
+    for wish in wishes:
+        holding = holdings.get(wish.organization_id, nothing)
+        if holding.needs_slug:
+            fence_version = holding.fence_version + 1
+            seekers.append(Seeker.of(wish.organization_id, wish.base_slug, fence_version, random))
+    won = _hold(transaction, region, change_set, holdings, seekers)
+    return [_reserved(wish.organization_id, won, holdings) for wish in wishes]
+
+
+def settle_slugs(transaction: Transaction, *, region: str, applied: SlugsApplied, random: Random = _RANDOM) -> None:
+    """Take a region's answer: promote what it has applied, choose again what clashes there, give up what it misses.
+
+    Answers that are late or repeated change nothing. Raises PeerRefused for an organization of another region.
+    """
+    results = sorted(applied.results, key=lambda result: result.organization_id)
+    mapped = organization_store.lock(transaction, [result.organization_id for result in results])
+    _refuse_foreign(name for name in mapped.values() if name != region)
+    holdings = store.read_holdings(transaction, [result.organization_id for result in results])
+    effects: dict[Effect, list[tuple[Holding, SlugResult]]] = {effect: [] for effect in Effect}
+    for result in results:
+        before = holdings.get(result.organization_id, Holding())
+        event = Answered(_VERDICTS[result.refusal], result.slug, result.fence_version)
+        holdings[result.organization_id], following = domain.step(before, event)
+        for effect in following:
+            effects[effect].append((before, result))
+    _end(transaction, effects)
+    _promote(transaction, effects)
+    seekers = [
+        Seeker.again(result.organization_id, result.slug, before.fence_version + 1, random)
+        for before, result in effects[Effect.CHOOSE_AGAIN]
+    ]
+    _hold(transaction, region, applied.change_set, holdings, seekers)
+
+
+def _check_distinct(wishes: Sequence[Wish]) -> None:
+    seen: set[int] = set()
+    twice = []
+    for place, wish in enumerate(wishes):
+        if wish.organization_id in seen:
+            twice.append(Violation(f"items[{place}].organization_id", "stands twice"))
+        seen.add(wish.organization_id)
+    if twice:
+        raise InvalidArgument("an organization stands twice", violations=twice)
+
+
+def _lock_own(transaction: Transaction, region: str, wishes: Sequence[Wish]) -> dict[int, str]:
+    """Lock the mappings of all, adding the missing ones; returns those that were there, id -> region."""
+    number = regions.number_of(transaction, region)
+    if number is None:
+        raise PeerRefused(f"the directory knows no region {region}", metadata={"region": region})
+    names = {wish.organization_id: wish.name for wish in wishes}
+    known = organization_store.lock(transaction, sorted(names))
+    _refuse_foreign(name for name in known.values() if name != region)
+    missing = {organization_id: name for organization_id, name in names.items() if organization_id not in known}
+    _refuse_foreign(str(organization_id) for organization_id in missing if not _has_number(organization_id, number))
+    if missing and organization_store.add(transaction, region, missing) < len(missing):
+        # Another transaction was faster with some of them; it has ended by now.
+        known = organization_store.lock(transaction, sorted(names))
+        _refuse_foreign(name for name in known.values() if name != region)
+    return known
+
+
+def _has_number(organization_id: int, number: int) -> bool:
+    try:
+        return describe(organization_id).region == number
+    except NotASnowflakeError:
+        return False
+
+
+def _refuse_foreign(foreign: Iterable[str]) -> None:
+    if next(iter(foreign), None) is not None:
+        raise PeerRefused("an organization is not this region's")
+
+
+def _hold(
+    transaction: Transaction, region: str, change_set: str, holdings: dict[int, Holding], seekers: Sequence[Seeker]
+) -> dict[int, str]:
+    """Find and insert a slug for each seeker and queue the messages; returns id -> slug."""
+    search = Search(seekers)
+    while offers := search.offers():
+        search.settle(offers, store.hold(transaction, region=region, holder=change_set, offers=offers))
+    pairs = []
+    for slug, seeker in search.won.items():
+        before = holdings.get(seeker.organization_id, Holding())
+        holding, following = domain.step(before, Won(slug))
+        assert following == (Effect.QUEUE,), "a slug that was won is always sent"
+        assert holding.fence_version == seeker.fence_version, "the row's fence version is the state's"
+        pairs.append(SlugPair(seeker.organization_id, slug, seeker.fence_version))
+    _queue(transaction, region, change_set, pairs)
+    return {pair.organization_id: pair.slug for pair in pairs}
+
+
+def _queue(transaction: Transaction, region: str, change_set: str, pairs: list[SlugPair]) -> None:
+    """One message for each 500 pairs, each a shard of its own: nothing else of the region stands before it."""
+    pairs.sort(key=lambda pair: pair.organization_id)
+    for start in range(0, len(pairs), delivery.PAIRS_MAX):
+        part = tuple(pairs[start : start + delivery.PAIRS_MAX])
+        enqueue(
+            transaction,
+            target=region,
+            aggregate=f"{change_set}/{part[0].organization_id}",
+            category=delivery.APPLY_SLUGS,
+            subject=change_set,
+            payload=delivery.encode(delivery.ApplySlugs(change_set, part)),
+        )
+
+
+def _end(transaction: Transaction, effects: Mapping[Effect, Sequence[tuple[Holding, SlugResult]]]) -> None:
+    released = [result.slug for _, result in effects[Effect.RELEASE]]
+    released += [before.primary for before, _ in effects[Effect.END_FORMER] if before.primary is not None]
+    if released:
+        store.release(transaction, released)
+    if effects[Effect.FORGET]:
+        organization_store.forget(transaction, [result.organization_id for _, result in effects[Effect.FORGET]])
+
+
+def _promote(transaction: Transaction, effects: Mapping[Effect, Sequence[tuple[Holding, SlugResult]]]) -> None:
+    promoted = {result.organization_id: result.slug for _, result in effects[Effect.PROMOTE]}
+    if promoted:
+        store.promote(transaction, promoted.values())
+        organization_store.set_slugs(transaction, promoted)
+
+
+def _reserved(organization_id: int, won: Mapping[int, str], holdings: Mapping[int, Holding]) -> Reserved:
+    slug = won.get(organization_id)
+    if slug is not None:
+        return Reserved(organization_id, slug, finished=False)
+    holding = holdings[organization_id]
+    if holding.primary is not None:
+        return Reserved(organization_id, holding.primary, finished=True)
+    assert holding.temporary is not None, "who needs a slug has won one"
+    return Reserved(organization_id, holding.temporary, finished=False)

@@ -1,0 +1,1 @@
+"""Tokens: minted, revoked and replicated by control, which owns their rows."""

@@ -1,0 +1,111 @@
+"""Minting and revoking tokens, their replication to the regions of their audience, and control's own check of calls.
+
+Every change of a row is told to each region of its audience in the same transaction, so no replica stays behind for
+ever.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from control_silo.regions import store as region_store
+from control_silo.tokens import domain, store
+from control_silo.tokens.domain import NewToken
+from shared import delivery
+from shared.clock import Clock
+from shared.database import Database, Transaction
+from shared.errors import NotFound, Resource
+from shared.outbox import enqueue
+from shared.outbox.domain import SubjectState
+from shared.snowflake.allocator import SnowflakeAllocator
+from shared.tokens import Authenticator, Token, hash_secret, new_secret
+
+
+def mint_token(database: Database, allocator: SnowflakeAllocator, new: NewToken) -> tuple[Token, str]:
+    """A new token and its secret, which is shown here and never again. Raises InvalidArgument, IdsExhausted,
+    ClockBehind.
+    """
+    token_id = allocator.take(1)[0]
+    return database.transact(lambda transaction: mint(transaction, token_id, new))
+
+
+def mint(transaction: Transaction, token_id: int, new: NewToken) -> tuple[Token, str]:
+    """Within a transaction: check and write the token, send it to its regions. Raises InvalidArgument."""
+    region_store.keep(transaction)
+    regions = [region.name for region in region_store.read_all(transaction)]
+    domain.check(new, regions=regions, now=transaction.now)
+    return write_new(transaction, token_id, new)
+
+
+def write_new(transaction: Transaction, token_id: int, new: NewToken) -> tuple[Token, str]:
+    """Write a token that was checked; its scopes and audience are kept once each, sorted."""
+    secret = new_secret()
+    token = Token(
+        id=token_id,
+        secret_hash=hash_secret(secret),
+        name=new.name,
+        audience=tuple(sorted(set(new.audience))),
+        scopes=tuple(sorted(set(new.scopes))),
+        organization_id=new.organization_id,
+        expires_at=new.expires_at,
+        revoked_at=None,
+        version=1,
+        created_at=transaction.now,
+    )
+    store.add(transaction, token)
+    replicate(transaction, token)
+    return token, secret
+
+
+def revoke_token(transaction: Transaction, token_id: int) -> Token:
+    """End a token for good; a repeat changes nothing. Raises NotFound."""
+    token = store.revoke(transaction, token_id)
+    if token is not None:
+        replicate(transaction, token)
+        return token
+    token = store.find_by_id(transaction, token_id)
+    if token is None:
+        raise NotFound(resource=Resource("token", f"tokens/{token_id}"))
+    return token
+
+
+def replicate(transaction: Transaction, token: Token) -> None:
+    """Send the token's row, as it will be read then, to every region of its audience."""
+    region_store.keep(transaction)
+    regions = [region.name for region in region_store.read_all(transaction)]
+    for region in domain.regions_of(token.audience, regions):
+        _send(transaction, token.id, region)
+
+
+def send_tokens_to_region(transaction: Transaction, region: str) -> None:
+    """Send all tokens of its audience to a region that is new in the directory."""
+    for token_id in store.ids_for_audience(transaction, region):
+        _send(transaction, token_id, region)
+
+
+class TokenSource:
+    """Reads the rows that the outbox's token messages stand for."""
+
+    def read(self, transaction: Transaction, subjects: Sequence[str]) -> Mapping[str, SubjectState]:
+        """The state of each token by its id as text."""
+        return {
+            str(token.id): (token.version, False, delivery.encode(delivery.TokenState.of(token)))
+            for token in store.read_many(transaction, [int(subject) for subject in subjects])
+        }
+
+
+def authenticator(database: Database, clock: Clock) -> Authenticator:
+    """Checks calls to control by its own rows."""
+
+    def find(secret_hash: bytes) -> Token | None:
+        return database.read(lambda transaction: store.find_by_hash(transaction, secret_hash))
+
+    return Authenticator(find, clock=clock, silo=domain.CONTROL)
+
+
+def _send(transaction: Transaction, token_id: int, region: str) -> None:
+    enqueue(
+        transaction,
+        target=region,
+        aggregate=f"tokens/{token_id}",
+        category=delivery.TOKEN,
+        subject=str(token_id),
+    )

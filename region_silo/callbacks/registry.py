@@ -1,0 +1,30 @@
+"""Which messages the region sends to control, and what it does with control's."""
+
+from collections.abc import Callable, Sequence
+
+from region_silo.slugs.usecases import OnSlugsChanged, OrganizationSource, apply_slugs
+from region_silo.tokens.usecases import apply_tokens
+from shared import delivery
+from shared.database import Transaction
+from shared.outbox.domain import Message
+from shared.outbox.registry import Registry
+
+
+def sending_registry() -> Registry:
+    """For the drainer: answers about slugs and the state of organizations go out."""
+    return Registry(sends={delivery.SLUGS_APPLIED: None, delivery.ORGANIZATION: OrganizationSource()})
+
+
+def receiving_registry(*, on_slugs_changed: OnSlugsChanged, wake: Callable[[str], None]) -> Registry:
+    """For the inbox. `on_slugs_changed(transaction, organization_ids)` drops what is cached; `wake(channel)`
+    notifies.
+    """
+
+    def apply(transaction: Transaction, messages: Sequence[Message]) -> None:
+        for message in messages:
+            given = delivery.decode(message.payload, delivery.ApplySlugs)
+            apply_slugs(
+                transaction, aggregate=message.aggregate, given=given, on_slugs_changed=on_slugs_changed, wake=wake
+            )
+
+    return Registry(receives={delivery.TOKEN: apply_tokens, delivery.APPLY_SLUGS: apply})

@@ -1,0 +1,29 @@
+"""RegionCallbackService on the wire: what control asks of a region."""
+
+import grpc
+from siloway.internal.v1 import delivery_pb2 as delivery_pb
+from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
+
+from shared.database import Database
+from shared.outbox.inbox import receive
+from shared.outbox.registry import Registry
+from shared.rpc.delivery import from_peer, results_to_wire
+from shared.rpc.methods import PEER_CONTROL, Door, Method
+
+METHODS = (
+    Method("/siloway.internal.v1.RegionCallbackService/DeliverMessages", Door.INTERNAL, (PEER_CONTROL,), mutating=True),
+)
+
+
+class RegionCallbackServicer(callback_rpc.RegionCallbackServiceServicer):
+    """Applies control's deliveries by the region's receiving registry."""
+
+    def __init__(self, database: Database, registry: Registry) -> None:
+        self._database = database
+        self._registry = registry
+
+    def DeliverMessages(
+        self, request: delivery_pb.DeliverMessagesRequest, context: grpc.ServicerContext
+    ) -> delivery_pb.DeliverMessagesResponse:
+        del context
+        return results_to_wire(receive(self._database, self._registry, from_peer(request)))

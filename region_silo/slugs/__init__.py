@@ -1,0 +1,1 @@
+"""The slugs that control gave to organizations of this region."""

@@ -1,0 +1,81 @@
+"""Applying the slugs that control gave, and telling control of organizations. No other code writes organization.slug."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from sqlalchemy.exc import IntegrityError
+
+from region_silo.slugs import domain, store
+from shared import delivery
+from shared.database import Transaction, constraint_name
+from shared.delivery import ApplySlugs
+from shared.errors import Aborted
+from shared.outbox import enqueue
+from shared.outbox.domain import SubjectState
+
+CONTROL = "control"
+IMPORTS_CHANNEL = "imports"
+"""Woken when slugs were applied: an import may be waiting for them."""
+
+OnSlugsChanged = Callable[[Transaction, Sequence[int]], None]
+
+
+def apply_slugs(
+    transaction: Transaction,
+    *,
+    aggregate: str,
+    given: ApplySlugs,
+    on_slugs_changed: OnSlugsChanged,
+    wake: Callable[[str], None],
+) -> None:
+    """Apply one part of a change set and answer it in the shard `aggregate`, all in this transaction.
+
+    `on_slugs_changed` gets the organizations whose slug is another one now. Raises Aborted when another change set is
+    moving the same slugs at this moment; the outbox delivers again.
+    """
+    organizations = store.lock(transaction, [pair.organization_id for pair in given.pairs])
+    holders = store.read_holders(transaction, [pair.slug for pair in given.pairs])
+    decision = domain.decide(given.pairs, organizations, holders)
+    if decision.applied:
+        try:
+            store.set_slugs(transaction, decision.applied)
+        except IntegrityError as error:
+            if constraint_name(error) != "organization_slug_key":
+                raise
+            raise Aborted("another change set is moving these slugs") from error
+        changed = [pair.organization_id for pair in decision.applied]
+        on_slugs_changed(transaction, changed)
+        announce_organizations(transaction, changed)
+    if decision.clashed:
+        store.raise_fences(transaction, decision.clashed)
+    enqueue(
+        transaction,
+        target=CONTROL,
+        aggregate=aggregate,
+        category=delivery.SLUGS_APPLIED,
+        subject=given.change_set,
+        payload=delivery.encode(delivery.SlugsApplied(given.change_set, decision.results)),
+    )
+    transaction.after_commit(lambda: wake(IMPORTS_CHANNEL))
+
+
+def announce_organizations(transaction: Transaction, organization_ids: Iterable[int]) -> None:
+    """Tell control of the organizations as they are then; whoever changes name or state raises `version` and calls
+    this.
+    """
+    for organization_id in organization_ids:
+        enqueue(
+            transaction,
+            target=CONTROL,
+            aggregate=f"organizations/{organization_id}",
+            category=delivery.ORGANIZATION,
+            subject=str(organization_id),
+        )
+
+
+class OrganizationSource:
+    """Reads the rows that the outbox's organization messages stand for."""
+
+    def read(self, transaction: Transaction, subjects: Sequence[str]) -> Mapping[str, SubjectState]:
+        """The state of each organization by its id as text."""
+        states = store.read_states(transaction, [int(subject) for subject in subjects])
+        return {str(i): (version, False, delivery.encode(state)) for i, (version, state) in states.items()}

@@ -1,0 +1,1 @@
+"""The replica of control's tokens, by which the region checks calls."""

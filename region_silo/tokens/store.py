@@ -1,0 +1,76 @@
+"""SQL on the region's replica of tokens. An older version never replaces a newer one."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Row, Table, Text, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from region_silo.schema import METADATA
+from shared.database import Transaction
+from shared.tokens import Token
+
+token = Table(
+    "token",
+    METADATA,
+    Column("id", BigInteger, primary_key=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("audience", ARRAY(Text), nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("organization_id", BigInteger),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+
+def write(transaction: Transaction, tokens: Sequence[Token]) -> None:
+    """Insert the rows, or replace those with a lower version; in the order of their ids."""
+    statement = insert(token)
+    replaced = {column.name: statement.excluded[column.name] for column in token.columns if column.name != "id"}
+    statement = statement.on_conflict_do_update(
+        constraint="token_pkey", set_=replaced, where=token.c.version < statement.excluded.version
+    )
+    rows = [
+        {
+            "id": given.id,
+            "secret_hash": given.secret_hash,
+            "name": given.name,
+            "audience": list(given.audience),
+            "scopes": list(given.scopes),
+            "organization_id": given.organization_id,
+            "expires_at": given.expires_at,
+            "revoked_at": given.revoked_at,
+            "version": given.version,
+            "created_at": given.created_at,
+        }
+        for given in sorted(tokens, key=lambda given: given.id)
+    ]
+    transaction.execute(statement, rows)
+
+
+def remove(transaction: Transaction, token_ids: Sequence[int]) -> None:
+    """Delete the rows of these ids."""
+    transaction.execute(delete(token).where(token.c.id.in_(token_ids)))
+
+
+def find_by_hash(transaction: Transaction, secret_hash: bytes) -> Token | None:
+    """The token of a secret's hash."""
+    row = transaction.execute(select(token).where(token.c.secret_hash == secret_hash)).one_or_none()
+    return None if row is None else _token(row)
+
+
+def _token(row: Row[tuple[object, ...]]) -> Token:
+    return Token(
+        id=row.id,
+        secret_hash=bytes(row.secret_hash),
+        name=row.name,
+        audience=tuple(row.audience),
+        scopes=tuple(row.scopes),
+        organization_id=row.organization_id,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        version=row.version,
+        created_at=row.created_at,
+    )
