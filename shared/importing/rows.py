@@ -23,8 +23,6 @@ _PARTS = frozenset({"model", "pk", "fields"})
 _SHAPES_MAX = 16
 _SHAPE_FIELDS_MAX = 100
 _IGNORED_FIELDS_MAX = 100
-# A colon that does not follow its key's quote at once; then keys cannot be counted by `":`.
-_LOOSE_COLONS = (b" :", b"\n:", b"\t:", b"\r:")
 _ANY = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SKIP_REASONS = {
     FindingKind.UNKNOWN_MODEL: "no such model is known",
@@ -241,7 +239,8 @@ class _Shape:
     def decode(self, row: RawRow) -> DecodedRow | None:
         """The row, or None when it is not of this shape or anything about it needs a closer look."""
         data = row.data
-        if b"\\u0000" in data or any(colon in data for colon in _LOOSE_COLONS):
+        # With space between a key and its colon, keys cannot be counted by `":` below.
+        if b"\\u0000" in data or b" :" in data or b"\n:" in data or b"\t:" in data or b"\r:" in data:
             return None
         try:
             decoded = self._decoder.decode(data)

@@ -19,6 +19,7 @@ _BOM = b"\xef\xbb\xbf"
 _QUOTE = ord('"')
 _CLOSERS = {ord("{"): ord("}"), ord("["): ord("]")}
 _SPACE = re.compile(rb"[ \t\r\n]*+")
+_NEXT_OBJECT = re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+(?=\{)")
 # Everything up to the next bracket, whole strings included: one match an event. Possessive, so it never backtracks.
 _CONTENT = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL)
 _STRING_BODY = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
@@ -47,6 +48,10 @@ class _Place(Enum):
     COMMA = "after an object"
     INSIDE = "inside an object"
     END = "after the array"
+
+
+_BEFORE_OBJECT = (_Place.FIRST, _Place.OBJECT)
+_BEFORE_END = (_Place.FIRST, _Place.COMMA)
 
 
 class Scanner:
@@ -133,7 +138,9 @@ class Scanner:
             self._check_object_length(len(piece))
 
     def _scan_between(self, piece: bytes, position: int) -> int:
-        """Consume space and one character of the array's own syntax."""
+        """Consume space and one character of the array's own syntax; up to the next object's, if it is in sight."""
+        if self._place is _Place.COMMA and (following := _NEXT_OBJECT.match(piece, position)):
+            position, self._place = following.end(), _Place.OBJECT
         position = _match_end(_SPACE, piece, position)
         if position == len(piece):
             return position
@@ -142,13 +149,13 @@ class Scanner:
         if place is _Place.START and byte == ord("["):
             self._place = _Place.FIRST
             self._open(byte, position)
-        elif place in {_Place.FIRST, _Place.OBJECT} and byte == ord("{"):
+        elif place in _BEFORE_OBJECT and byte == ord("{"):
             self._place = _Place.INSIDE
             self._start = self._base + position
             self._open(byte, position)
         elif place is _Place.COMMA and byte == ord(","):
             self._place = _Place.OBJECT
-        elif place in {_Place.FIRST, _Place.COMMA} and byte == ord("]"):
+        elif place in _BEFORE_END and byte == ord("]"):
             self._place = _Place.END
         else:
             self._refuse(position, _expected(place))
