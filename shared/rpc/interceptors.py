@@ -19,7 +19,16 @@ from typing import Any, Final, TypeAlias, cast
 import grpc
 
 from shared import deadline
-from shared.errors import Cancelled, DeadlineExceeded, Internal, PeerRefused, ScopeMissing, ServiceError, Unimplemented
+from shared.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Internal,
+    PeerRefused,
+    ScopeMissing,
+    ServiceError,
+    Stopping,
+    Unimplemented,
+)
 from shared.rpc import call as current
 from shared.rpc import metrics, validation
 from shared.rpc.authentication import Authenticate
@@ -49,7 +58,13 @@ class Interceptor(grpc.ServerInterceptor):
         self._authenticate = authenticate
         self._permits = permits
         self._wrapped: dict[str, Handler] = {}
-        self._unknown = _stream_stream(_Admission(None, door, authenticate, None), _refuse_unknown, None)
+        self._stopping = threading.Event()
+        unknown = _Admission(None, door, authenticate, None, self._stopping)
+        self._unknown = _stream_stream(unknown, _refuse_unknown, None)
+
+    def refuse_new_calls(self) -> None:
+        """From now on a call that begins is told that the server stops; those that run go on."""
+        self._stopping.set()
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """The wrapped handler of a method; open methods (health) stay as they are."""
@@ -66,7 +81,7 @@ class Interceptor(grpc.ServerInterceptor):
         return wrapped
 
     def _wrap(self, row: Method, handler: Handler) -> Handler:
-        admission = _Admission(row, self._door, self._authenticate, self._permits[row.budget])
+        admission = _Admission(row, self._door, self._authenticate, self._permits[row.budget], self._stopping)
         if handler.request_streaming and handler.response_streaming:
             return _stream_stream(admission, handler.stream_stream, handler)
         if handler.request_streaming:
@@ -79,9 +94,17 @@ class Interceptor(grpc.ServerInterceptor):
 class _Admission:
     """What one method asks of a call before its handler runs, and tells about it afterwards."""
 
-    def __init__(self, row: Method | None, door: Door, authenticate: Authenticate, permits: Permits | None) -> None:
+    def __init__(
+        self,
+        row: Method | None,
+        door: Door,
+        authenticate: Authenticate,
+        permits: Permits | None,
+        stopping: threading.Event,
+    ) -> None:
         self.row = row
         self.permits = permits
+        self.stopping = stopping
         self._door = door
         self._authenticate = authenticate
         self._meter = metrics.MethodMeter(row.name if row is not None else metrics.UNKNOWN_METHOD)
@@ -166,6 +189,8 @@ class _Running:
         admission = self._admission
         if admission.row is None or admission.permits is None:
             raise Unimplemented
+        if admission.stopping.is_set():
+            raise Stopping
         admission.permits.take()
         self._holds_permit = True
         seconds = admission.seconds(self.context)
@@ -238,14 +263,14 @@ _KEYS_READ: Final = frozenset({REQUEST_ID_KEY, "authorization"})
 def _unary_unary(admission: _Admission, behavior: Any, handler: Handler) -> Handler:
     def serve(request: Any, context: Context) -> Any:
         running = admission.begin(context)
-        error: Exception | None = None
+        error: BaseException | None = None
         answer = None
         try:
             running.admit(streaming=False)
             validation.check(request)
             answer = behavior(request, context)
             running.tell_request_id()
-        except Exception as raised:  # noqa: BLE001  # the boundary: finish() tells and maps all of them
+        except BaseException as raised:  # noqa: BLE001  # the boundary; a panic in a native library is no Exception
             error = raised
         running.finish(error)
         return answer
@@ -256,13 +281,13 @@ def _unary_unary(admission: _Admission, behavior: Any, handler: Handler) -> Hand
 def _stream_unary(admission: _Admission, behavior: Any, handler: Handler) -> Handler:
     def serve(requests: Iterator[Any], context: Context) -> Any:
         running = admission.begin(context)
-        error: Exception | None = None
+        error: BaseException | None = None
         answer = None
         try:
             running.admit(streaming=True)
             answer = behavior(_checked(requests, context), context)
             running.tell_request_id()
-        except Exception as raised:  # noqa: BLE001  # as above
+        except BaseException as raised:  # noqa: BLE001  # as above
             error = raised
         running.finish(error)
         return answer
@@ -315,7 +340,7 @@ def _answers(
     except GeneratorExit as closed:
         error = closed
         raise
-    except Exception as raised:  # noqa: BLE001  # as above
+    except BaseException as raised:  # noqa: BLE001  # as above
         error = raised
     finally:
         try:

@@ -15,6 +15,10 @@ PEER_REGION = "peer:region"
 """The scope that a call on the internal door has when a region makes it."""
 
 
+CONNECTION_GRACE_S = 3600
+"""How long calls may go on after their connection's age is over; every method's maximum stays below it."""
+
+
 class Door(Enum):
     """Where a process listens: clients, other silos, operators' machines."""
 
@@ -71,6 +75,7 @@ class MethodTable:
         for method in (*HEALTH_METHODS, *REFLECTION_METHODS, *methods):
             assert method.name not in rows, f"two rows for {method.name}"
             assert method.name.count("/") == 2, f"no full method name: {method.name}"
+            assert 0 < method.maximum_s < CONNECTION_GRACE_S, f"{method.name} may outlive its connection"
             rows[method.name] = method
         return cls(rows)
 

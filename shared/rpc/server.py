@@ -19,14 +19,14 @@ from shared.rpc.authentication import by_certificate, by_token
 from shared.rpc.call import Caller
 from shared.rpc.health import Health
 from shared.rpc.interceptors import Interceptor
-from shared.rpc.methods import Budget, Door, MethodTable
+from shared.rpc.methods import CONNECTION_GRACE_S, Budget, Door, MethodTable
 from shared.rpc.permits import DEFAULT_BUDGETS, Permits
 
 _SPARE_THREADS: Final = 8
 """Threads beyond all permits: they answer health and refuse what finds no permit."""
 
 _MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
-_HOUR_MS: Final = 3_600_000
+_CONNECTION_AGE_MS: Final = 300_000
 _Add = Callable[[Any, grpc.Server], None]
 
 
@@ -53,6 +53,7 @@ class RpcServer:
         server: grpc.Server,
         pool: ThreadPoolExecutor,
         health: Health,
+        interceptor: Interceptor,
         permits: Mapping[Budget, Permits],
         *,
         port: int,
@@ -63,6 +64,7 @@ class RpcServer:
         self._server = server
         self._pool = pool
         self._health = health
+        self._interceptor = interceptor
         self._permits = permits
 
     def start(self) -> None:
@@ -73,6 +75,7 @@ class RpcServer:
     def stop(self, grace_s: float) -> bool:
         """Take no more calls, wait up to `grace_s` for those that run, cancel the rest. True when none was left."""
         self._health.stopping()
+        self._interceptor.refuse_new_calls()
         self._server.stop(grace_s).wait()
         drained = not any(permits.in_use for permits in self._permits.values())
         self._pool.shutdown(wait=drained, cancel_futures=True)
@@ -102,9 +105,10 @@ def build_server(
     permits = {budget: Permits(door, budget, budgets[budget]) for budget in Budget}
     threads = sum(budgets.values()) + _SPARE_THREADS
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"rpc-{door.value}")
+    interceptor = Interceptor(table, door, authentication, permits)
     server = grpc.server(
         pool,
-        interceptors=[Interceptor(table, door, authentication, permits)],
+        interceptors=[interceptor],
         options=_options(share_port=share_port, message_bytes_max=message_bytes_max),
         # The last wall: this many may wait for a thread; it refuses without details.
         maximum_concurrent_rpcs=threads * 4,
@@ -124,7 +128,7 @@ def build_server(
     except CannotServe:
         pool.shutdown(wait=False)
         raise
-    return RpcServer(server, pool, health, permits, port=port, methods=frozenset(registered.methods))
+    return RpcServer(server, pool, health, interceptor, permits, port=port, methods=frozenset(registered.methods))
 
 
 class _Registered:
@@ -153,8 +157,8 @@ def _options(*, share_port: bool, message_bytes_max: int) -> list[tuple[str, int
         ("grpc.max_receive_message_length", message_bytes_max),
         ("grpc.max_send_message_length", message_bytes_max),
         # A client's channel sticks to one process; its connection ends now and then, so that calls spread again.
-        ("grpc.max_connection_age_ms", _HOUR_MS // 12),
-        ("grpc.max_connection_age_grace_ms", _HOUR_MS),
+        ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
+        ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_S * 1000),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 30_000),

@@ -164,6 +164,26 @@ def test_an_unexpected_error_tells_nothing_but_the_request_id(capsys: pytest.Cap
     assert "postgresql://siloway:***@10.0.0.1" in told
 
 
+def test_a_panic_of_a_native_library_is_an_internal_error_and_costs_no_permit() -> None:
+    class Panic(BaseException):
+        pass
+
+    def say(_request: StringValue, _context: Context) -> StringValue:
+        raise Panic("swordfish")
+
+    def split(_request: StringValue, _context: Context) -> Iterator[StringValue]:
+        yield StringValue(value="first")
+        raise Panic("swordfish")
+
+    budgets = {Budget.CALLS: 1, Budget.STREAMS: 1, Budget.PEERS: 1}
+    with public_server(Words(say=say, split=split), budgets=budgets) as server, Client(server.port) as client:
+        for _ in range(3):
+            assert _refused(client).text == "internal error"
+            with pytest.raises(grpc.RpcError) as caught:
+                list(client.split(StringValue(value="x"), metadata=client.metadata))
+            assert refusal_of(caught.value).reason == "INTERNAL"
+
+
 @pytest.mark.parametrize(
     "error",
     [AlreadyExists(resource=Resource("release", "organizations/1/releases/a")), StoreUnreachable(retry_after_s=2)],

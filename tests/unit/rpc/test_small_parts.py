@@ -35,6 +35,11 @@ def test_a_table_with_a_repeated_or_broken_name_is_not_made(names: tuple[str, ..
         MethodTable.of(*(Method(name, Door.PUBLIC) for name in names))
 
 
+def test_no_method_may_outlive_its_connection() -> None:
+    with pytest.raises(AssertionError, match="outlive"):
+        MethodTable.of(Method("/a.B/C", Door.PUBLIC, maximum_s=3600))
+
+
 @pytest.mark.parametrize("silo", ["control", "us", "de", "eu-west-2"])
 def test_a_silos_names_lead_back_to_it(silo: str) -> None:
     assert silo_of(uri_of(silo)) == silo
