@@ -55,7 +55,7 @@ redis.call('SET', KEYS[1], lease, 'PX', ARGV[3])
 return {'lease', lease, kind}
 """
 _FILL = """
-if redis.call('EXISTS', KEYS[2]) == 1 or redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local stamp = string.match(ARGV[1], '^L(%w+:%d+\\n)')
 redis.call('SET', KEYS[1], 'O' .. stamp .. ARGV[2], 'PX', ARGV[3])
 return 1
@@ -254,7 +254,7 @@ class ModelCache(Generic[Row]):
             if row is None:
                 self._try(scripts.release.call, names[:1], [answer[1]])
             else:
-                self._try(scripts.fill.call, names, [answer[1], msgspec.json.encode(row), self._ttl_ms])
+                self._try(scripts.fill.call, names[:1], [answer[1], msgspec.json.encode(row), self._ttl_ms])
         return row
 
     def _get_pointed(self, scripts: _Scripts, generation: int, field: str, value: Value) -> Row | None:

@@ -93,4 +93,22 @@ SHARED_TABLES: tuple[str, ...] = (
     ) WITH (fillfactor = 80)
     """,
     "CREATE INDEX inbox_subject_deleted_idx ON inbox_subject (updated_at) WHERE deleted",
+    """
+    CREATE TABLE snowflake_mark (
+        layout smallint NOT NULL,
+        number smallint NOT NULL,
+        leased_from bigint NOT NULL CONSTRAINT snowflake_mark_leased_from_check CHECK (leased_from >= 0),
+        next_position bigint NOT NULL CONSTRAINT snowflake_mark_next_position_check CHECK (next_position > leased_from),
+        updated_at timestamptz NOT NULL,
+        CONSTRAINT snowflake_mark_pkey PRIMARY KEY (layout, number)
+    ) WITH (fillfactor = 50)
+    """,
+    """
+    CREATE TABLE model_cache_gate (
+        id smallint NOT NULL CONSTRAINT model_cache_gate_one_row CHECK (id = 1),
+        generation bigint NOT NULL,
+        closed_until timestamptz NOT NULL,
+        CONSTRAINT model_cache_gate_pkey PRIMARY KEY (id)
+    )
+    """,
 )

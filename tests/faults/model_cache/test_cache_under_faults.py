@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,31 @@ def test_a_writer_killed_between_commit_and_finishing_makes_no_reader_stale(
     assert reader.cache.get_from_cache(id=1) == reader.cache.get_from_cache(slug="first") == SECOND
     wait_until(lambda: is_cached(reader))  # the announcement has run out
     assert reader.cache.get_from_cache(id=1) == reader.cache.get_from_cache(slug="first") == SECOND
+
+
+def test_a_slow_reader_that_outlasts_a_dead_writers_announcement_leaves_nothing_stale(
+    open_things: OpenThings, redis_server: RedisServer
+) -> None:
+    slow, writer = open_things(), open_things()
+    writer.cache._change_ms = 200
+    loaded, go_on = threading.Event(), threading.Event()
+
+    def stop_in_the_middle() -> None:
+        loaded.set()
+        assert go_on.wait(10)
+
+    slow.after_load = stop_in_the_middle
+    change = writer.cache.begin_change(1)
+    reader = threading.Thread(target=lambda: slow.cache.get_from_cache(id=1))
+    reader.start()
+    assert loaded.wait(10)
+    writer.update(SECOND)
+    del change  # it is never finished
+    with redis.Redis.from_url(redis_server.url) as client:
+        wait_until(lambda: client.exists(writer.cache._object_keys(1)[1]) == 0)
+    go_on.set()
+    reader.join(10)
+    assert writer.cache.get_from_cache(id=1) == SECOND
 
 
 def test_redis_lost_while_loading_costs_only_the_fill(open_things: OpenThings, line: TcpProxy) -> None:
