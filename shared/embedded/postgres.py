@@ -65,7 +65,7 @@ class PostgresServer:
         self._run_as = _choose_account(self._binaries, self.folder)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_ports(1)[0]
-        self.socket_dir = _make_socket_folder(self.folder, self._run_as)
+        self.socket_dir = _socket_place(self.folder, self._run_as)
         self._password = self._make_cluster()
         self.databases = DatabaseServer(self.url("postgres"))
 
@@ -86,6 +86,7 @@ class PostgresServer:
     def start(self) -> None:
         """Returns when the server accepts connections. Raises StartFailed."""
         rotate_log(self.log_file)
+        _make_socket_folder(self.socket_dir, self._run_as)
         for attempt in range(1, _START_ATTEMPTS + 1):
             self._recover()
             problem = self._try_start()
@@ -102,6 +103,8 @@ class PostgresServer:
         if self._process is not None:
             stop(self._process, *_STOP_STEPS)
             self._process = None
+        if not self.socket_dir.is_relative_to(self.folder):
+            shutil.rmtree(self.socket_dir, ignore_errors=True)
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -213,18 +216,21 @@ def _is_postmaster_of(pid: int, data: Path) -> bool:
         return False
 
 
-def _make_socket_folder(folder: Path, run_as: RunAs) -> Path:
+def _socket_place(folder: Path, run_as: RunAs) -> Path:
     place = folder / "socket"
-    if len(os.fsencode(place)) > _SOCKET_FOLDER_BYTES_MAX:
-        mark = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-        place = Path("/tmp") / f"siloway-{run_as.owner[0]}-{mark}"  # noqa: S108 - ownership is checked below
+    if len(os.fsencode(place)) <= _SOCKET_FOLDER_BYTES_MAX:
+        return place
+    mark = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Path("/tmp") / f"siloway-{run_as.owner[0]}-{mark}"  # noqa: S108 - ownership is checked when it is made
+
+
+def _make_socket_folder(place: Path, run_as: RunAs) -> None:
     try:
         place.mkdir(mode=0o700)
     except FileExistsError:
         if place.is_symlink() or not place.is_dir() or place.stat().st_uid not in (os.geteuid(), run_as.owner[0]):
             raise FolderUnreachable(f"{place} belongs to somebody else: PostgreSQL's socket cannot be there") from None
     hand_over(place, run_as)
-    return place
 
 
 def _write_secret(file: Path, secret: str) -> None:

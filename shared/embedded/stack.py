@@ -19,7 +19,7 @@ from shared.embedded.certificates import make_authority, silo_uri
 from shared.embedded.failures import StartFailed
 from shared.embedded.folder import FolderLock, check_port, make_folder
 from shared.embedded.postgres import PostgresServer
-from shared.embedded.process import POLL_S, log_tail, rotate_log, spawn, stop, wait_until
+from shared.embedded.process import log_tail, rotate_log, spawn, stop, wait_until
 from shared.embedded.redis import RedisServer
 from shared.embedded.servers import LocalServers
 from shared.embedded.settings import (
@@ -38,6 +38,8 @@ READY_TIMEOUT_S = 60.0
 # A silo's own grace ends first; this is for what it does after.
 _GRACE_MARGIN_S = 5.0
 _TICK_S = 0.1
+# The processes that are waited for need the processor more than the question whether they are ready.
+_READY_POLL_S = 0.05
 _VERBS = ("serve", "work")
 
 Command = Callable[[str, str], Sequence[str | Path]]
@@ -239,7 +241,7 @@ class Stack:
                 raise StartFailed(
                     f"not ready within {READY_TIMEOUT_S:.0f} s: {', '.join(waiting)} (logs: {self.settings.logs})"
                 )
-            time.sleep(POLL_S)
+            time.sleep(_READY_POLL_S)
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
