@@ -1,4 +1,4 @@
-"""Which project a name means. The rules are those of organizations: resolved once, through the cache, before writing."""
+"""Which project a name means: resolved once, through the cache, before writing, as organizations are."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ class ProjectLookup:
         if isinstance(key, int):
             found = self._cache.get_from_cache(id=key)
         else:
-            found = self._cache.get_from_cache(place=place_of(organization_id, key))
+            found = self._by_slug(organization_id, key)
         if found is None or found.organization_id != organization_id:
             name = project_name(organization_id, key)
             raise errors.ProjectNotFound(resource=errors.Resource("project", name))
@@ -57,16 +57,20 @@ class ProjectLookup:
 
         Several slugs are asked for in one statement.
         """
-        slugs = {key for key in keys if isinstance(key, str)}
+        slugs = {key for key in keys if isinstance(key, str) and "\0" not in key}
         if len(slugs) > 1:
             found = self._database.read(lambda transaction: store.ids_by_slugs(transaction, organization_id, slugs))
         else:
             found = {}
             for slug in slugs:
-                project = self._cache.get_from_cache(place=place_of(organization_id, slug))
+                project = self._by_slug(organization_id, slug)
                 if project is not None:
                     found[slug] = project.id
         return [key if isinstance(key, int) else found.get(key) for key in keys]
+
+    def _by_slug(self, organization_id: int, slug: str) -> Project | None:
+        # No stored text holds NUL, and PostgreSQL does not take one as a question either.
+        return None if "\0" in slug else self._cache.get_from_cache(place=place_of(organization_id, slug))
 
 
 def hold_projects(transaction: Transaction, organization_id: int, project_ids: Sequence[int]) -> set[int]:

@@ -83,7 +83,7 @@ def ids_by_slugs(transaction: Transaction, organization_id: int, slugs: Collecti
     statement = select(project.c.slug, project.c.id).where(
         project.c.organization_id == organization_id, project.c.slug.in_(sorted(slugs))
     )
-    return {slug: project_id for slug, project_id in transaction.execute(statement)}
+    return {row.slug: row.id for row in transaction.execute(statement)}
 
 
 def after_id(transaction: Transaction, organization_id: int, after: int, limit: int) -> list[Project]:

@@ -13,7 +13,7 @@ from region_silo.releases.versions import VersionInfo, broken_rules
 from shared.errors import InvalidArgument, InvalidUpdateMask, Violation
 
 MUTABLE_PATHS = ("ref", "url", "release_time", "state")
-COMMITS_PAGE_BYTES_MAX = 2 * 1024 * 1024
+COMMITS_PAGE_BYTES_MAX = 1024 * 1024
 """A page of commits ends early when their messages are longer than this: an answer must fit a client's limit."""
 
 _URL_SCHEMES = frozenset({"http", "https"})

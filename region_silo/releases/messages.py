@@ -1,0 +1,115 @@
+"""Releases between their messages and their domain's values; a time that no calendar has is a broken field."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.region.v1 import release_service_pb2 as release_pb
+
+from region_silo.releases.commits import CommitSpec, FileChange
+from region_silo.releases.domain import Commit, Release, ReleaseFields, ReleaseState
+from region_silo.releases.versions import VersionInfo
+from shared import names
+from shared.errors import InvalidArgument
+
+_STATES = {
+    ReleaseState.OPEN: release_pb.Release.STATE_OPEN,
+    ReleaseState.ARCHIVED: release_pb.Release.STATE_ARCHIVED,
+}
+_STATES_READ: dict[int, ReleaseState] = {message: state for state, message in _STATES.items()}
+_FILE_TYPES = {
+    release_pb.FileChange.TYPE_ADDED: "A",
+    release_pb.FileChange.TYPE_DELETED: "D",
+    release_pb.FileChange.TYPE_MODIFIED: "M",
+}
+
+
+def state_of(state: int) -> ReleaseState | None:
+    """The state, None when it is not given."""
+    return _STATES_READ.get(state)
+
+
+def fields_of(message: release_pb.Release) -> ReleaseFields:
+    """The fields that a client may set. Raises InvalidArgument of `release.release_time`."""
+    release_time = None
+    if message.HasField("release_time"):
+        release_time = _time(message.release_time, "release.release_time")
+    return ReleaseFields(message.ref, message.url, release_time, state_of(message.state))
+
+
+def commits_of(message: release_pb.CommitSet, field: str) -> tuple[CommitSpec, ...]:
+    """The commits as told. Raises InvalidArgument of `<field>[i].commit_time`."""
+    return tuple(
+        CommitSpec(
+            key=spec.id,
+            repository=spec.repository,
+            message=spec.message,
+            author_name=spec.author_name,
+            author_email=spec.author_email,
+            commit_time=_time(spec.commit_time, f"{field}[{index}].commit_time")
+            if spec.HasField("commit_time")
+            else None,
+            files=tuple(FileChange(change.path, _FILE_TYPES[change.type]) for change in spec.patch_set),
+        )
+        for index, spec in enumerate(message.commits)
+    )
+
+
+def release_message(release: Release) -> release_pb.Release:
+    """The release as an answer."""
+    message = release_pb.Release(
+        name=names.release_name(release.organization_id, release.version),
+        uid=str(release.id),
+        version=release.version,
+        projects=[names.project_name(release.organization_id, project) for project in release.project_ids],
+        ref=release.ref,
+        url=release.url,
+        state=_STATES[release.state],
+        commit_count=release.commit_count,
+        heads=[
+            release_pb.RepositoryHead(repository=head.repository, commit_id=head.commit_key) for head in release.heads
+        ],
+        authors=release.authors,
+        etag=release.etag,
+    )
+    message.create_time.FromDatetime(release.create_time)
+    if release.release_time is not None:
+        message.release_time.FromDatetime(release.release_time)
+    if release.last_commit is not None:
+        message.last_commit.CopyFrom(commit_message(release.last_commit))
+    if release.version_info is not None:
+        message.version_info.CopyFrom(_version_info(release.version_info))
+    return message
+
+
+def commit_message(commit: Commit) -> release_pb.Commit:
+    """The commit as an answer."""
+    message = release_pb.Commit(
+        id=commit.key,
+        repository=commit.repository,
+        message=commit.message,
+        author_name=commit.author_name,
+        author_email=commit.author_email,
+    )
+    if commit.commit_time is not None:
+        message.commit_time.FromDatetime(commit.commit_time)
+    return message
+
+
+def _version_info(info: VersionInfo) -> release_pb.VersionInfo:
+    return release_pb.VersionInfo(
+        package=info.package,
+        major=info.major,
+        minor=info.minor,
+        patch=info.patch,
+        revision=info.revision,
+        prerelease=info.prerelease,
+        build_code=info.build_code,
+    )
+
+
+def _time(timestamp: Timestamp, field: str) -> datetime:
+    """To the microsecond, as PostgreSQL keeps it."""
+    try:
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as exc:
+        raise InvalidArgument.of(field, "must be a time between the years 1 and 9999") from exc

@@ -1,0 +1,95 @@
+"""ReleaseService on the wire: messages in and out, nothing decided here."""
+
+from functools import partial
+
+import grpc
+from siloway.region.v1 import release_service_pb2 as release_pb
+from siloway.region.v1 import release_service_pb2_grpc as release_rpc
+
+from region_silo.releases import messages
+from region_silo.releases.domain import ReleaseState
+from region_silo.releases.usecases import COMMITS_FIELD, ReleaseDraft, ReleaseQuery, ReleaseUpdate, ReleaseUseCases
+from shared import names
+from shared.rpc.call import mutation
+from shared.rpc.methods import Door, Method
+
+_SERVICE = "/siloway.region.v1.ReleaseService"
+_WRITE = ("project:write", "project:admin", "project:releases", "org:ci")
+_READ = ("project:read", *_WRITE)
+
+METHODS: tuple[Method, ...] = (
+    Method(f"{_SERVICE}/CreateRelease", Door.PUBLIC, _WRITE, mutating=True),
+    Method(f"{_SERVICE}/GetRelease", Door.PUBLIC, _READ),
+    Method(f"{_SERVICE}/ListReleases", Door.PUBLIC, _READ),
+    Method(f"{_SERVICE}/UpdateRelease", Door.PUBLIC, _WRITE, mutating=True),
+    Method(f"{_SERVICE}/ListReleaseCommits", Door.PUBLIC, _READ),
+)
+
+
+class ReleaseServicer(release_rpc.ReleaseServiceServicer):
+    """Serves the releases of this region's organizations."""
+
+    def __init__(self, usecases: ReleaseUseCases) -> None:
+        self._usecases = usecases
+
+    def CreateRelease(
+        self, request: release_pb.CreateReleaseRequest, context: grpc.ServicerContext
+    ) -> release_pb.CreateReleaseResponse:
+        draft = ReleaseDraft(
+            version=request.release.version,
+            projects=tuple(request.projects),
+            fields=messages.fields_of(request.release),
+            user_agent=_user_agent(context),
+        )
+        parent = names.parse_organization(request.parent, "parent")
+        created = self._usecases.create_release(parent, draft, partial(mutation, request))
+        return release_pb.CreateReleaseResponse(
+            release=messages.release_message(created.release), already_existed=created.already_existed
+        )
+
+    def GetRelease(self, request: release_pb.GetReleaseRequest, context: grpc.ServicerContext) -> release_pb.Release:
+        del context
+        return messages.release_message(self._usecases.get_release(names.parse_release(request.name, "name")))
+
+    def ListReleases(
+        self, request: release_pb.ListReleasesRequest, context: grpc.ServicerContext
+    ) -> release_pb.ListReleasesResponse:
+        del context
+        query = ReleaseQuery(messages.state_of(request.state) or ReleaseState.OPEN, request.project, request.query)
+        page, next_page_token = self._usecases.list_releases(
+            names.parse_organization(request.parent, "parent"), query, request.page_size, request.page_token
+        )
+        return release_pb.ListReleasesResponse(
+            releases=[messages.release_message(release) for release in page], next_page_token=next_page_token
+        )
+
+    def UpdateRelease(
+        self, request: release_pb.UpdateReleaseRequest, context: grpc.ServicerContext
+    ) -> release_pb.Release:
+        del context
+        update = ReleaseUpdate(
+            fields=messages.fields_of(request.release),
+            mask=tuple(request.update_mask.paths) if request.HasField("update_mask") else None,
+            commits=messages.commits_of(request.commits, COMMITS_FIELD) if request.HasField("commits") else None,
+            etag=request.release.etag,
+        )
+        name = names.parse_release(request.release.name, "release.name")
+        return messages.release_message(self._usecases.update_release(name, update, partial(mutation, request)))
+
+    def ListReleaseCommits(
+        self, request: release_pb.ListReleaseCommitsRequest, context: grpc.ServicerContext
+    ) -> release_pb.ListReleaseCommitsResponse:
+        del context
+        page, next_page_token = self._usecases.list_release_commits(
+            names.parse_release(request.parent, "parent"), request.page_size, request.page_token
+        )
+        return release_pb.ListReleaseCommitsResponse(
+            commits=[messages.commit_message(commit) for commit in page], next_page_token=next_page_token
+        )
+
+
+def _user_agent(context: grpc.ServicerContext) -> str:
+    for key, value in context.invocation_metadata():
+        if key == "user-agent" and isinstance(value, str):
+            return value
+    return ""

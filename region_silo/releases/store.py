@@ -1,0 +1,361 @@
+"""Releases' rows, their links to projects and their activities: each function is one statement.
+
+A release is read whole in one statement, with its newest commit, heads and authors. The semver columns are computed
+when the row is inserted, never later.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, case, cast, func, literal, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from region_silo.releases.domain import (
+    Commit,
+    Release,
+    ReleaseFields,
+    ReleaseState,
+    RepositoryHead,
+    etag_of,
+)
+from region_silo.releases.tables import (
+    ACTIVITY_RELEASE,
+    activity,
+    commit,
+    commit_author,
+    release,
+    release_commit,
+    release_head_commit,
+    release_project,
+    repository,
+)
+from region_silo.releases.versions import VersionInfo, parse_version
+from shared.database import Transaction
+
+USER_AGENT_LENGTH_MAX = 256
+_IDENT_LENGTH_MAX = 64
+
+
+@dataclass(frozen=True)
+class NewRelease:
+    """A release's row before it is one."""
+
+    id: int
+    organization_id: int
+    version: str
+    fields: ReleaseFields
+    user_agent: str
+
+
+@dataclass(frozen=True)
+class HeldRelease:
+    """A release's row that nobody else changes until the transaction ends."""
+
+    id: int
+    version: str
+    fields: ReleaseFields
+    etag: str
+
+
+@dataclass(frozen=True)
+class ReleaseFilter:
+    """Which releases a list shows."""
+
+    organization_id: int
+    state: ReleaseState
+    project_id: int | None
+    query: str
+
+
+def insert_release(transaction: Transaction, row: NewRelease) -> bool:
+    """Write a new release; False, and nothing written, when its organization has the version already."""
+    info = parse_version(row.version)
+    numbers: dict[str, Any] = {} if info is None else vars(info)
+    statement = (
+        upsert(release)
+        .values(
+            id=row.id,
+            organization_id=row.organization_id,
+            version=row.version,
+            status=row.fields.state or ReleaseState.OPEN,
+            ref=row.fields.ref or None,
+            url=row.fields.url or None,
+            date_released=row.fields.release_time,
+            date_added=transaction.now,
+            user_agent=row.user_agent[:USER_AGENT_LENGTH_MAX] or None,
+            **numbers,
+        )
+        .on_conflict_do_nothing(constraint="release_organization_id_version_key")
+        .returning(release.c.id)
+    )
+    return transaction.execute(statement).one_or_none() is not None
+
+
+def hold(transaction: Transaction, organization_id: int, version: str) -> HeldRelease | None:
+    """Lock the release for writing, waiting for other writers up to the deadline; None when there is no such one."""
+    statement = (
+        select(
+            release.c.id,
+            release.c.version,
+            release.c.ref,
+            release.c.url,
+            release.c.date_released,
+            release.c.status,
+            release.c.row_version,
+        )
+        .where(release.c.organization_id == organization_id, release.c.version == version)
+        .with_for_update()
+    )
+    row = transaction.execute(statement).one_or_none()
+    if row is None:
+        return None
+    fields = ReleaseFields(row.ref or "", row.url or "", row.date_released, ReleaseState(row.status))
+    return HeldRelease(row.id, row.version, fields, etag_of(row.id, row.row_version))
+
+
+def attach_projects(
+    transaction: Transaction, organization_id: int, release_id: int, project_ids: Collection[int]
+) -> list[int]:
+    """Link these projects to the release; the ids of those that were not linked before, ascending."""
+    rows = [
+        {"organization_id": organization_id, "release_id": release_id, "project_id": project_id, "new_groups": 0}
+        for project_id in sorted(project_ids)
+    ]
+    statement = (
+        upsert(release_project)
+        .values(rows)
+        .on_conflict_do_nothing(constraint="release_project_release_id_project_id_key")
+        .returning(release_project.c.project_id)
+    )
+    return sorted(transaction.execute(statement).scalars())
+
+
+def update_release(transaction: Transaction, release_id: int, fields: ReleaseFields | None) -> None:
+    """Write the fields when given, and count the change: the etag is another one afterwards."""
+    values: dict[str, Any] = {}
+    if fields is not None:
+        values = {
+            "ref": fields.ref or None,
+            "url": fields.url or None,
+            "date_released": fields.release_time,
+            "status": fields.state or ReleaseState.OPEN,
+        }
+    statement = update(release).where(release.c.id == release_id)
+    transaction.execute(statement.values(row_version=release.c.row_version + 1, **values))
+
+
+def add_release_activities(
+    transaction: Transaction,
+    release_id: int,
+    version: str,
+    release_time: datetime,
+    project_ids: Collection[int] | None = None,
+) -> None:
+    """One RELEASE activity for each of these projects of the release (None: all) that has none of that version yet."""
+    projects = select(
+        release_project.c.organization_id,
+        release_project.c.project_id,
+        literal(ACTIVITY_RELEASE),
+        literal(version[:_IDENT_LENGTH_MAX]),
+        literal(release_time),
+        func.jsonb_build_object("version", version),
+        literal(hashlib.sha256(version.encode()).digest()),
+    ).where(release_project.c.release_id == release_id)
+    if project_ids is not None:
+        projects = projects.where(release_project.c.project_id.in_(sorted(project_ids)))
+    columns = ("organization_id", "project_id", "type", "ident", "datetime", "data", "version_digest")
+    transaction.execute(
+        upsert(activity)
+        .from_select(columns, projects.order_by(release_project.c.project_id))
+        .on_conflict_do_nothing(
+            index_elements=["project_id", "type", "version_digest"], index_where=activity.c.type == ACTIVITY_RELEASE
+        )
+    )
+
+
+def read_release(transaction: Transaction, organization_id: int, version: str) -> Release | None:
+    """The release with its newest commit, heads and authors."""
+    head_commit, head_repository = commit.alias(), repository.alias()
+    heads = (
+        select(
+            func.jsonb_agg(
+                aggregate_order_by(
+                    func.jsonb_build_array(head_repository.c.name, head_commit.c.key), head_repository.c.name
+                )
+            )
+        )
+        .select_from(release_head_commit)
+        .join(head_commit, head_commit.c.id == release_head_commit.c.commit_id)
+        .join(head_repository, head_repository.c.id == release_head_commit.c.repository_id)
+        .where(release_head_commit.c.release_id == release.c.id)
+        .scalar_subquery()
+    )
+    of_release = commit_author.alias()
+    authors = func.array(
+        select(of_release.c.email)
+        .where(of_release.c.id == func.any(cast(release.c.authors, ARRAY(BigInteger))))
+        .order_by(of_release.c.email.collate("C"))
+        .scalar_subquery()
+    )
+    statement = (
+        _shown()
+        .add_columns(heads.label("heads"), authors.label("emails"), *_commit_columns())
+        .select_from(release)
+        .outerjoin(commit, commit.c.id == release.c.last_commit_id)
+        .outerjoin(repository, repository.c.id == commit.c.repository_id)
+        .outerjoin(commit_author, commit_author.c.id == commit.c.author_id)
+        .where(release.c.organization_id == organization_id, release.c.version == version)
+    )
+    row = transaction.execute(statement).one_or_none()
+    return None if row is None else _release(row, whole=True)
+
+
+def newest_releases(
+    transaction: Transaction, wanted: ReleaseFilter, before: tuple[datetime, int] | None, limit: int
+) -> list[Release]:
+    """At most `limit` releases, newest first by (date_added, id), of those older than `before`."""
+    statement = _shown().where(release.c.organization_id == wanted.organization_id, release.c.status == wanted.state)
+    if wanted.project_id is not None:
+        statement = statement.where(
+            select(release_project.c.id)
+            .where(release_project.c.release_id == release.c.id, release_project.c.project_id == wanted.project_id)
+            .exists()
+        )
+    if wanted.query:
+        statement = statement.where(release.c.version.icontains(wanted.query, autoescape=True))
+    if before is not None:
+        statement = statement.where(tuple_(release.c.date_added, release.c.id) < tuple_(*map(literal, before)))
+    statement = statement.order_by(release.c.date_added.desc(), release.c.id.desc()).limit(limit)
+    return [_release(row, whole=False) for row in transaction.execute(statement)]
+
+
+def release_id(transaction: Transaction, organization_id: int, version: str) -> int | None:
+    """The id of the release with that version."""
+    statement = select(release.c.id).where(release.c.organization_id == organization_id, release.c.version == version)
+    found: int | None = transaction.execute(statement).scalar_one_or_none()
+    return found
+
+
+def newest_commits(
+    transaction: Transaction, release_id: int, before: int | None, limit: int, bytes_max: int
+) -> tuple[list[tuple[int, Commit]], bool]:
+    """At most `limit` commits with their positions, newest first, of those below position `before`; are there more?
+
+    It stops early, after one at least, when their messages together grow over `bytes_max`.
+    """
+    size_before = func.coalesce(
+        func.sum(func.octet_length(func.coalesce(commit.c.message, ""))).over(
+            order_by=release_commit.c.position.desc(), rows=(None, -1)
+        ),
+        0,
+    )
+    page = (
+        select(release_commit.c.position, size_before.label("size_before"), *_commit_columns())
+        .select_from(release_commit)
+        .join(commit, commit.c.id == release_commit.c.commit_id)
+        .join(repository, repository.c.id == commit.c.repository_id)
+        .outerjoin(commit_author, commit_author.c.id == commit.c.author_id)
+        .where(release_commit.c.release_id == release_id)
+        .order_by(release_commit.c.position.desc())
+        .limit(limit + 1)
+    )
+    if before is not None:
+        page = page.where(release_commit.c.position < before)
+    found = page.subquery()
+    fits = found.c.size_before <= bytes_max
+    shown = [column for column in found.c if column.name not in ("size_before", "message")]
+    statement = select(*shown, fits.label("fits"), case((fits, found.c.message)).label("message"))
+    rows = transaction.execute(statement.order_by(found.c.position.desc())).all()
+    kept = [(row.position, _commit(row)) for row in rows[:limit] if row.fits]
+    return kept, len(kept) < len(rows)
+
+
+def _shown() -> Select[Any]:
+    projects = func.array(
+        select(release_project.c.project_id)
+        .where(release_project.c.release_id == release.c.id)
+        .order_by(release_project.c.project_id)
+        .scalar_subquery()
+    )
+    return select(
+        release.c.id,
+        release.c.organization_id,
+        release.c.version,
+        release.c.status,
+        release.c.ref,
+        release.c.url,
+        release.c.date_added,
+        release.c.date_released,
+        release.c.commit_count,
+        release.c.package,
+        release.c.major,
+        release.c.minor,
+        release.c.patch,
+        release.c.revision,
+        release.c.prerelease,
+        release.c.build_code,
+        release.c.build_number,
+        release.c.row_version,
+        projects.label("project_ids"),
+    )
+
+
+def _commit_columns() -> Sequence[ColumnElement[Any]]:
+    return (
+        commit.c.key.label("commit_key"),
+        repository.c.name.label("repository"),
+        commit.c.message.label("message"),
+        commit_author.c.name.label("author_name"),
+        commit_author.c.email.label("author_email"),
+        commit.c.commit_time.label("commit_time"),
+    )
+
+
+def _release(row: Row[Any], *, whole: bool) -> Release:
+    return Release(
+        id=row.id,
+        organization_id=row.organization_id,
+        version=row.version,
+        project_ids=tuple(row.project_ids),
+        ref=row.ref or "",
+        url=row.url or "",
+        create_time=row.date_added,
+        release_time=row.date_released,
+        state=ReleaseState(row.status),
+        commit_count=row.commit_count,
+        version_info=_version_info(row),
+        etag=etag_of(row.id, row.row_version),
+        last_commit=_commit(row) if whole and row.commit_key is not None else None,
+        heads=tuple(RepositoryHead(*head) for head in row.heads or ()) if whole else (),
+        authors=tuple(row.emails) if whole else (),
+    )
+
+
+def _commit(row: Row[Any]) -> Commit:
+    return Commit(
+        key=row.commit_key,
+        repository=row.repository,
+        message=row.message or "",
+        author_name=row.author_name or "",
+        author_email=row.author_email or "",
+        commit_time=row.commit_time,
+    )
+
+
+def _version_info(row: Row[Any]) -> VersionInfo | None:
+    if row.package is None:
+        return None
+    return VersionInfo(
+        package=row.package,
+        major=row.major,
+        minor=row.minor,
+        patch=row.patch,
+        revision=row.revision,
+        prerelease=row.prerelease,
+        build_code=row.build_code,
+        build_number=row.build_number,
+    )
