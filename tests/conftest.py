@@ -20,6 +20,7 @@ import pytest
 import redis
 
 from shared.embedded.databases import DatabaseServer
+from shared.embedded.postgres import PostgresServer
 from shared.embedded.redis import DATABASES as REDIS_DATABASES
 from shared.embedded.redis import RedisServer
 from shared.embedded.servers import LocalServers
@@ -168,6 +169,16 @@ def redis_server(server_folder: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own, running: it may be stopped, killed and started again."""
     folder = server_folder / f"redis-{secrets.token_hex(4)}"
     server = RedisServer(folder, program=_path("SILOWAY_REDIS_BIN"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_server(server_folder: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL of the test's own, running: it may be stopped, killed and started again."""
+    folder = server_folder / f"postgres-{secrets.token_hex(4)}"
+    server = PostgresServer(folder, binaries_folder=_path("SILOWAY_PG_BIN"), durable=False)
     server.start()
     yield server
     server.stop()

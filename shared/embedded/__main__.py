@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None, command: Command = silo_command) ->
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stack.request_stop())
         run(stack, _announce_json if options.json else _announce)
-    except LocalStackError as problem:
+    except (LocalStackError, OSError) as problem:
         _write(sys.stderr, f"siloway: {problem}")
         return 1
     return 0

@@ -1,7 +1,7 @@
 """A throw-away certificate authority and the silos' certificates for the internal door of one machine.
 
-The invariant: a certificate carries exactly one name, the URI of its silo, and no host name at all: whoever shows it
-is that silo and nothing else. Keys are readable by their owner only. What ends soon is made again.
+The invariant: a certificate carries exactly one URI name, that of its silo, and one DNS name that is no host (gRPC's client
+compares DNS names only): whoever shows it is that silo and nothing else. Keys are readable by their owner only. What ends soon is made again.
 """
 
 import os
@@ -42,7 +42,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(_name(name), self._certificate.subject, key.public_key(), now)
-            .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True)
+            .add_extension(x509.SubjectAlternativeName(_names(uri)), critical=True)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
@@ -61,9 +61,13 @@ class Authority:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return (
             not _ends_soon(certificate, now)
-            and list(names) == [x509.UniformResourceIdentifier(uri)]
+            and list(names) == _names(uri)
             and certificate.issuer == self._certificate.subject
         )
+
+
+def _names(uri: str) -> list[x509.GeneralName]:
+    return [x509.UniformResourceIdentifier(uri), x509.DNSName(dns_name_of(silo_of(uri)))]
 
 
 def make_authority(folder: Path, *, now: datetime | None = None) -> Authority:

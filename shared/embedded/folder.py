@@ -9,15 +9,20 @@ import socket
 from pathlib import Path
 from types import TracebackType
 
-from shared.embedded.failures import FolderLocked, PortTaken
+from shared.embedded.failures import FolderLocked, FolderUnreachable, PortTaken
 
 
 class FolderLock:
     """Held from construction to `release()`; raises FolderLocked when another process (or object) holds it."""
 
     def __init__(self, folder: Path) -> None:
-        make_folder(folder)
-        self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            make_folder(folder)
+            self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as problem:
+            raise FolderUnreachable(
+                f"{folder} cannot be written ({problem.strerror}): run as the user that made it, or name another folder"
+            ) from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -43,8 +48,14 @@ class FolderLock:
 
 
 def make_folder(folder: Path) -> Path:
-    """A folder that others may pass through but not list: servers under another account live below it."""
-    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    """A folder that others may pass through but not list: servers under another account live below it.
+
+    Folders that it makes get that mode whatever the umask; those that exist are left as they are.
+    """
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    for part in reversed(missing):
+        part.mkdir(exist_ok=True)
+        part.chmod(0o711)
     return folder
 
 

@@ -194,6 +194,8 @@ def _data_major(data: Path) -> int | None:
         return int((data / "PG_VERSION").read_text())
     except FileNotFoundError:
         return None
+    except (PermissionError, ValueError):
+        raise FolderUnreachable(f"{data} is no PostgreSQL data of this user's: run as the user that made it") from None
 
 
 def _pid_file_lines(data: Path) -> list[str]:

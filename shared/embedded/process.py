@@ -81,7 +81,8 @@ def spawn(
     if log_file is None:
         return _forker().fork(lambda: start(subprocess.DEVNULL))
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("ab") as output:
+    # Only this process opens it, so that the child's account needs no right to it.
+    with os.fdopen(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         return _forker().fork(lambda: start(output))
 
 

@@ -105,6 +105,15 @@ def test_a_server_that_an_earlier_run_left_is_stopped_first(server_folder: Path)
         left.stop()
 
 
+def test_postgres_comes_back_on_its_port_with_its_data(postgres_server: PostgresServer) -> None:
+    postgres_server.create_database("kept")
+    postgres_server.stop()
+    with pytest.raises(psycopg.OperationalError):
+        _answer(postgres_server.url("kept"))
+    postgres_server.start()
+    assert _answer(postgres_server.url("kept"))
+
+
 def test_redis_comes_back_on_its_port_and_empty(redis_server: RedisServer) -> None:
     with redis.Redis.from_url(redis_server.url, retry=Retry(NoBackoff(), 0)) as client:
         client.set("k", "v")

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from shared.embedded.account import closed_folder
-from shared.embedded.failures import FolderLocked, PortTaken
-from shared.embedded.folder import FolderLock, check_port, free_ports
+from shared.embedded.failures import FolderLocked, FolderUnreachable, PortTaken
+from shared.embedded.folder import FolderLock, check_port, free_ports, make_folder
 from shared.embedded.process import is_alive, log_tail, rotate_log, spawn, stop, wait_until
 
 
@@ -20,6 +21,22 @@ def test_a_folder_has_one_holder_at_a_time(tmp_path: Path) -> None:
         FolderLock(tmp_path / "data")
     with FolderLock(tmp_path / "data"):
         pass
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderUnreachable, match=r"cannot be written \(.+\): run as the user that made it"):
+        FolderLock(tmp_path / "file" / "data")
+
+
+def test_new_folders_let_other_accounts_pass_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        make_folder(tmp_path / "outer" / "inner")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "outer").stat().st_mode) == 0o711
+    assert stat.S_IMODE((tmp_path / "outer" / "inner").stat().st_mode) == 0o711
 
 
 def test_a_taken_port_is_named() -> None:
