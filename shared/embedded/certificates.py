@@ -1,7 +1,8 @@
 """A throw-away certificate authority and the silos' certificates for the internal door of one machine.
 
-The invariant: a certificate carries exactly one URI name, that of its silo, and one DNS name that is no host (gRPC's client
-compares DNS names only): whoever shows it is that silo and nothing else. Keys are readable by their owner only. What ends soon is made again.
+The invariant: a certificate carries exactly one URI name, that of its silo, and one DNS name that is no host, for gRPC's
+client compares DNS names only. Whoever shows it is that silo and nothing else. Keys are readable by their owner only.
+What ends soon is made again.
 """
 
 import os
@@ -12,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from shared.rpc.identity import dns_name_of, silo_of
 
 VALID_DAYS = 365
 RENEW_BEFORE_DAYS = 30

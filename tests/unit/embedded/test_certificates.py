@@ -18,10 +18,13 @@ def _read(file: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate(file.read_bytes())
 
 
-def test_carries_exactly_one_uri_and_no_host_name(tmp_path: Path) -> None:
+def test_carries_exactly_one_uri_and_one_name_that_is_no_host(tmp_path: Path) -> None:
     cert_file, _ = make_authority(tmp_path).issue(silo_uri("us"))
     names = _read(cert_file).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert list(names) == [x509.UniformResourceIdentifier("spiffe://siloway/region/us")]
+    assert list(names) == [
+        x509.UniformResourceIdentifier("spiffe://siloway/region/us"),
+        x509.DNSName("us.region.siloway.internal"),
+    ]
     assert silo_uri("control") == "spiffe://siloway/control"
 
 
