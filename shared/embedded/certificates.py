@@ -1,6 +1,6 @@
 """A throw-away certificate authority and the silos' certificates for the internal door of one machine.
 
-The invariant: a certificate carries exactly one URI name, that of its silo, and one DNS name that is no host, for gRPC's
+The invariant: a certificate carries exactly one URI name, its silo's, and one DNS name that is no host, for gRPC's
 client compares DNS names only. Whoever shows it is that silo and nothing else. Keys are readable by their owner only.
 What ends soon is made again.
 """

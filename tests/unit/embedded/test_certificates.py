@@ -81,7 +81,10 @@ def test_two_silos_meet_over_mutual_tls(tmp_path: Path) -> None:
     server = threading.Thread(target=serve)
     server.start()
     with client_side.wrap_socket(near) as secured:
-        assert (secured.getpeercert() or {}).get("subjectAltName") == (("URI", "spiffe://siloway/control"),)
+        assert (secured.getpeercert() or {}).get("subjectAltName") == (
+            ("URI", "spiffe://siloway/control"),
+            ("DNS", "control.siloway.internal"),
+        )
         secured.send(b"x")
     server.join(10)
-    assert seen == [(("URI", "spiffe://siloway/region/de"),)]
+    assert seen == [(("URI", "spiffe://siloway/region/de"), ("DNS", "de.region.siloway.internal"))]
