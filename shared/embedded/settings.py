@@ -19,7 +19,7 @@ DEFAULT_REGIONS = "us=1,de=2"
 DEFAULT_GRACE_S = 30.0
 _HOST = "127.0.0.1"
 _PORTS_PER_SILO = 10
-_REGION = re.compile(r"([a-z][a-z0-9-]{0,30})=([1-9][0-9]?)")
+_REGION = re.compile(r"([a-z](?:[a-z0-9-]{0,30}[a-z0-9])?)=([1-9][0-9]?)")
 _REGION_NUMBER_MAX = 31
 _DOORS = ("PUBLIC_ADDRESS", "INTERNAL_ADDRESS", "SERVE_ADMIN_ADDRESS", "WORK_ADMIN_ADDRESS")
 _DATABASE_URL = re.compile(r"SILOWAY_(CONTROL|REGION_[A-Z0-9_]+)_DATABASE_URL")
