@@ -6,7 +6,15 @@ from siloway.region.v1 import snowflake_service_pb2 as snowflake_pb
 from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 
 from region_silo.snowflakes import usecases
+from shared.rpc.methods import Door, Method
 from shared.snowflake.allocator import SnowflakeAllocator
+
+_SERVICE = "/siloway.region.v1.SnowflakeService"
+
+METHODS: tuple[Method, ...] = (
+    Method(f"{_SERVICE}/GenerateIds", Door.PUBLIC, ("ids:generate",)),
+    Method(f"{_SERVICE}/DescribeId", Door.PUBLIC),
+)
 
 
 class SnowflakeServicer(snowflake_rpc.SnowflakeServiceServicer):
