@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, case, cast, func, literal, or_, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, case, cast, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 

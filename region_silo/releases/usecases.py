@@ -92,7 +92,6 @@ class ReleaseUseCases:
         organization_id = self._organizations.find(parent).id
         project_ids = self._projects.ids(organization_id, [parse_key(project) for project in draft.projects])
         known = sorted({project_id for project_id in project_ids if project_id is not None})
-        _refuse_unknown_projects(project_ids, set(known))
         mutation = identify("CreateRelease", organization_id, draft.version, known, draft.fields)
         for attempt in range(1, ID_TRIES + 1):
             deadline.check()

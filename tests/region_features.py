@@ -1,0 +1,289 @@
+"""Organizations, projects and releases of one region behind a real public door, with all interceptors.
+
+Organizations are put into the table by hand, as an import would; everything else is done by calls.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from siloway.region.v1 import project_service_pb2 as project_pb
+from siloway.region.v1 import project_service_pb2_grpc as project_rpc
+from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
+from siloway.region.v1 import release_service_pb2 as release_pb
+from siloway.region.v1 import release_service_pb2_grpc as release_rpc
+from sqlalchemy import text
+
+from region_silo.organizations import servicer as organizations
+from region_silo.organizations.lookup import OrganizationLookup, organization_cache
+from region_silo.organizations.usecases import OrganizationUseCases
+from region_silo.projects import servicer as projects
+from region_silo.projects.lookup import ProjectLookup, project_cache
+from region_silo.projects.usecases import ProjectUseCases
+from region_silo.releases import servicer as releases
+from region_silo.releases.usecases import ReleaseUseCases
+from shared.clock import Clock, SystemClock
+from shared.database import Database
+from shared.errors import Unauthenticated
+from shared.model_cache_gate import CacheGate
+from shared.redis import RedisLink
+from shared.rpc.call import Caller
+from shared.rpc.methods import Door, MethodTable
+from shared.rpc.server import build_server
+from shared.snowflake.allocator import SnowflakeAllocator
+
+ALL_SCOPES = frozenset({"org:read", "project:read", "project:write"})
+CALLERS: Mapping[str, Caller] = {
+    "all": Caller("tokens/1", ALL_SCOPES),
+    "other": Caller("tokens/2", ALL_SCOPES),
+    "reader": Caller("tokens/3", frozenset({"org:read", "project:read"})),
+    "ci": Caller("tokens/4", frozenset({"org:ci"})),
+    "bound": Caller("tokens/5", ALL_SCOPES, organization_id=100),
+    "nothing": Caller("tokens/6"),
+}
+
+
+def _caller(secret: str) -> Caller:
+    if secret not in CALLERS:
+        raise Unauthenticated
+    return CALLERS[secret]
+
+
+@dataclass
+class Refusal:
+    """What a refused call told."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    metadata: dict[str, str]
+    violations: list[tuple[str, str]]
+    resource: tuple[str, str] | None
+    retry_after_s: float | None
+
+    @property
+    def fields(self) -> list[str]:
+        return [field for field, _ in self.violations]
+
+
+@contextmanager
+def refused() -> Iterator[list[Refusal]]:
+    """Expects the enclosed call to be refused; the list holds its Refusal afterwards."""
+    found: list[Refusal] = []
+    with pytest.raises(grpc.RpcError) as caught:
+        yield found
+    found.append(_refusal(caught.value))
+
+
+def _refusal(error: Any) -> Refusal:
+    status: Any = rpc_status.from_call(error)
+    refusal = Refusal(error.code(), error.details(), "", {}, [], None, None)
+    for packed in status.details:
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        resource, retry = error_details_pb2.ResourceInfo(), error_details_pb2.RetryInfo()
+        if packed.Unpack(info):
+            assert info.domain == "siloway"
+            refusal.reason, refusal.metadata = info.reason, dict(info.metadata)
+        elif packed.Unpack(bad):
+            refusal.violations = [(one.field, one.description) for one in bad.field_violations]
+        elif packed.Unpack(resource):
+            refusal.resource = (resource.resource_type, resource.resource_name)
+        elif packed.Unpack(retry):
+            refusal.retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
+    return refusal
+
+
+class RegionFeatures:
+    """One region's process and clients of it."""
+
+    def __init__(self, database_url: str, redis_url: str | None, *, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        self.clock = clock
+        self.database = Database.open(database_url, clock=clock, pool_size=40)
+        self.ids = SnowflakeAllocator.open(database_url, clock=SystemClock(), number=1)
+        self.link = RedisLink.open(redis_url, clock=SystemClock(), timeout_s=1) if redis_url else None
+        gate = CacheGate(self.database, clock=SystemClock())
+        self.organization_cache = organization_cache(self.database, self.link, gate, "us")
+        self.project_cache = project_cache(self.database, self.link, gate, "us")
+        self.organizations = OrganizationLookup(self.organization_cache)
+        self.projects = ProjectLookup(self.database, self.project_cache)
+        shared = (self.database, self.ids, self.organizations, self.projects)
+        self.server = build_server(
+            address="127.0.0.1:0",
+            table=MethodTable.of(*organizations.METHODS, *projects.METHODS, *releases.METHODS),
+            door=Door.PUBLIC,
+            servicers=[
+                (
+                    organization_rpc.add_RegionOrganizationServiceServicer_to_server,
+                    organizations.RegionOrganizationServicer(OrganizationUseCases(self.database, self.organizations)),
+                ),
+                (project_rpc.add_ProjectServiceServicer_to_server, projects.ProjectServicer(ProjectUseCases(*shared))),
+                (release_rpc.add_ReleaseServiceServicer_to_server, releases.ReleaseServicer(ReleaseUseCases(*shared))),
+            ],
+            authenticate=_caller,
+        )
+        self.server.start()
+        self.channels: list[grpc.Channel] = []
+        self.client = self.client_of("all")
+
+    def client_of(self, token: str) -> "Client":
+        """A client with that token, on a connection of its own."""
+        channel = grpc.insecure_channel(f"127.0.0.1:{self.server.port}")
+        self.channels.append(channel)
+        return Client(channel, token)
+
+    def close(self) -> None:
+        for channel in self.channels:
+            channel.close()
+        self.server.stop(1)
+        self.database.close()
+        self.ids.close()
+        if self.link is not None:
+            self.link.close()
+
+    def rows(self, statement: str, **values: object) -> list[Any]:
+        """What a statement finds or returns, committed."""
+
+        def work(transaction: Any) -> list[Any]:
+            result = transaction.execute(text(statement), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+        return self.database.transact(work)
+
+    def value(self, statement: str, **values: object) -> Any:
+        """The one value that a statement finds."""
+        ((value,),) = self.rows(statement, **values)
+        return value
+
+    def add_organization(self, organization_id: int, slug: str | None, *, state: int = 1) -> None:
+        self.rows(
+            """
+            INSERT INTO organization
+                (id, slug, base_slug, name, state, status, default_role, flags, is_test, date_added)
+            VALUES (:id, :slug, 'base', :name, :state, 0, 'member', 0, false, :now)
+            """,
+            id=organization_id,
+            slug=slug,
+            name=f"Organization {organization_id}",
+            state=state,
+            now=self.clock.now(),
+        )
+
+    def add_project(self, slug: str, organization: str = "organizations/100") -> int:
+        """A project made by a call; its id."""
+        project = project_pb.Project(slug=slug, display_name=slug)
+        made = self.client.project.CreateProject(
+            project_pb.CreateProjectRequest(parent=organization, project=project, request_id=new_id())
+        )
+        return int(made.uid)
+
+
+class Client:
+    """The stubs, with a token in every call and short ways for the calls that tests make most."""
+
+    def __init__(self, channel: grpc.Channel, token: str) -> None:
+        called = grpc.intercept_channel(channel, _Token(token))
+        self.organization: Any = organization_rpc.RegionOrganizationServiceStub(called)
+        self.project: Any = project_rpc.ProjectServiceStub(called)
+        self.release: Any = release_rpc.ReleaseServiceStub(called)
+
+    def create(
+        self,
+        version: str,
+        projects: tuple[str, ...] = ("web",),
+        *,
+        parent: str = "organizations/acme",
+        request_id: str = "",
+        **fields: Any,
+    ) -> release_pb.CreateReleaseResponse:
+        answer: release_pb.CreateReleaseResponse = self.release.CreateRelease(
+            release_pb.CreateReleaseRequest(
+                parent=parent,
+                release=release_pb.Release(version=version, **fields),
+                projects=projects,
+                request_id=request_id or new_id(),
+            )
+        )
+        return answer
+
+    def get(self, version: str, organization: str = "acme") -> release_pb.Release:
+        answer: release_pb.Release = self.release.GetRelease(
+            release_pb.GetReleaseRequest(name=f"organizations/{organization}/releases/{version}")
+        )
+        return answer
+
+    def update(
+        self,
+        version: str,
+        *,
+        mask: tuple[str, ...] | None = None,
+        commits: list[release_pb.CommitSpec] | None = None,
+        request_id: str = "",
+        timeout: float = 20,
+        organization: str = "acme",
+        **fields: Any,
+    ) -> release_pb.Release:
+        request = release_pb.UpdateReleaseRequest(
+            release=release_pb.Release(name=f"organizations/{organization}/releases/{version}", **fields),
+            request_id=request_id or new_id(),
+        )
+        if mask is not None:
+            request.update_mask.paths.extend(mask)
+        if commits is not None:
+            request.commits.commits.extend(commits)
+            request.commits.SetInParent()
+        answer: release_pb.Release = self.release.UpdateRelease(request, timeout=timeout)
+        return answer
+
+    def list(self, **query: Any) -> list[str]:
+        """The versions of the first page."""
+        answer = self.release.ListReleases(release_pb.ListReleasesRequest(parent="organizations/acme", **query))
+        return [release.version for release in answer.releases]
+
+    def commits(self, version: str, **page: Any) -> release_pb.ListReleaseCommitsResponse:
+        answer: release_pb.ListReleaseCommitsResponse = self.release.ListReleaseCommits(
+            release_pb.ListReleaseCommitsRequest(parent=f"organizations/acme/releases/{version}", **page)
+        )
+        return answer
+
+
+class _Token(grpc.UnaryUnaryClientInterceptor):
+    def __init__(self, token: str) -> None:
+        self._metadata = (("authorization", f"Bearer {token}"),)
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        with_token = _Details(details.method, details.timeout or 20, self._metadata)
+        return continuation(with_token, request)
+
+
+@dataclass
+class _Details(grpc.ClientCallDetails):
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any = None
+    wait_for_ready: bool | None = None
+    compression: Any = None
+
+
+def new_id() -> str:
+    """A request id."""
+    return str(uuid.uuid4())
+
+
+@contextmanager
+def opened(database_url: str, redis_url: str | None) -> Iterator[RegionFeatures]:
+    """The features with organization 100, `acme`, and its project `web`."""
+    features = RegionFeatures(database_url, redis_url)
+    try:
+        features.add_organization(100, "acme")
+        features.add_project("web")
+        yield features
+    finally:
+        features.close()
