@@ -162,8 +162,15 @@ def silo_environment(settings: StackSettings, silo: Silo, files: SiloFiles, redi
 
 
 def inherited_environment(settings: StackSettings) -> dict[str, str]:
-    """The stack's own environment without anybody's database."""
-    return {name: value for name, value in settings.environment.items() if not _DATABASE_URL.fullmatch(name)}
+    """The stack's own environment without anybody's database.
+
+    Where Python must not write bytecode beside the sources it does so in the data folder: processes that compile all
+    their libraries at each start need three times as long for it.
+    """
+    kept = {name: value for name, value in settings.environment.items() if not _DATABASE_URL.fullmatch(name)}
+    if kept.pop("PYTHONDONTWRITEBYTECODE", ""):
+        kept.setdefault("PYTHONPYCACHEPREFIX", str(settings.folder / "bytecode"))
+    return kept
 
 
 def split_address(address: str) -> tuple[str, int]:

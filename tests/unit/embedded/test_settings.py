@@ -90,3 +90,8 @@ def test_wrong_addresses_are_refused(address: str) -> None:
 def test_a_wrong_grace_names_its_setting() -> None:
     with pytest.raises(SettingInvalid, match="SILOWAY_GRACE_S"):
         read_settings({"SILOWAY_GRACE_S": "soon"}, folder=_FOLDER, ports_from=7700)
+
+
+def test_bytecode_that_may_not_stand_beside_the_sources_stands_in_the_folder() -> None:
+    settings = read_settings({"PYTHONDONTWRITEBYTECODE": "1"}, folder=_FOLDER, ports_from=7700)
+    assert inherited_environment(settings) == {"PYTHONPYCACHEPREFIX": "/data/siloway/bytecode"}
