@@ -107,7 +107,11 @@ class Database:
             connect_args={
                 "application_name": application_name,
                 "connect_timeout": 5,
-                "keepalives_idle": 30,
+                # A host that is gone without a word is noticed within half a minute.
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 20_000,
                 "options": "-c TimeZone=UTC -c idle_in_transaction_session_timeout=60000",
             },
         )
