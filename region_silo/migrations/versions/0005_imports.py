@@ -26,6 +26,8 @@ STATEMENTS = (
         lease_token uuid,
         lease_until timestamptz,
         attempts integer NOT NULL,
+        peer_failures integer NOT NULL,
+        asked_at timestamptz,
         available_at timestamptz NOT NULL,
         created_at timestamptz NOT NULL,
         started_at timestamptz,

@@ -1,0 +1,1 @@
+"""Rows of control's models as regions' importers hand them over: users and their addresses."""

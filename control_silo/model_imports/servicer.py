@@ -1,0 +1,64 @@
+"""ModelImportService on the wire: messages in and out, nothing decided here."""
+
+import grpc
+from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
+from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
+
+from control_silo.model_imports.usecases import ModelImportUseCases
+from shared.importing.handover import HandedBatch, HandedRow
+from shared.importing.registry import ImportScope
+from shared.rpc.call import current_caller
+from shared.rpc.methods import PEER_REGION, Budget, Door, Method
+
+METHODS: tuple[Method, ...] = (
+    Method(
+        "/siloway.internal.v1.ModelImportService/ImportBatch",
+        Door.INTERNAL,
+        (PEER_REGION,),
+        budget=Budget.STREAMS,
+        mutating=True,
+    ),
+)
+
+_SCOPES = {
+    model_import_pb.ImportBatchRequest.SCOPE_USER: ImportScope.USER,
+    model_import_pb.ImportBatchRequest.SCOPE_ORGANIZATION: ImportScope.ORGANIZATION,
+}
+
+
+class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
+    """Serves the calling region's own imports."""
+
+    def __init__(self, usecases: ModelImportUseCases) -> None:
+        self._usecases = usecases
+
+    def ImportBatch(
+        self, request: model_import_pb.ImportBatchRequest, context: grpc.ServicerContext
+    ) -> model_import_pb.ImportBatchResponse:
+        del context
+        rows = [HandedRow(row.ordinal, row.object) for row in request.rows]
+        batch = HandedBatch(request.import_id, request.principal, _SCOPES[request.scope], request.model, rows)
+        answer = self._usecases.import_batch(current_caller().silo or "", batch)
+        return model_import_pb.ImportBatchResponse(
+            rows=[
+                model_import_pb.ImportBatchResponse.Row(
+                    ordinal=row.ordinal,
+                    old_pk=row.old_pk,
+                    new_pk=row.new_pk,
+                    decision=row.decision,  # type: ignore[arg-type]  # the numbers are the same, a test says so
+                    suffixed=row.suffixed or "",
+                )
+                for row in answer.rows
+            ],
+            findings=[
+                model_import_pb.ImportBatchResponse.Finding(
+                    kind=finding.kind,
+                    ordinal=finding.ordinal,
+                    old_pk=int(finding.pk or 0),
+                    field=finding.field,
+                    reason=finding.reason,
+                    error=finding.skipped,
+                )
+                for finding in answer.findings
+            ],
+        )

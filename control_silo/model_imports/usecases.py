@@ -1,0 +1,122 @@
+"""Writes the batches of control's models that a region's importer hands over, each row once.
+
+The region is believed in nothing that control knows itself: the import's id must carry the region's number, and the
+principal's scopes are read here. Rows that a chunk covers are answered from what was stored, whatever size of batch
+they come in now.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from control_silo.model_imports import store
+from control_silo.model_imports.targets import TARGETS
+from shared.database import Database, Transaction
+from shared.errors import Aborted, InvalidArgument, PeerRefused, ScopeMissing
+from shared.importing.batch import batch_of, ledger_of, retried, write_batch
+from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
+from shared.importing.registry import ImportScope, models
+from shared.importing.rows import RowDecoder
+from shared.importing.upload import RawRow
+from shared.snowflake.domain import NotASnowflakeError, describe
+
+_NEEDED = {ImportScope.USER: "silo:operate", ImportScope.ORGANIZATION: "import:write"}
+
+
+class Ids(Protocol):
+    """Where new snowflakes come from."""
+
+    def take(self, count: int) -> list[int]:
+        """Give out `count` new ids."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelImportUseCases:
+    """`scopes_of(principal)`: what it may do now, nothing when it is gone. `number_of(region)`: None when unknown."""
+
+    database: Database
+    ids: Ids
+    scopes_of: Callable[[str], frozenset[str]]
+    number_of: Callable[[str], int | None]
+
+    def import_batch(self, region: str, batch: HandedBatch) -> HandedAnswer:
+        """Write what is not written yet and answer for all rows.
+
+        Raises PeerRefused (not the region's import), ScopeMissing, InvalidArgument (not a model of control that the
+        scope takes, rows with gaps), Aborted.
+        """
+        self._check(region, batch)
+
+        def stands(transaction: Transaction) -> tuple[int, HandedAnswer | None]:
+            covered = store.covered(transaction, batch.import_id, batch.model)
+            if covered < batch.last_ordinal:
+                return covered, None
+            return covered, _stored(transaction, batch)
+
+        covered, answer = self.database.read(stands)
+        if answer is not None:
+            return answer
+        if batch.first_ordinal > covered + 1:
+            raise InvalidArgument.of("rows", f"rows {covered + 1} to {batch.first_ordinal - 1} were not handed over")
+        return self._write(batch, covered + 1)
+
+    def _check(self, region: str, batch: HandedBatch) -> None:
+        try:
+            number = describe(batch.import_id).region
+        except NotASnowflakeError:
+            number = None
+        if number is None or number != self.number_of(region):
+            raise PeerRefused("the import is not this region's", metadata={"region": region})
+        needed = _NEEDED.get(batch.scope)
+        if needed is None or needed not in self.scopes_of(batch.principal):
+            raise ScopeMissing(metadata={"scope": needed or "", "principal": batch.principal})
+        if batch.model not in TARGETS or not models()[batch.model].in_scope(batch.scope):
+            raise InvalidArgument.of("model", "is no model of control that this scope takes")
+        for place, row in enumerate(batch.rows):
+            if row.ordinal != batch.first_ordinal + place:
+                raise InvalidArgument.of(f"rows[{place}].ordinal", "must be one more than the row's before")
+
+    def _write(self, batch: HandedBatch, first: int) -> HandedAnswer:
+        target = TARGETS[batch.model]
+        decoder = RowDecoder(batch.model, self.database.clock.now())
+        decoded = decoder.decode(_raw(row) for row in batch.rows if row.ordinal >= first)
+        decoded.findings.extend(decoder.take_ignored_fields())
+        count = batch.last_ordinal - first + 1
+        new = batch_of(batch.import_id, target, count, decoded, self.ids.take)
+
+        def work(transaction: Transaction) -> HandedAnswer:
+            written = write_batch(transaction, target, new)
+            recorded = store.insert_chunk(
+                transaction,
+                batch.import_id,
+                batch.model,
+                first_ordinal=first,
+                last_ordinal=batch.last_ordinal,
+                counts=written.counts,
+                findings=written.findings,
+            )
+            if not recorded:
+                raise _WrittenMeanwhileError
+            if first > batch.first_ordinal:
+                return _stored(transaction, batch)
+            rows = ledger_of(transaction, target) if new.rows else []
+            return HandedAnswer(rows, written.findings)
+
+        try:
+            answer: HandedAnswer = retried(lambda: self.database.transact(work))
+        except _WrittenMeanwhileError:
+            raise Aborted("the batch is being written by another call", retry_after_s=0.2) from None
+        return answer
+
+
+class _WrittenMeanwhileError(Exception):
+    """Another call has recorded the same rows; this one's are rolled back."""
+
+
+def _stored(transaction: Transaction, batch: HandedBatch) -> HandedAnswer:
+    return store.answer(transaction, batch.import_id, batch.model, batch.first_ordinal, batch.last_ordinal)
+
+
+def _raw(row: HandedRow) -> RawRow:
+    return RawRow(ordinal=row.ordinal, pk=None, position=0, data=row.data)

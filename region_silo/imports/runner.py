@@ -1,0 +1,243 @@
+"""Runs imports in `work`: takes one by its lease, writes its file, has its organizations named, and ends it.
+
+A peer or a store that cannot be reached, and a file that this machine cannot open, never fail an import: the lease goes
+back and the import waits. What control refuses for good fails it at once; anything unexpected is tried a few times.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+from prometheus_client import Counter
+
+from region_silo.imports import organization_store, store
+from region_silo.imports.domain import DataImport, Effect, Event, SlugWish, State, back_off_s, change, import_name
+from region_silo.imports.store import Lease, LeaseLostError
+from region_silo.imports.writer import BatchLimits, ControlPeer, FileWriter, Ids, StoppedError
+from region_silo.slugs.usecases import announce_organizations
+from shared import barrier, errors, requests
+from shared.database import Database, Transaction
+from shared.errors import Code, ServiceError, SpoolMissing
+from shared.importing.spool import Spool
+from shared.importing.upload import UploadedFile
+from shared.requests import RequestKey, StoredError
+
+ENDED = Counter("siloway_imports_ended_total", "Imports that ended, by outcome.", ["outcome"])
+POSTPONED = Counter("siloway_imports_postponed_total", "Leases given back before the end, by reason.", ["reason"])
+
+_log = structlog.get_logger("siloway.imports")
+
+_TRANSIENT = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.ABORTED})
+_FINAL = frozenset({Code.PERMISSION_DENIED, Code.UNAUTHENTICATED})
+
+
+@dataclass(frozen=True)
+class RunnerSettings:
+    """How often and how long."""
+
+    limits: BatchLimits = field(default_factory=BatchLimits)
+    poll_s: float = 1.0
+    slug_poll_s: float = 0.2
+    ask_again_s: float = 10.0
+    slugs_a_call: int = 5000
+    attempts_max: int = 5
+    spool_retry_s: float = 5.0
+
+
+Changing = Callable[[Sequence[int]], AbstractContextManager[None]]
+"""Encloses the transaction that opens organizations to others, so that caches of them are told."""
+
+
+class ImportRunner:
+    """Works on one import at a time; any number of processes may run one each."""
+
+    def __init__(
+        self,
+        database: Database,
+        spool: Spool,
+        control: ControlPeer,
+        ids: Ids,
+        settings: RunnerSettings | None = None,
+        *,
+        changing: Changing = lambda _: nullcontext(),
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._control = control
+        self._ids = ids
+        self._settings = settings or RunnerSettings()
+        self._changing = changing
+        self._stop = threading.Event()
+        self._waits_for_slugs = False
+
+    def run(self, stop: threading.Event, wait: Callable[[float], object] | None = None) -> None:
+        """Work until `stop` is set; the batch at hand is finished. `wait` may return early when there is work."""
+        self._stop = stop
+        while not stop.is_set():
+            try:
+                worked = self.run_once()
+            except ServiceError as error:
+                _log.warning("imports_wait", reason=error.reason)
+                worked = False
+            except Exception:  # noqa: BLE001 - the loop is the process's purpose
+                _log.exception("imports_failed")
+                worked = False
+            if not worked:
+                idle_s = self._settings.slug_poll_s if self._waits_for_slugs else self._settings.poll_s
+                (wait or stop.wait)(idle_s)
+
+    def run_once(self) -> bool:
+        """Take one import as far as it goes now; False when none is there to be worked on."""
+        limits = self._settings.limits
+        taken = self._database.transact(lambda transaction: store.lease_next(transaction, limits.lease_s))
+        if taken is None:
+            return False
+        lease, data_import = taken
+        with structlog.contextvars.bound_contextvars(data_import=data_import.name), self._mishaps(lease, data_import):
+            if data_import.state is State.WRITING:
+                self._write(lease, data_import)
+            self._reserve(lease, data_import)
+        return True
+
+    def _write(self, lease: Lease, data_import: DataImport) -> None:
+        with UploadedFile(self._spool, str(data_import.id), data_import.size_bytes) as file:
+            FileWriter(
+                self._database,
+                self._control,
+                self._ids,
+                self._settings.limits,
+                lease=lease,
+                data_import=data_import,
+                file=file,
+                stopping=self._stop.is_set,
+            ).write_all()
+        state, _ = change(State.WRITING, Event.ROWS_WRITTEN)
+        self._database.transact(lambda transaction: store.set_state(transaction, lease, state))
+        _log.info("import_rows_written", objects=data_import.object_count)
+
+    def _reserve(self, lease: Lease, data_import: DataImport) -> None:
+        """Ask for slugs when it is time to, then end the import or wait for the rest."""
+        if self._wishes(data_import.id, 0) and self._time_to_ask(data_import):
+            barrier.reach("import.before_reserve")
+            self._ask(lease, data_import.id)
+            barrier.reach("import.after_reserve")
+        if self._wishes(data_import.id, 0):
+            self._waits_for_slugs = True
+            self._give_back(lease, self._settings.slug_poll_s)
+            return
+        self._waits_for_slugs = False
+        barrier.reach("import.before_finish")
+        self._finish(lease, data_import)
+
+    def _time_to_ask(self, data_import: DataImport) -> bool:
+        again = timedelta(seconds=self._settings.ask_again_s)
+        return data_import.asked_at is None or data_import.asked_at + again <= self._database.clock.now()
+
+    def _ask(self, lease: Lease, import_id: int) -> None:
+        after_id = 0
+        limits = self._settings.limits
+        while wishes := self._wishes(import_id, after_id, self._settings.slugs_a_call):
+            self._database.transact(lambda transaction: store.renew(transaction, lease, limits.lease_s))
+            self._control.reserve_slugs(import_name(import_id), wishes)
+            after_id = wishes[-1].organization_id
+        self._database.transact(lambda transaction: store.set_asked(transaction, lease))
+
+    def _wishes(self, import_id: int, after_id: int, rows_max: int = 1) -> list[SlugWish]:
+        return self._database.read(
+            lambda transaction: organization_store.without_slug(transaction, import_id, after_id, rows_max)
+        )
+
+    def _finish(self, lease: Lease, data_import: DataImport) -> None:
+        state, effects = change(State.RESERVING, Event.SLUGS_APPLIED)
+        made = self._database.read(lambda transaction: organization_store.ids_made_by(transaction, data_import.id))
+
+        def work(transaction: Transaction) -> None:
+            store.end(transaction, lease, state, None)
+            if Effect.ACTIVATE_ORGANIZATIONS in effects:
+                organization_store.activate(transaction, data_import.id)
+                announce_organizations(transaction, made)
+            if Effect.CLOSE_REQUEST in effects:
+                requests.finish(transaction, _request_key(data_import), error=None)
+
+        with self._changing(made):
+            self._database.transact(work)
+        ENDED.labels(state.name).inc()
+        _log.info("import_succeeded", organizations=len(made))
+        if Effect.REMOVE_FILE in effects:
+            self._spool.remove(str(data_import.id))
+
+    @contextmanager
+    def _mishaps(self, lease: Lease, data_import: DataImport) -> Iterator[None]:
+        """Decide what becomes of the import when the work on it is cut short."""
+        try:
+            yield
+        except LeaseLostError:
+            POSTPONED.labels("LEASE_LOST").inc()
+            _log.warning("import_lease_lost")
+        except StoppedError:
+            self._give_back(lease, 0.0)
+        except SpoolMissing as error:
+            POSTPONED.labels(error.reason).inc()
+            _log.warning("import_file_missing", reason=error.reason)
+            self._give_back(lease, self._settings.spool_retry_s)
+        except ServiceError as error:
+            if error.code in _TRANSIENT:
+                self._postpone(lease, data_import, error)
+            elif error.code in _FINAL:
+                self._give_up(lease, data_import, error)
+            else:
+                self._retry_or_give_up(lease, data_import, error)
+        except Exception as error:  # noqa: BLE001 - an import's trouble must not end the process
+            self._retry_or_give_up(lease, data_import, error)
+
+    def _postpone(self, lease: Lease, data_import: DataImport, error: ServiceError) -> None:
+        failures = data_import.peer_failures + 1
+        POSTPONED.labels(error.reason).inc()
+        _log.warning("import_waits", reason=error.reason, failures=failures)
+        self._give_back(lease, error.retry_after_s or 0.0, peer_failures=failures)
+
+    def _retry_or_give_up(self, lease: Lease, data_import: DataImport, error: Exception) -> None:
+        attempt = data_import.attempts + 1
+        _log.error("import_attempt_failed", attempt=attempt, exc_info=error)
+        if attempt < self._settings.attempts_max:
+            self._give_back(lease, back_off_s(attempt), attempts=1)
+            return
+        told = error if isinstance(error, ServiceError) else errors.Internal("the import failed for an internal reason")
+        self._give_up(lease, data_import, told)
+
+    def _give_up(self, lease: Lease, data_import: DataImport, error: ServiceError) -> None:
+        stored = StoredError.of(error)
+
+        def work(transaction: Transaction) -> None:
+            found = store.find(transaction, data_import.id)
+            state, effects = change(data_import.state if found is None else found.state, Event.GAVE_UP)
+            store.end(transaction, lease, state, stored)
+            if Effect.CLOSE_REQUEST in effects:
+                requests.finish(transaction, _request_key(data_import), error=stored)
+
+        self._settle(work)
+        ENDED.labels(State.FAILED.name).inc()
+        _log.error("import_given_up", reason=error.reason)
+
+    def _give_back(self, lease: Lease, wait_s: float, *, attempts: int = 0, peer_failures: int | None = None) -> None:
+        back_off = 0.0 if peer_failures is None else back_off_s(peer_failures)
+
+        def work(transaction: Transaction) -> None:
+            available_at = transaction.now + timedelta(seconds=max(wait_s, back_off))
+            store.give_back(transaction, lease, available_at, attempts=attempts, peer_failures=peer_failures)
+
+        self._settle(work)
+
+    def _settle(self, work: Callable[[Transaction], None]) -> None:
+        """Record how the work was cut short; when that fails too, the lease runs out by itself."""
+        try:
+            self._database.transact(work)
+        except (LeaseLostError, ServiceError) as error:
+            _log.warning("import_lease_left_to_run_out", error=type(error).__name__)
+
+
+def _request_key(data_import: DataImport) -> RequestKey:
+    return RequestKey(data_import.principal, data_import.request_id)

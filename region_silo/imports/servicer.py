@@ -1,0 +1,164 @@
+"""ImportService on the wire: messages in and out, nothing decided here."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2, status_pb2
+from siloway.region.v1 import import_service_pb2 as import_pb
+from siloway.region.v1 import import_service_pb2_grpc as import_rpc
+
+from region_silo.imports.domain import DataImport, ImportReport, Scope
+from region_silo.imports.usecases import ImportUseCases, UploadHeader
+from shared.clock import Clock
+from shared.errors import InvalidArgument
+from shared.importing.decisions import BatchFinding
+from shared.requests import StoredError
+from shared.rpc import page_token
+from shared.rpc.call import current_caller
+from shared.rpc.methods import Budget, Door, Method
+
+_SERVICE = "/siloway.region.v1.ImportService"
+_SCOPES = ("import:write", "silo:operate")
+_DOMAIN = "siloway"
+
+METHODS: tuple[Method, ...] = (
+    Method(f"{_SERVICE}/UploadImport", Door.PUBLIC, _SCOPES, budget=Budget.STREAMS, maximum_s=3000.0, mutating=True),
+    Method(f"{_SERVICE}/GetImport", Door.PUBLIC, _SCOPES),
+    Method(f"{_SERVICE}/ListImports", Door.PUBLIC, _SCOPES),
+    Method(f"{_SERVICE}/ListImportFindings", Door.PUBLIC, _SCOPES),
+)
+
+
+class ImportServicer(import_rpc.ImportServiceServicer):
+    """Serves the region's imports."""
+
+    def __init__(self, usecases: ImportUseCases, clock: Clock) -> None:
+        self._usecases = usecases
+        self._clock = clock
+
+    def UploadImport(
+        self, request_iterator: Iterator[import_pb.UploadImportRequest], context: grpc.ServicerContext
+    ) -> import_pb.DataImport:
+        del context
+        first = next(request_iterator, None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidArgument.of("header", "must be the first part")
+        header = UploadHeader(
+            Scope(first.header.scope), first.header.request_id, first.header.size_bytes, first.header.sha256
+        )
+        return self._message(self._usecases.upload(header, _chunks(request_iterator)))
+
+    def GetImport(self, request: import_pb.GetImportRequest, context: grpc.ServicerContext) -> import_pb.DataImport:
+        del context
+        return self._report(self._usecases.get(_import_id(request.name)))
+
+    def ListImports(
+        self, request: import_pb.ListImportsRequest, context: grpc.ServicerContext
+    ) -> import_pb.ListImportsResponse:
+        del context
+        digest = page_token.query_digest("imports", current_caller().principal)
+        before_id = _position(request.page_token, digest)
+        rows_max = page_token.page_size(request.page_size)
+        found = self._usecases.page(before_id, rows_max + 1)
+        following = page_token.encode((found[rows_max - 1].id,), digest) if len(found) > rows_max else ""
+        return import_pb.ListImportsResponse(
+            imports=[self._message(each) for each in found[:rows_max]], next_page_token=following
+        )
+
+    def ListImportFindings(
+        self, request: import_pb.ListImportFindingsRequest, context: grpc.ServicerContext
+    ) -> import_pb.ListImportFindingsResponse:
+        del context
+        digest = page_token.query_digest("findings", request.parent, request.kind)
+        after_id = _position(request.page_token, digest) or 0
+        rows_max = page_token.page_size(request.page_size)
+        found = self._usecases.findings(_import_id(request.parent), request.kind, after_id, rows_max + 1)
+        following = page_token.encode((found[rows_max - 1][0],), digest) if len(found) > rows_max else ""
+        return import_pb.ListImportFindingsResponse(
+            findings=[_finding(each) for _, each in found[:rows_max]], next_page_token=following
+        )
+
+    def _report(self, report: ImportReport) -> import_pb.DataImport:
+        message = self._message(report.data_import)
+        for total, counts in report.counts:
+            message.models.add(
+                model=total.model,
+                total=total.rows,
+                inserted=counts.inserted,
+                merged=counts.merged,
+                overwritten=counts.overwritten,
+                suffixed=counts.suffixed,
+                skipped=counts.skipped,
+            )
+        for each in report.organizations:
+            message.organizations.add(
+                organization=f"organizations/{each.id}", base_slug=each.base_slug, slug=each.slug or ""
+            )
+        return message
+
+    def _message(self, row: DataImport) -> import_pb.DataImport:
+        return import_pb.DataImport(
+            name=row.name,
+            scope=row.scope.value,  # type: ignore[arg-type]  # the numbers are the same, a test says so
+            state=row.state.value,  # type: ignore[arg-type]  # as above
+            creator=row.principal,
+            size_bytes=row.size_bytes,
+            sha256=row.sha256,
+            object_count=row.object_count,
+            done_count=row.done_count,
+            objects_per_second=row.objects_per_second(self._clock.now()),
+            finding_count=row.finding_count,
+            error=None if row.error is None else _status(row.error),
+            create_time=_timestamp(row.created_at),
+            start_time=_timestamp(row.started_at),
+            end_time=_timestamp(row.ended_at),
+        )
+
+
+def _chunks(parts: Iterator[import_pb.UploadImportRequest]) -> Iterator[bytes | None]:
+    for part in parts:
+        kind = part.WhichOneof("part")
+        if kind == "header":
+            raise InvalidArgument.of("header", "may only be the first part")
+        yield part.chunk if kind == "chunk" else None
+
+
+def _import_id(name: str) -> int:
+    return int(name.removeprefix("imports/"))
+
+
+def _position(token: str, digest: bytes) -> int | None:
+    if not token:
+        return None
+    position = page_token.decode(token, digest, [int])[0]
+    assert isinstance(position, int)
+    return position
+
+
+def _finding(finding: BatchFinding) -> import_pb.ImportFinding:
+    return import_pb.ImportFinding(
+        kind=finding.kind,
+        model=finding.model,
+        ordinal=finding.ordinal,
+        pk=finding.pk,
+        field=finding.field,
+        reason=finding.reason,
+        skipped=finding.skipped,
+    )
+
+
+def _status(error: StoredError) -> status_pb2.Status:
+    detail = AnyMessage()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=_DOMAIN, metadata=error.metadata))
+    return status_pb2.Status(code=error.code, message=error.message, details=[detail])
+
+
+def _timestamp(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp

@@ -1,0 +1,137 @@
+"""How organizations, members, teams, projects and keys are written.
+
+An imported organization is always a new one, without a slug until control has given it one. So nothing that hangs on it
+can meet rows of other organizations, except tokens and keys, which are unique in the whole region. Rules: spec
+imports.md 10.
+"""
+
+import random
+from collections.abc import Mapping
+
+from shared.importing.columns import columns_of
+from shared.importing.targets import Conflict, Derived, Target, UniqueSet
+from shared.slugs import PROJECT_LENGTH_MAX, PROJECT_RESERVED, base_slug, random_slug
+
+_IMPORTING = 0
+
+_random = random.SystemRandom()
+
+
+def _as_staged(model: str, *names: str) -> dict[str, str]:
+    known = {column.name for column in columns_of(model)}
+    assert known.issuperset(names), f"{model} has no such columns: {set(names) - known}"
+    return {name: f"s.{name}" for name in names}
+
+
+def _slug_of(name: str) -> str:
+    slug = base_slug(name, PROJECT_LENGTH_MAX, PROJECT_RESERVED)
+    return slug if slug and not slug.isdigit() else random_slug(_random)
+
+
+_SLUG_IN_ORGANIZATION = UniqueSet(("organization_id", "slug"), Conflict.SUFFIX, length_max=PROJECT_LENGTH_MAX)
+
+_ORGANIZATION = Target(
+    model="sentry.organization",
+    table="organization",
+    snowflake=True,
+    values={
+        **_as_staged("sentry.organization", "name", "status", "default_role", "is_test", "flags", "date_added"),
+        "base_slug": "COALESCE(NULLIF(s.slug, ''), s.name)",
+        "state": f"{_IMPORTING}::int2",
+        "import_id": "%(import_id)s::int8",
+    },
+)
+
+_TEAM = Target(
+    model="sentry.team",
+    table="team",
+    snowflake=True,
+    values={
+        "organization_id": "r_organization.new_pk",
+        **_as_staged("sentry.team", "slug", "name", "status", "idp_provisioned"),
+        "date_added": "COALESCE(s.date_added, %(now)s::timestamptz)",
+    },
+    unique=(_SLUG_IN_ORGANIZATION,),
+    derived=(Derived("slug", "name", _slug_of),),
+)
+
+_MEMBER = Target(
+    model="sentry.organizationmember",
+    table="organization_member",
+    values={
+        "organization_id": "r_organization.new_pk",
+        "user_id": "r_user_id.new_pk",
+        "inviter_id": "r_inviter_id.new_pk",
+        **_as_staged("sentry.organizationmember", "email", "role", "flags", "token", "token_expires_at", "type"),
+        **_as_staged("sentry.organizationmember", "has_global_access", "user_email", "user_is_active", "date_added"),
+        "invite_status": "COALESCE(s.invite_status, 0)::int4",
+    },
+    unique=(
+        UniqueSet(("organization_id", "user_id"), Conflict.SKIP),
+        UniqueSet(("organization_id", "email"), Conflict.SKIP),
+        UniqueSet(("token",), Conflict.CLEAR, also_cleared=("token_expires_at",)),
+    ),
+    nulled=frozenset({"inviter_id"}),
+)
+
+_MEMBER_TEAM = Target(
+    model="sentry.organizationmemberteam",
+    table="organization_member_team",
+    values={
+        "organization_id": "o_organizationmember.organization_id",
+        "organization_member_id": "r_organizationmember.new_pk",
+        "team_id": "r_team.new_pk",
+        **_as_staged("sentry.organizationmemberteam", "is_active", "role"),
+    },
+    owners={"organizationmember": "organization_member", "team": "team"},
+    unique=(UniqueSet(("team_id", "organization_member_id"), Conflict.SKIP),),
+)
+
+_PROJECT = Target(
+    model="sentry.project",
+    table="project",
+    snowflake=True,
+    values={
+        "organization_id": "r_organization.new_pk",
+        **_as_staged("sentry.project", "slug", "name", "platform", "status", "public", "first_event"),
+        **_as_staged("sentry.project", "forced_color", "date_added"),
+        "flags": "COALESCE(s.flags, 0)",
+        "template_id": "r_template.new_pk",
+    },
+    unique=(_SLUG_IN_ORGANIZATION,),
+    derived=(Derived("slug", "name", _slug_of),),
+)
+
+_PROJECT_TEAM = Target(
+    model="sentry.projectteam",
+    table="project_team",
+    values={
+        "organization_id": "o_project.organization_id",
+        "project_id": "r_project.new_pk",
+        "team_id": "r_team.new_pk",
+    },
+    owners={"project": "project", "team": "team"},
+    unique=(UniqueSet(("project_id", "team_id"), Conflict.SKIP),),
+)
+
+_PROJECT_KEY = Target(
+    model="sentry.projectkey",
+    table="project_key",
+    values={
+        "organization_id": "o_project.organization_id",
+        "project_id": "r_project.new_pk",
+        **_as_staged("sentry.projectkey", "label", "roles", "status", "rate_limit_count", "rate_limit_window"),
+        **_as_staged("sentry.projectkey", "use_case", "date_added"),
+        "public_key": "NULLIF(s.public_key, '')",
+        "secret_key": "NULLIF(s.secret_key, '')",
+        "data": "s.data::jsonb",
+    },
+    owners={"project": "project"},
+    unique=(UniqueSet(("public_key",), Conflict.REPLACE), UniqueSet(("secret_key",), Conflict.REPLACE)),
+)
+
+TARGETS: Mapping[str, Target] = {
+    target.model: target
+    for target in (_ORGANIZATION, _TEAM, _MEMBER, _MEMBER_TEAM, _PROJECT, _PROJECT_TEAM, _PROJECT_KEY)
+}
+"""The tables of the region's models, by model."""

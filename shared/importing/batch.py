@@ -1,0 +1,195 @@
+"""Writes one batch of decoded rows of one model inside the caller's transaction: stage, resolve, write.
+
+Nothing of a batch stays when the transaction rolls back. Every row ends with a decision in the ledger or with a finding
+that says why not. Unique values that a concurrent writer takes after resolve make the insert fail; the caller then
+runs the transaction again, which sees them.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from shared.database import Transaction
+from shared.errors import Aborted
+from shared.importing.columns import columns_of
+from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKind
+from shared.importing.findings import Finding, FindingKind
+from shared.importing.rows import DecodedRow, DecodedRows
+from shared.importing.statements import PLANNER, Statements, statements_of, suffix_statements
+from shared.importing.targets import Conflict, Target, UniqueSet
+from shared.slugs import ATTEMPTS_MAX, suffixed
+
+RACES_MAX = 5
+
+_random = random.SystemRandom()
+
+_PROBLEMS = {
+    FindingKind.REPEATED_PK.name: "an earlier row of the model has the same pk",
+    WriteKind.NOT_UNIQUE.value: "another row of the import holds the same values",
+    WriteKind.FOREIGN_REFERENCE.value: "the rows that it joins belong to different organizations",
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows to write. `count` includes those that were not decoded; `new_pks`: an id a row, for snowflake targets."""
+
+    import_id: int
+    count: int
+    rows: Sequence[DecodedRow]
+    findings: Sequence[Finding]
+    new_pks: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a batch."""
+
+    counts: Counts
+    findings: list[BatchFinding]
+
+
+def batch_of(
+    import_id: int, target: Target, count: int, decoded: DecodedRows, take: Callable[[int], list[int]]
+) -> Batch:
+    """A batch with ids for its rows; `take` gives new snowflakes and is called outside of any transaction.
+
+    A pk that stands twice in the batch costs the later row here already, so that resolve sees each pk once.
+    """
+    seen: set[int] = set()
+    rows: list[DecodedRow] = []
+    findings = list(decoded.findings)
+    for row in decoded.rows:
+        if row.pk in seen:
+            reason = _PROBLEMS[FindingKind.REPEATED_PK.name]
+            kind = FindingKind.REPEATED_PK
+            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field="pk", reason=reason))
+        else:
+            seen.add(row.pk)
+            rows.append(row)
+    new_pks = take(len(rows)) if target.snowflake and rows else []
+    return Batch(import_id, count, rows, findings, new_pks)
+
+
+def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Written:
+    """Write the rows, their ledger and what follows from them. Raises UniqueViolation of a lost race."""
+    found = [BatchFinding.of_row(each) for each in batch.findings]
+    if not batch.rows:
+        return Written(Counts(skipped=batch.count), found)
+    statements = statements_of(target)
+    driver = transaction.driver
+    parameters = {"import_id": batch.import_id, "now": transaction.now}
+    driver.execute(PLANNER.encode(), prepare=False)
+    for each in statements.create:
+        driver.execute(each.encode())
+    _stage(driver, target, statements, batch)
+    driver.execute(statements.resolve.encode(), parameters)
+    decisions: dict[int, int] = dict(driver.execute(statements.count.encode()).fetchall())
+    counts = Counts.of(decisions, batch.count)
+    if counts.suffixed and statements.suffix is not None:
+        _give_names(driver, target, statements.suffix)
+    driver.execute(statements.ledger.encode(), parameters)
+    for each in statements.writes:
+        driver.execute(each.encode(), parameters)
+    found += _findings(driver, target, statements)
+    return Written(counts, sorted(found, key=lambda each: each.ordinal))
+
+
+def ledger_of(transaction: Transaction, target: Target) -> list[LedgerRow]:
+    """The ledger's rows of the batch that this transaction has written, by ordinal."""
+    rows = transaction.driver.execute(statements_of(target).ledger_rows.encode()).fetchall()
+    return [LedgerRow(*row) for row in rows]
+
+
+def retried(write: Callable[[], Any]) -> Any:
+    """Run a batch's transaction again while concurrent writers take its unique values; Aborted when they go on."""
+    for _ in range(RACES_MAX):
+        try:
+            return write()
+        except psycopg.errors.UniqueViolation:
+            continue
+    raise Aborted("other writers keep taking the unique values of an import's rows", retry_after_s=1)
+
+
+def _stage(driver: "psycopg.Connection[Any]", target: Target, statements: Statements, batch: Batch) -> None:
+    minted = [each.mint(len(batch.rows)) for each in target.minted]
+    derive = _deriver(target)
+    new_pks: Sequence[int | None] = batch.new_pks or [None] * len(batch.rows)
+    with driver.cursor() as cursor, cursor.copy(statements.copy.encode()) as copy:
+        copy.set_types(statements.copy_types)
+        for (ordinal, pk, values), new_pk, *extra in zip(batch.rows, new_pks, *minted, strict=True):
+            staged = derive(values) if derive else values
+            copy.write_row((ordinal, pk, new_pk, *staged, *extra))
+
+
+def _deriver(target: Target) -> Callable[[tuple[Any, ...]], Sequence[Any]] | None:
+    """A function that fills in the derived columns of a row's values; None when the target has none."""
+    if not target.derived:
+        return None
+    places = {column.name: place for place, column in enumerate(columns_of(target.model))}
+    steps = [(places[each.column], places[each.source], each.make) for each in target.derived]
+
+    def derive(values: tuple[Any, ...]) -> Sequence[Any]:
+        if all(values[place] for place, _, _ in steps):
+            return values
+        filled = list(values)
+        for place, source, make in steps:
+            filled[place] = filled[place] or make(filled[source])
+        return filled
+
+    return derive
+
+
+def _give_names(driver: "psycopg.Connection[Any]", target: Target, unique: UniqueSet) -> None:
+    """Find a free name for every row whose own is taken, round by round; Aborted when the rounds do not suffice."""
+    assert unique.conflict is Conflict.SUFFIX
+    statements = suffix_statements(target, unique)
+    fold = str.lower if unique.folded else str
+    held = {(scope, fold(name)) for scope, name in driver.execute(statements.names.encode()).fetchall()}
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        waiting = driver.execute(statements.waiting.encode()).fetchall()
+        if not waiting:
+            return
+        with driver.cursor() as cursor, cursor.copy(statements.copy.encode()) as copy:
+            copy.set_types(("int8", "text"))
+            for ordinal, scope, name in waiting:
+                candidate = suffixed(name, unique.length_max, attempt, _random)
+                if (scope, fold(candidate)) not in held:
+                    held.add((scope, fold(candidate)))
+                    copy.write_row((ordinal, candidate))
+        driver.execute(statements.take.encode())
+        driver.execute(statements.clear.encode())
+    if driver.execute(statements.waiting.encode()).fetchone():
+        raise Aborted(f"no free {unique.subject} found for a row of {target.model}", retry_after_s=1)
+
+
+def _findings(driver: "psycopg.Connection[Any]", target: Target, statements: Statements) -> list[BatchFinding]:
+    found = []
+    references = {each.field: each.model for each in target.references}
+    for ordinal, pk, problem, field, value, told, new_name, name in driver.execute(statements.told.encode()).fetchall():
+        if problem == FindingKind.MISSING_REFERENCE.name:
+            reason = f"refers to {references[field]} {value}, which was not imported"
+        elif problem:
+            reason = _PROBLEMS[problem]
+        if problem:
+            found.append(
+                BatchFinding.of_write(problem, target.model, ordinal, pk, field=field, reason=reason, skipped=True)
+            )
+            continue
+        if new_name is not None and statements.suffix is not None:
+            kind, subject = WriteKind.SUFFIXED.value, statements.suffix.subject
+            reason = f'"{name}" is taken; the row has "{new_name}"'
+            found.append(
+                BatchFinding.of_write(kind, target.model, ordinal, pk, field=subject, reason=reason, skipped=False)
+            )
+        found += [
+            BatchFinding.of_write(
+                each.kind, target.model, ordinal, pk, field=each.field, reason=each.reason, skipped=False
+            )
+            for each in statements.warned
+            if told & each.bit
+        ]
+    return found

@@ -1,0 +1,114 @@
+"""What the importer does with a row, and what it tells about it: the words that ledgers, chunks and answers hold.
+
+Numbers and kinds are stored, so they never change their meaning. A chunk's counts always sum up to its rows.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from enum import Enum, IntEnum
+from typing import Self
+
+from shared.importing.findings import Finding, Severity, storable
+
+_REASON_MAX = 500
+
+
+class Decision(IntEnum):
+    """What was done with a row that stands in the target; a row without a decision was skipped."""
+
+    INSERT = 1
+    MERGE = 2
+    OVERWRITE = 3
+    SUFFIX = 4
+
+
+class WriteKind(Enum):
+    """Findings that only the target can tell; those of reading are shared.importing.findings.FindingKind."""
+
+    NOT_UNIQUE = "NOT_UNIQUE"
+    """Another row of the import holds the same unique values."""
+    FOREIGN_REFERENCE = "FOREIGN_REFERENCE"
+    """Two rows that this one joins belong to different organizations."""
+    SUFFIXED = "SUFFIXED"
+    """The name is taken; the row has another one."""
+    KEY_REPLACED = "KEY_REPLACED"
+    """The key is missing or taken; the row has a new one."""
+    TOKEN_CLEARED = "TOKEN_CLEARED"  # noqa: S105 - a kind's name
+    """The token is taken; the row has none."""
+
+
+@dataclass(frozen=True)
+class BatchFinding:
+    """One thing about one row, as stored. `pk` is the pk in the file as text, "" when it has none that is valid."""
+
+    kind: str
+    model: str
+    ordinal: int
+    pk: str
+    field: str
+    reason: str
+    skipped: bool
+
+    @classmethod
+    def of_row(cls, finding: Finding) -> Self:
+        """What reading the row found."""
+        return cls(
+            finding.kind.name,
+            finding.model,
+            finding.ordinal,
+            "" if finding.pk is None else str(finding.pk),
+            finding.field,
+            finding.reason,
+            finding.severity is not Severity.WARNING,
+        )
+
+    @classmethod
+    def of_write(cls, kind: str, model: str, ordinal: int, pk: int, *, field: str, reason: str, skipped: bool) -> Self:
+        """What writing the row found."""
+        return cls(kind, model, ordinal, str(pk), field, storable(reason, _REASON_MAX), skipped)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of one model by what was done with them."""
+
+    inserted: int = 0
+    merged: int = 0
+    overwritten: int = 0
+    suffixed: int = 0
+    skipped: int = 0
+
+    @classmethod
+    def of(cls, decisions: Mapping[int, int], rows: int) -> Self:
+        """From the number of rows by decision; the rest of `rows` was skipped."""
+        return cls(
+            decisions.get(Decision.INSERT, 0),
+            decisions.get(Decision.MERGE, 0),
+            decisions.get(Decision.OVERWRITE, 0),
+            decisions.get(Decision.SUFFIX, 0),
+            rows - sum(decisions.values()),
+        )
+
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return sum(getattr(self, each.name) for each in fields(self))
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """A row of the pk map: a row of the file that stands in the target. `suffixed` is the name it got, for SUFFIX."""
+
+    ordinal: int
+    old_pk: int
+    new_pk: int
+    decision: int
+    suffixed: str | None
+
+
+def count_decisions(rows: Iterable[LedgerRow]) -> dict[int, int]:
+    """The number of rows by decision."""
+    counted: dict[int, int] = {}
+    for row in rows:
+        counted[row.decision] = counted.get(row.decision, 0) + 1
+    return counted

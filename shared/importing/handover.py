@@ -1,0 +1,49 @@
+"""What a region's importer hands over to control, as data: a batch of raw rows, and what became of them.
+
+The answer covers exactly the rows of the batch: each stands in `rows`, or has a finding with `skipped`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.importing.decisions import BatchFinding, Counts, LedgerRow, count_decisions
+from shared.importing.registry import ImportScope
+
+
+@dataclass(frozen=True)
+class HandedRow:
+    """One row: its place among its model's rows in the file, from 1, and its JSON as uploaded."""
+
+    ordinal: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class HandedBatch:
+    """Rows of one model, by ordinal and without a gap. `principal` is who started the import."""
+
+    import_id: int
+    principal: str
+    scope: ImportScope
+    model: str
+    rows: Sequence[HandedRow]
+
+    @property
+    def first_ordinal(self) -> int:
+        return self.rows[0].ordinal
+
+    @property
+    def last_ordinal(self) -> int:
+        return self.rows[-1].ordinal
+
+
+@dataclass(frozen=True)
+class HandedAnswer:
+    """What became of a batch, by ordinal."""
+
+    rows: Sequence[LedgerRow]
+    findings: Sequence[BatchFinding]
+
+    def counts(self, rows: int) -> Counts:
+        """The batch's `rows` rows by what was done with them."""
+        return Counts.of(count_decisions(self.rows), rows)

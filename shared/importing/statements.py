@@ -1,0 +1,339 @@
+"""The set statements of a batch, as SQL text made from a Target: staging, resolve, and the writes.
+
+Resolve decides everything for all rows at once and leaves its result in `resolved_<model>`: the id and the decision of
+each row to write, the problem of each row not to write. The writes only copy from there. References are looked up by
+LATERAL .. LIMIT 1, which has one possible plan: plain joins on the growing ledger flip to plans that are far slower.
+Both temporary tables stay with the connection and are empty again after COMMIT.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from shared.importing.columns import columns_of
+from shared.importing.decisions import Decision, WriteKind
+from shared.importing.findings import FindingKind
+from shared.importing.targets import Conflict, Target, UniqueSet
+
+PLANNER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
+
+_RANDOM_KEY = "replace(gen_random_uuid()::text, '-', '')"
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A bit of `told`: written, but with this to tell about `field`."""
+
+    bit: int
+    kind: str
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Statements:
+    """The texts for one target. Parameters are psycopg's, by name: import_id, now."""
+
+    create: tuple[str, ...]
+    copy: str
+    copy_types: tuple[str, ...]
+    resolve: str
+    count: str
+    told: str
+    ledger: str
+    ledger_rows: str
+    writes: tuple[str, ...]
+    suffix: UniqueSet | None
+    warned: tuple[Warned, ...]
+
+
+@cache
+def statements_of(target: Target) -> Statements:
+    """The statements of a target, made once."""
+    stage, resolved = target.stage, target.resolved
+    fields = [(column.name, column.staged_as) for column in columns_of(target.model)]
+    fields += [(minted.column, "text") for minted in target.minted]
+    head = [("ordinal", "int8"), ("old_pk", "int8"), ("new_pk", "int8")]
+    staged = [*head, *fields]
+    columns = ", ".join(f'"{name}" {staged_as}' for name, staged_as in staged)
+    quoted = [f'"{name}"' for name, _ in staged]
+    suffixes = [each for each in target.unique if each.conflict is Conflict.SUFFIX]
+    warned = _warned(target)
+    return Statements(
+        create=(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS",
+            _create_resolved(target),
+            "CREATE TEMPORARY TABLE IF NOT EXISTS stage_suffix (ordinal int8, name text) ON COMMIT DELETE ROWS",
+        ),
+        copy=f"COPY {stage} ({', '.join(quoted)}) FROM STDIN (FORMAT BINARY)",
+        copy_types=tuple(staged_as for _, staged_as in staged),
+        resolve=_resolve(target, stage, resolved, warned),
+        count=f"SELECT decision, count(*) FROM {resolved} WHERE decision IS NOT NULL GROUP BY decision",
+        told=(
+            "SELECT ordinal, old_pk, problem, problem_field, problem_value, told, suffixed,"
+            f" {_column_text(suffixes)} AS subject FROM {resolved}"
+            f" WHERE problem IS NOT NULL OR told <> 0 OR decision = {Decision.SUFFIX:d} ORDER BY ordinal"
+        ),
+        ledger=(
+            "INSERT INTO import_row (import_id, model, old_pk, new_pk, decision, ordinal, suffixed)"
+            f" SELECT %(import_id)s, '{target.model}', old_pk, new_pk, decision, ordinal, suffixed"
+            f" FROM {resolved} WHERE decision IS NOT NULL"
+        ),
+        ledger_rows=(
+            "SELECT ordinal, old_pk, new_pk, decision, suffixed"
+            f" FROM {resolved} WHERE decision IS NOT NULL ORDER BY ordinal"
+        ),
+        writes=_writes(target, resolved),
+        suffix=suffixes[0] if suffixes else None,
+        warned=warned,
+    )
+
+
+def _create_resolved(target: Target) -> str:
+    """The values' columns get the types of the table's own."""
+    return (
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {target.resolved} ON COMMIT DELETE ROWS AS"
+        " SELECT 0::int8 AS ordinal, 0::int8 AS old_pk, 0::int2 AS decision, 0 AS told, ''::text AS problem,"
+        " ''::text AS problem_field, ''::text AS problem_value, ''::text AS suffixed, false AS adopted,"
+        f" ''::text AS carried, id AS new_pk, {', '.join(target.values)} FROM {target.table} WITH NO DATA"
+    )
+
+
+@dataclass(frozen=True)
+class SuffixStatements:
+    """How rows whose name is taken get another: read them, stage candidates, take those that are free."""
+
+    waiting: str
+    names: str
+    copy: str
+    take: str
+    clear: str
+
+
+def suffix_statements(target: Target, unique: UniqueSet) -> SuffixStatements:
+    """The statements for one round of candidates; `take` leaves rows alone whose candidate is taken in the target."""
+    resolved, subject = target.resolved, unique.subject
+    scope = ", ".join(unique.columns[:-1])
+    scope_text = f"concat_ws(':', {scope})" if scope else "''"
+    held = _held(target, unique, "r", subject_value="n.name")
+    return SuffixStatements(
+        waiting=(
+            f"SELECT ordinal, {scope_text}, {subject} FROM {resolved}"
+            f" WHERE decision = {Decision.SUFFIX:d} AND suffixed IS NULL ORDER BY ordinal"
+        ),
+        names=f"SELECT {scope_text}, {subject} FROM {resolved} WHERE decision IS NOT NULL",
+        copy="COPY stage_suffix (ordinal, name) FROM STDIN (FORMAT BINARY)",
+        take=(
+            f"UPDATE {resolved} r SET suffixed = n.name FROM stage_suffix n"
+            f" WHERE r.ordinal = n.ordinal AND NOT EXISTS ({held})"
+        ),
+        clear="DELETE FROM stage_suffix",
+    )
+
+
+def _resolve(target: Target, stage: str, resolved: str, warned: tuple[Warned, ...]) -> str:
+    """referred: references and owners looked up; ranked: unique sets looked up; settled: problems and ids known."""
+    columns = list(target.values)
+    ranked = ", ".join(["j.*", *(part for number, each in enumerate(target.unique) for part in _rank(number, each))])
+    lookups = "".join(
+        f" LEFT JOIN LATERAL ({_held(target, each, 'j')}) e_{number} ON true"
+        for number, each in enumerate(target.unique)
+    )
+    settled = _settled(target)
+    written = ", ".join(f"{_written(target, column)} AS {column}" for column in columns)
+    decision, new_pk = _decision(target), _new_pk(target)
+    told = " | ".join(["told", *(_told(target, each) for each in warned if each.kind in _UNIQUE_KINDS)])
+    return (
+        f"INSERT INTO {resolved} (ordinal, old_pk, decision, told, problem, problem_field, problem_value, adopted,"
+        f" carried, new_pk, {', '.join(columns)})"
+        f" WITH referred AS MATERIALIZED ({_referred(target, stage)}),"
+        f" ranked AS MATERIALIZED (SELECT {ranked} FROM referred j{lookups}),"
+        f" settled AS MATERIALIZED ({settled})"
+        f" SELECT ordinal, old_pk, {decision}, {told}, problem, problem_field, problem_value, {_adopted(target)},"
+        f" carried, {new_pk}, {written} FROM settled"
+    )
+
+
+def _referred(target: Target, stage: str) -> str:
+    joins = []
+    problems = [("k.found", FindingKind.REPEATED_PK.name, "pk", "s.old_pk::text")]
+    told = ["0"]
+    for number, reference in enumerate(target.references):
+        name = reference.field
+        joins.append(
+            f"LEFT JOIN LATERAL (SELECT m.new_pk FROM import_row m WHERE m.import_id = %(import_id)s"
+            f" AND m.model = '{reference.model}' AND m.old_pk = s.{name} LIMIT 1) r_{name} ON true"
+        )
+        missing = f"(s.{name} IS NOT NULL AND r_{name}.new_pk IS NULL)"
+        if name in target.nulled:
+            told.append(f"CASE WHEN {missing} THEN {1 << number} ELSE 0 END")
+        else:
+            problems.append((missing, FindingKind.MISSING_REFERENCE.name, name, f"s.{name}::text"))
+    owners = list(target.owners.items())
+    for name, table in owners:
+        joins.append(
+            f"LEFT JOIN LATERAL (SELECT t.organization_id FROM {table} t WHERE t.id = r_{name}.new_pk LIMIT 1)"
+            f" o_{name} ON true"
+        )
+    for name, _ in owners[1:]:
+        differs = f"(o_{name}.organization_id <> o_{owners[0][0]}.organization_id)"
+        problems.append((differs, WriteKind.FOREIGN_REFERENCE.value, name, f"s.{name}::text"))
+    joins.append(
+        "LEFT JOIN LATERAL (SELECT true AS found FROM import_row m WHERE m.import_id = %(import_id)s"
+        f" AND m.model = '{target.model}' AND m.old_pk = s.old_pk LIMIT 1) k ON true"
+    )
+
+    def first(part: int) -> str:
+        cases = " ".join(f"WHEN {each[0]} THEN {each[part] if part == 3 else repr(each[part])}" for each in problems)
+        return f"CASE {cases} END"
+
+    values = ", ".join(f"{expression} AS {column}" for column, expression in target.values.items())
+    return (
+        f"SELECT s.ordinal, s.old_pk, s.new_pk AS taken_pk, {first(1)} AS problem, {first(2)} AS problem_field,"
+        f" {first(3)} AS problem_value, {' | '.join(told)} AS told, {target.carried} AS carried, {values}"
+        f" FROM {stage} s {' '.join(joins)}"
+    )
+
+
+def _rank(number: int, unique: UniqueSet) -> tuple[str, ...]:
+    """Whether the set counts for the row, its place among the batch's rows with the same values, and who has them."""
+    counts = " AND ".join(["j.problem IS NULL", *(f"j.{column} IS NOT NULL" for column in unique.columns)])
+    keys = ", ".join(["(j.problem IS NULL)", *(_key(f"j.{column}", column, unique) for column in unique.columns)])
+    return (
+        f"({counts}) AS counts_{number}",
+        f"row_number() OVER (PARTITION BY {keys} ORDER BY j.ordinal) AS rank_{number}",
+        f"e_{number}.id AS held_{number}",
+    )
+
+
+def _settled(target: Target) -> str:
+    """Rows that a unique set refuses get their problem; the others a new id where none was taken before."""
+    refusals = []
+    for number, each in enumerate(target.unique):
+        if each.conflict is Conflict.SKIP:
+            refusals.append((f"{_conflict(number)}", each.subject))
+        elif each.conflict is Conflict.ADOPT:
+            refusals.append((f"(counts_{number} AND rank_{number} > 1)", each.subject))
+    if not refusals:
+        refused, refused_field = "problem", "problem_field"
+    else:
+        any_refused = " OR ".join(condition for condition, _ in refusals)
+        refused = f"COALESCE(problem, CASE WHEN {any_refused} THEN '{WriteKind.NOT_UNIQUE.value}' END)"
+        cases = " ".join(f"WHEN {condition} THEN '{column}'" for condition, column in refusals)
+        refused_field = f"COALESCE(problem_field, CASE {cases} END)"
+    ranks = "".join(f", counts_{n}, rank_{n}, held_{n}" for n in range(len(target.unique)))
+    return (
+        f"SELECT ordinal, old_pk, taken_pk, {refused} AS problem, {refused_field} AS problem_field, problem_value,"
+        f" told, carried, {', '.join(target.values)}{ranks} FROM ranked"
+    )
+
+
+def _conflict(number: int) -> str:
+    return f"(counts_{number} AND (rank_{number} > 1 OR held_{number} IS NOT NULL))"
+
+
+def _decision(target: Target) -> str:
+    cases = ["WHEN problem IS NOT NULL THEN NULL"]
+    for number, each in enumerate(target.unique):
+        if each.conflict is Conflict.MERGE:
+            cases.append(f"WHEN {_conflict(number)} THEN {Decision.MERGE:d}")
+        elif each.conflict is Conflict.SUFFIX:
+            cases.append(f"WHEN {_conflict(number)} THEN {Decision.SUFFIX:d}")
+    return f"CASE {' '.join(cases)} ELSE {Decision.INSERT:d} END"
+
+
+def _adopted(target: Target) -> str:
+    adopting = [n for n, each in enumerate(target.unique) if each.conflict is Conflict.ADOPT]
+    return " OR ".join([f"COALESCE(counts_{n} AND held_{n} IS NOT NULL, false)" for n in adopting]) or "false"
+
+
+def _new_pk(target: Target) -> str:
+    """Taken before, or from the identity's sequence (only for rows that need it), or that of the row that is there."""
+    fresh = "taken_pk" if target.snowflake else f"nextval(pg_get_serial_sequence('{target.table}', 'id'))"
+    own = f"CASE WHEN problem IS NULL THEN {fresh} END"
+    for number, each in enumerate(target.unique):
+        if each.conflict is Conflict.ADOPT:
+            own = f"CASE WHEN problem IS NULL THEN COALESCE(held_{number}, {fresh}) END"
+        elif each.conflict is Conflict.MERGE:
+            # Rows of the batch that merge with each other all get the first one's id.
+            keys = ", ".join(_key(column, column, each) for column in each.columns)
+            own = (
+                f"first_value(CASE WHEN counts_{number} AND rank_{number} = 1"
+                f" THEN COALESCE(held_{number}, {fresh}) END)"
+                f" OVER (PARTITION BY counts_{number}, {keys} ORDER BY ordinal)"
+            )
+    return own
+
+
+def _written(target: Target, column: str) -> str:
+    for number, each in enumerate(target.unique):
+        if each.conflict is Conflict.CLEAR and column in (each.subject, *each.also_cleared):
+            return f"CASE WHEN {_conflict(number)} THEN NULL ELSE {column} END"
+        if each.conflict is Conflict.REPLACE and column == each.subject:
+            return f"CASE WHEN {column} IS NULL OR {_conflict(number)} THEN {_RANDOM_KEY} ELSE {column} END"
+    return column
+
+
+_UNIQUE_KINDS = frozenset({WriteKind.KEY_REPLACED.value, WriteKind.TOKEN_CLEARED.value})
+
+
+def _warned(target: Target) -> tuple[Warned, ...]:
+    warned = [
+        Warned(
+            1 << number,
+            FindingKind.NULLED_REFERENCE.name,
+            reference.field,
+            f"refers to a {reference.model} that was not imported; the reference is null now",
+        )
+        for number, reference in enumerate(target.references)
+        if reference.field in target.nulled
+    ]
+    for number, each in enumerate(target.unique, 8):
+        if each.conflict is Conflict.CLEAR:
+            reason = "the value is taken; the row has none now"
+            warned.append(Warned(1 << number, WriteKind.TOKEN_CLEARED.value, each.subject, reason))
+        elif each.conflict is Conflict.REPLACE:
+            reason = "the key is missing or taken; the row has a new one"
+            warned.append(Warned(1 << number, WriteKind.KEY_REPLACED.value, each.subject, reason))
+    return tuple(warned)
+
+
+def _told(target: Target, warned: Warned) -> str:
+    number = warned.bit.bit_length() - 1 - 8
+    each = target.unique[number]
+    missing = f"{each.subject} IS NULL OR " if each.conflict is Conflict.REPLACE else ""
+    return f"CASE WHEN problem IS NULL AND ({missing}{_conflict(number)}) THEN {warned.bit} ELSE 0 END"
+
+
+def _held(target: Target, unique: UniqueSet, alias: str, subject_value: str | None = None) -> str:
+    """The row of the target that has the values of `alias`'s row."""
+    conditions = []
+    for column in unique.columns:
+        value = subject_value if subject_value and column == unique.subject else f"{alias}.{column}"
+        conditions.append(f"{_key(f't.{column}', column, unique)} = {_key(value, column, unique)}")
+    return f"SELECT t.id FROM {target.table} t WHERE {' AND '.join(conditions)} LIMIT 1"
+
+
+def _key(expression: str, column: str, unique: UniqueSet) -> str:
+    return f"lower({expression})" if unique.folded and column == unique.subject else expression
+
+
+def _column_text(suffixes: list[UniqueSet]) -> str:
+    return f"{suffixes[0].subject}::text" if suffixes else "''"
+
+
+def _writes(target: Target, resolved: str) -> tuple[str, ...]:
+    columns = list(target.values)
+    suffixed = {each.subject for each in target.unique if each.conflict is Conflict.SUFFIX}
+    read = ", ".join(f"COALESCE(suffixed, {name})" if name in suffixed else name for name in columns)
+    insert = (
+        f"INSERT INTO {target.table} (id, {', '.join(columns)}) OVERRIDING SYSTEM VALUE SELECT new_pk, {read}"
+        f" FROM {resolved} WHERE decision IN ({Decision.INSERT:d}, {Decision.SUFFIX:d}) AND NOT adopted"
+    )
+    if not any(each.conflict is Conflict.ADOPT for each in target.unique):
+        return (insert, *target.followed_by)
+    changes = ", ".join(f"{name} = r.{name}" for name in columns)
+    adopt = (
+        f"UPDATE {target.table} t SET {changes} FROM {resolved} r"
+        " WHERE t.id = r.new_pk AND r.adopted AND r.decision IS NOT NULL"
+    )
+    return (insert, adopt, *target.followed_by)

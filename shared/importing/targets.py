@@ -1,0 +1,103 @@
+"""How rows of a model become rows of a table: columns, references, unique sets and what a conflict leads to.
+
+A target is data; shared.importing.statements makes the set statements of a batch from it. Everything in it is a
+constant of the code, so composing SQL text of it is safe.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from shared.importing.registry import Reference, models
+
+
+class Conflict(Enum):
+    """What becomes of a row whose unique values are held already, in the target or by an earlier row of the batch."""
+
+    SKIP = "skip"
+    """It is not written."""
+    MERGE = "merge"
+    """The row that is there stands for it, unchanged."""
+    ADOPT = "adopt"
+    """It is written onto the row that is there, which this import made; a second one in the file is not written."""
+    SUFFIX = "suffix"
+    """It is written under another name."""
+    REPLACE = "replace"
+    """It is written with a new random key; so is a row without a key."""
+    CLEAR = "clear"
+    """It is written without the values."""
+
+
+@dataclass(frozen=True)
+class UniqueSet:
+    """Columns that are unique together; the last one is what a conflict is about. `folded` ignores its case."""
+
+    columns: tuple[str, ...]
+    conflict: Conflict
+    folded: bool = False
+    length_max: int = 0
+    """SUFFIX: the longest name, in characters."""
+    also_cleared: tuple[str, ...] = ()
+    """CLEAR: columns that mean nothing without this one."""
+
+    @property
+    def subject(self) -> str:
+        """The column that a finding names."""
+        return self.columns[-1]
+
+
+@dataclass(frozen=True)
+class Minted:
+    """A staged column whose values are made here: `mint(count)` gives as many texts."""
+
+    column: str
+    mint: Callable[[int], list[str]]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A staged text column that is made from another one where it is absent or empty."""
+
+    column: str
+    source: str
+    make: Callable[[str], str]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One model's table.
+
+    `values`: column -> SQL over `s` (the staged row), `r_<field>.new_pk` (what a reference became),
+    `o_<field>.organization_id` (of an owner), and the parameters import_id and now. `owners`: reference field -> table
+    that has an organization_id; all owners of a row must agree. `nulled`: references that become null instead of
+    costing the row. `snowflake`: new ids are taken from the allocator; otherwise from the table's identity. `followed_by`:
+    statements over `resolved` (the batch's result), run after the rows are written; they find the SQL text `carried` as
+    its column `carried`.
+    """
+
+    model: str
+    table: str
+    values: Mapping[str, str]
+    snowflake: bool = False
+    unique: tuple[UniqueSet, ...] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
+    nulled: frozenset[str] = frozenset()
+    minted: tuple[Minted, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    carried: str = "NULL::text"
+    followed_by: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> str:
+        """The temporary table that a batch is copied into."""
+        return f"stage_{self.table}"
+
+    @property
+    def resolved(self) -> str:
+        """The temporary table that holds what resolve decided."""
+        return f"resolved_{self.table}"
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The model's foreign keys, from the registry."""
+        return models()[self.model].references

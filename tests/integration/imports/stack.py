@@ -1,0 +1,129 @@
+"""The importer of region `us` beside control, on real databases, without doors: control is called in this process."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from control_silo.model_imports.usecases import ModelImportUseCases
+from control_silo.regions.usecases import number_of
+from region_silo.imports.domain import DataImport, ImportReport, Scope, SlugWish, State
+from region_silo.imports.runner import ImportRunner, RunnerSettings
+from region_silo.imports.usecases import ImportUseCases, UploadHeader
+from region_silo.imports.writer import BatchLimits
+from shared.importing.handover import HandedAnswer, HandedBatch
+from shared.importing.spool import Spool
+from shared.rpc.call import Caller, acting
+from shared.snowflake.allocator import SnowflakeAllocator
+from tests.clock import FakeClock
+from tests.integration.callbacks.silos import Silos
+from tests.natural_keys import Rows, read_natural_rows
+
+REGION = "us"
+CALLER = Caller("tokens/7", frozenset({"import:write"}), token_id=7)
+OPERATOR = Caller("tokens/8", frozenset({"import:write", "silo:operate"}), token_id=8)
+SCOPES = {caller.principal: caller.scopes for caller in (CALLER, OPERATOR)}
+METHOD = "/siloway.region.v1.ImportService/UploadImport"
+
+
+class DirectControl:
+    """Control's use cases without the wire. `before` runs before each call and may raise."""
+
+    def __init__(self, silos: Silos, usecases: ModelImportUseCases) -> None:
+        self._silos = silos
+        self._usecases = usecases
+        self.before: Callable[[], None] = lambda: None
+        self.batches: list[HandedBatch] = []
+
+    def import_batch(self, batch: HandedBatch) -> HandedAnswer:
+        self.before()
+        self.batches.append(batch)
+        return self._usecases.import_batch(REGION, batch)
+
+    def reserve_slugs(self, change_set: str, wishes: list[SlugWish]) -> None:
+        self.before()
+        pairs = [(wish.organization_id, wish.base_slug) for wish in wishes]
+        self._silos.reserve(REGION, pairs, change_set=change_set)
+
+
+class ImportStack:
+    """Upload a file, run its import to the end, read what it made."""
+
+    def __init__(self, silos: Silos, clock: FakeClock, folder: Path, ids: dict[str, SnowflakeAllocator]) -> None:
+        self.silos = silos
+        self.clock = clock
+        self.control = silos.control
+        self.region = silos.regions[REGION]
+        self.ids = ids
+        self.scopes = dict(SCOPES)
+        self.spool = Spool(folder, 1 << 30)
+        self.usecases = ImportUseCases(self.region, self.spool, ids[REGION])
+        self.model_imports = ModelImportUseCases(
+            self.control,
+            ids["control"],
+            scopes_of=lambda principal: self.scopes.get(principal, frozenset()),
+            number_of=lambda region: self.control.read(lambda transaction: number_of(transaction, region)),
+        )
+        self.peer = DirectControl(silos, self.model_imports)
+
+    def runner(self, **limits: int) -> ImportRunner:
+        settings = RunnerSettings(limits=BatchLimits(**limits))
+        return ImportRunner(self.region, self.spool, self.peer, self.ids[REGION], settings)
+
+    def upload(
+        self,
+        data: bytes,
+        *,
+        scope: Scope = Scope.ORGANIZATION,
+        caller: Caller = CALLER,
+        request_id: str | None = None,
+        finish: bool = True,
+        **header: Any,
+    ) -> DataImport:
+        def parts() -> Iterator[bytes | None]:
+            for start in range(0, len(data), 65536):
+                yield data[start : start + 65536]
+            if finish:
+                yield None
+
+        with acting(caller, method=METHOD):
+            return self.usecases.upload(UploadHeader(scope, request_id or str(uuid.uuid4()), **header), parts())
+
+    def run(self, import_id: int, runner: ImportRunner | None = None, rounds_max: int = 50) -> DataImport:
+        """Work, deliver and let time pass until the import has ended."""
+        runner = runner or self.runner()
+        for _ in range(rounds_max):
+            runner.run_once()
+            self.silos.drain("control", REGION)
+            found = self.report(import_id).data_import
+            if found.state in (State.SUCCEEDED, State.FAILED):
+                return found
+            self.clock.advance(0.3)
+        raise AssertionError(f"the import is still {found.state.name}")
+
+    def do_import(self, rows: list[dict[str, Any]], **how: Any) -> DataImport:
+        """Upload rows and run the import to its end."""
+        return self.run(self.upload(json.dumps(rows).encode(), **how).id)
+
+    def report(self, import_id: int, caller: Caller = OPERATOR) -> ImportReport:
+        with acting(caller, method=METHOD):
+            return self.usecases.get(import_id)
+
+    def findings(self, import_id: int, kind: str = "") -> list[Any]:
+        with acting(OPERATOR, method=METHOD):
+            return [each for _, each in self.usecases.findings(import_id, kind, 0, 100_000)]
+
+    def natural_rows(self, import_id: int) -> dict[str, Rows]:
+        return read_natural_rows(self.control, self.region, import_id)
+
+    def all_in(self, silo: str, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Rows of "control" or "region" as dictionaries."""
+        database = self.control if silo == "control" else self.region
+
+        def work(transaction: Any) -> list[dict[str, Any]]:
+            return [dict(row) for row in transaction.execute(text(statement), parameters).mappings()]
+
+        return database.read(work)

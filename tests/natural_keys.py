@@ -1,0 +1,97 @@
+"""Reads everything that an import made, in both silos, with ids replaced by natural keys: two runs can be compared.
+
+What is random by rule (passwords, validation hashes, new keys) is left out or shown as present.
+"""
+
+from typing import Any
+
+from sqlalchemy import text
+
+from shared.database import Database
+
+Rows = list[tuple[Any, ...]]
+
+_CONTROL = {
+    "sentry.user": """
+        SELECT u.username, u.name, u.email, u.is_active, u.is_staff, u.is_superuser, u.is_managed, u.is_unclaimed,
+               u.flags, u.date_joined, u.last_active, u.password <> '' AS has_password
+        FROM import_row r JOIN user_account u ON u.id = r.new_pk
+        WHERE r.import_id = :import_id AND r.model = 'sentry.user'
+    """,
+    "sentry.email": """
+        SELECT lower(e.email) FROM import_row r JOIN email_address e ON e.id = r.new_pk
+        WHERE r.import_id = :import_id AND r.model = 'sentry.email'
+    """,
+    "sentry.useremail": """
+        SELECT u.username, e.email, e.is_verified, length(e.validation_hash)
+        FROM import_row r JOIN user_email e ON e.user_id = r.new_pk JOIN user_account u ON u.id = e.user_id
+        WHERE r.import_id = :import_id AND r.model = 'sentry.user'
+    """,
+}
+_REGION = {
+    "sentry.organization": """
+        SELECT o.base_slug, o.slug, o.name, o.state, o.status, o.default_role, o.flags, o.is_test, o.date_added
+        FROM organization o WHERE o.import_id = :import_id
+    """,
+    "sentry.team": """
+        SELECT o.base_slug, t.slug, t.name, t.status, t.idp_provisioned, t.date_added
+        FROM team t JOIN organization o ON o.id = t.organization_id WHERE o.import_id = :import_id
+    """,
+    "sentry.organizationmember": """
+        SELECT o.base_slug, m.user_id, m.inviter_id, m.email, m.role, m.flags, m.token, m.token_expires_at,
+               m.has_global_access, m.invite_status, m.type, m.user_email, m.user_is_active, m.date_added
+        FROM organization_member m JOIN organization o ON o.id = m.organization_id WHERE o.import_id = :import_id
+    """,
+    "sentry.project": """
+        SELECT o.base_slug, p.slug, p.name, p.platform, p.status, p.flags, p.public, p.date_added
+        FROM project p JOIN organization o ON o.id = p.organization_id WHERE o.import_id = :import_id
+    """,
+    "sentry.projectteam": """
+        SELECT o.base_slug, p.slug, t.slug FROM project_team j JOIN organization o ON o.id = j.organization_id
+        JOIN project p ON p.id = j.project_id JOIN team t ON t.id = j.team_id WHERE o.import_id = :import_id
+    """,
+    "sentry.projectkey": """
+        SELECT o.base_slug, p.slug, k.label, k.public_key, k.secret_key, k.roles, k.status, k.data::text, k.use_case,
+               k.date_added
+        FROM project_key k JOIN organization o ON o.id = k.organization_id JOIN project p ON p.id = k.project_id
+        WHERE o.import_id = :import_id
+    """,
+    "sentry.organizationmemberteam": """
+        SELECT o.base_slug, t.slug, m.user_id, m.email, j.is_active, j.role
+        FROM organization_member_team j JOIN organization o ON o.id = j.organization_id
+        JOIN organization_member m ON m.id = j.organization_member_id JOIN team t ON t.id = j.team_id
+        WHERE o.import_id = :import_id
+    """,
+    "ledger": "SELECT model, old_pk, decision, ordinal FROM import_row WHERE import_id = :import_id",
+    "findings": """
+        SELECT kind, model, ordinal, pk, field, skipped FROM import_finding WHERE import_id = :import_id
+    """,
+    "counts": """
+        SELECT model, sum((counts->>'inserted')::int), sum((counts->>'merged')::int), sum((counts->>'suffixed')::int),
+               sum((counts->>'skipped')::int), max(last_ordinal)
+        FROM import_chunk WHERE import_id = :import_id GROUP BY model
+    """,
+}
+# Places of user ids in rows of the region, which have no user table.
+_USER_PLACES = {"sentry.organizationmember": (1, 2), "sentry.organizationmemberteam": (2,)}
+
+
+def read_natural_rows(control: Database, region: Database, import_id: int) -> dict[str, Rows]:
+    """Every row of the import by model, sorted; besides these the ledger, the findings and the counts."""
+    usernames = {row[0]: row[1] for row in _read(control, "SELECT id, username FROM user_account", import_id)}
+    found = {name: _read(control, statement, import_id) for name, statement in _CONTROL.items()}
+    for name, statement in _REGION.items():
+        rows = _read(region, statement, import_id)
+        places = _USER_PLACES.get(name, ())
+        found[name] = [
+            tuple(usernames.get(value, value) if place in places else value for place, value in enumerate(row))
+            for row in rows
+        ]
+    return {name: sorted(rows, key=repr) for name, rows in found.items()}
+
+
+def _read(database: Database, statement: str, import_id: int) -> Rows:
+    def work(transaction: Any) -> Rows:
+        return [tuple(row) for row in transaction.execute(text(statement), {"import_id": import_id})]
+
+    return database.read(work)
