@@ -34,6 +34,10 @@ _OUTAGES = (
     errors.Unauthenticated,
     errors.PermissionDenied,
 )
+# The same, as a peer calls it that does not let this silo in, or is older than the message.
+_PEER_OUTAGES = frozenset(
+    {"PEER_REFUSED", "PERMISSION_DENIED", "UNAUTHENTICATED", "TOKEN_INVALID", "METHOD_UNKNOWN", "UNIMPLEMENTED"}
+)
 _ERROR_CHARACTERS_MAX = 500
 _SETTLE_S = 1.0
 
@@ -82,7 +86,6 @@ class Drainer:
         database: Database,
         registry: Registry,
         transport: Transport,
-        *,
         clock: Clock,
         origin: str,
         epoch: str,
@@ -97,6 +100,13 @@ class Drainer:
         self._settings = settings or DrainerSettings()
         self._breakers: dict[str, Breaker] = {}
         self._cursors: dict[str, str] = {}
+
+    def run(self, stop: threading.Event, wait: Wait | None = None) -> None:
+        """Drain until `stop` is set, each target in a thread of its own, so that a slow one delays nobody.
+
+        `wait(seconds)` returns early when messages were saved; without it the drainer polls. It ends between two rounds.
+        """
+        _run(self, stop, wait or stop.wait)
 
     def drain_once(self) -> DrainReport:
         """One claim of every target that has messages, one target after the other."""
@@ -201,17 +211,16 @@ class Drainer:
         try:
             with metrics.DELIVERY_S.labels(target).time():
                 results = self._transport.deliver(target, delivery, timeout_s)
-        except _OUTAGES as exc:
-            if not breaker.is_open:
-                _log.warning("target_down", target=target, reason=exc.reason)
-            breaker.failed()
-            metrics.BREAKER_OPEN.labels(target).set(1)
-            metrics.FAILED.labels(target, exc.reason).inc()
-            return None
         except Exception as exc:  # noqa: BLE001 - a delivery that cannot be made must not stop the others
             reason = exc.reason if isinstance(exc, errors.ServiceError) else errors.Internal.reason
-            _log.exception("delivery_not_taken", target=target, shards=len(batch))
             metrics.FAILED.labels(target, reason).inc()
+            if _is_outage(exc):
+                if not breaker.is_open:
+                    _log.warning("target_down", target=target, reason=reason)
+                breaker.failed()
+                metrics.BREAKER_OPEN.labels(target).set(1)
+                return None
+            _log.exception("delivery_not_taken", target=target, shards=len(batch))
             if len(batch) > 1:
                 return self._deliver_alone(target, breaker, batch, timeout_s)
             results = [ShardResult(batch[0].shard.aggregate, Outcome.REFUSED, reason, str(exc))]
@@ -273,12 +282,7 @@ class Drainer:
         return report
 
 
-def run(drainer: Drainer, stop: threading.Event, wait: Wait | None = None) -> None:
-    """Drain until `stop` is set, each target in a thread of its own, so that a slow one delays nobody.
-
-    `wait(seconds)` returns early when messages were saved; without it the drainer polls. It ends between two rounds.
-    """
-    wait = wait or stop.wait
+def _run(drainer: Drainer, stop: threading.Event, wait: Wait) -> None:
     woken: dict[str, threading.Event] = {}
     threads: list[threading.Thread] = []
     while not stop.is_set():
@@ -320,6 +324,12 @@ def _run_target(drainer: Drainer, target: str, stop: threading.Event, woken: thr
             _log.exception("drain_failed", target=target)
         if not more or drainer.breaker_wait_s(target) > 0:
             woken.wait(drainer.settings.poll_s)
+
+
+def _is_outage(exc: Exception) -> bool:
+    if isinstance(exc, _OUTAGES):
+        return True
+    return isinstance(exc, errors.ServiceError) and exc.metadata.get("peer_reason") in _PEER_OUTAGES
 
 
 def _refusal(part: Part, result: ShardResult) -> store.Refusal:

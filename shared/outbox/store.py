@@ -126,7 +126,9 @@ _MARK_REFUSED = text(
 _MEASURE = text(
     """
     SELECT
-        (SELECT count(*) FROM (SELECT 1 FROM outbox_message WHERE target = :target LIMIT :count_max) AS some) AS depth,
+        (
+            SELECT count(*) FROM (SELECT 1 FROM outbox_message WHERE target = :target LIMIT :count_max) AS counted
+        ) AS depth,
         (SELECT created_at FROM outbox_message WHERE target = :target ORDER BY target, id LIMIT 1) AS oldest
     """
 )

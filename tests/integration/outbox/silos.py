@@ -50,10 +50,17 @@ class Silo:
     clock: FakeClock
     refuses: set[str] = field(default_factory=set)
     calls: list[list[str]] = field(default_factory=list)
+    has_tables: bool = False
+
+    @classmethod
+    def opened(cls, name: str, url: str, clock: FakeClock) -> "Silo":
+        """A silo whose tables another process has made."""
+        return cls(name, url, clock, has_tables=True)
 
     def __post_init__(self) -> None:
-        with psycopg.connect(self.url) as connection:
-            connection.execute(_TABLES)
+        if not self.has_tables:
+            with psycopg.connect(self.url) as connection:
+                connection.execute(_TABLES)
         self.database = Database.open(self.url, clock=self.clock)
         self.epoch = self.database.read(read_identity).epoch
         self.sends = Registry(sends={NOTE: Notes(), WORD: None})
