@@ -86,6 +86,7 @@ class Drainer:
         database: Database,
         registry: Registry,
         transport: Transport,
+        *,
         clock: Clock,
         origin: str,
         epoch: str,
@@ -104,7 +105,8 @@ class Drainer:
     def run(self, stop: threading.Event, wait: Wait | None = None) -> None:
         """Drain until `stop` is set, each target in a thread of its own, so that a slow one delays nobody.
 
-        `wait(seconds)` returns early when messages were saved; without it the drainer polls. It ends between two rounds.
+        `wait(seconds)` returns early when messages were saved; without it the drainer polls. It ends after the round
+        at hand.
         """
         _run(self, stop, wait or stop.wait)
 

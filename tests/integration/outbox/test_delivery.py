@@ -263,6 +263,24 @@ def test_a_lease_lost_in_the_middle_settles_nothing(control: Silo, us: Silo, wir
     assert us.told_words("a") == ["1", "2"]
 
 
+def test_a_lease_that_another_holds_now_is_not_settled_by_the_first(
+    control: Silo, us: Silo, wires: Wires, clock: FakeClock
+) -> None:
+    control.say("a", "1")
+    first, second = control.drainer(wires), control.drainer(wires)
+    held: list[str] = []
+
+    def take_over(times: int) -> None:
+        clock.advance(36)
+        held.append(second._claim("us", "", 10)[0].token)
+
+    with barrier.registered("after_deliver", take_over):
+        report = first.drain_once()
+    assert (report.delivered, report.lease_lost, control.waiting()) == (0, 1, 1)
+    token = control.database.read(lambda t: t.execute(text("SELECT token::text FROM outbox_lease")).scalar_one())
+    assert [token] == held
+
+
 def test_the_answer_that_is_lost_costs_a_repeat_and_nothing_else(
     control: Silo, us: Silo, wires: Wires, clock: FakeClock
 ) -> None:
