@@ -1,0 +1,1 @@
+"""The control silo: what must be unique or known everywhere."""

@@ -1,0 +1,1 @@
+"""A region silo: what belongs to the organizations of one region."""

@@ -1,0 +1,1 @@
+"""Machinery that knows no silo: doors, database, outbox, requests, ids, imports, the local stack."""

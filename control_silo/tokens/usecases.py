@@ -81,6 +81,17 @@ def send_tokens_to_region(transaction: Transaction, region: str) -> None:
         _send(transaction, token_id, region)
 
 
+def scopes_of(transaction: Transaction, principal: str) -> frozenset[str]:
+    """What a principal "tokens/<id>" may do now; nothing once its token is gone, revoked or past its end."""
+    kind, _, token_id = principal.partition("/")
+    token = store.find_by_id(transaction, int(token_id)) if kind == "tokens" and token_id.isdigit() else None
+    if token is None or token.revoked_at is not None:
+        return frozenset()
+    if token.expires_at is not None and token.expires_at <= transaction.now:
+        return frozenset()
+    return frozenset(token.scopes)
+
+
 class TokenSource:
     """Reads the rows that the outbox's token messages stand for."""
 

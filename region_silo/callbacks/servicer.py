@@ -1,5 +1,8 @@
 """RegionCallbackService on the wire: what control asks of a region."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
 import grpc
 from siloway.internal.v1 import delivery_pb2 as delivery_pb
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
@@ -16,14 +19,35 @@ METHODS = (
 
 
 class RegionCallbackServicer(callback_rpc.RegionCallbackServiceServicer):
-    """Applies control's deliveries by the region's receiving registry."""
+    """Applies control's deliveries by the region's receiving registry.
 
-    def __init__(self, database: Database, registry: Registry) -> None:
+    `changing` encloses the transaction that changes those organizations, so that caches of them are told.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        *,
+        changing: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda _ids: nullcontext(),
+    ) -> None:
         self._database = database
         self._registry = registry
+        self._changing = changing
 
     def DeliverMessages(
         self, request: delivery_pb.DeliverMessagesRequest, context: grpc.ServicerContext
     ) -> delivery_pb.DeliverMessagesResponse:
         del context
-        return results_to_wire(receive(self._database, self._registry, from_peer(request)))
+        # Caches are told before the transaction, for it must not wait for the network.
+        with self._changing(_organizations_that_change(request)):
+            return results_to_wire(receive(self._database, self._registry, from_peer(request)))
+
+
+def _organizations_that_change(request: delivery_pb.DeliverMessagesRequest) -> list[int]:
+    return [
+        pair.organization_id
+        for shard in request.shards
+        for message in shard.messages
+        for pair in message.apply_slugs.pairs
+    ]

@@ -1,0 +1,93 @@
+"""Puts the control silo's programs together: servicers behind their doors, the outbox behind its transport."""
+
+from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
+from siloway.control.v1 import region_service_pb2_grpc as region_rpc
+from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
+from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
+from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
+
+from control_silo.callbacks import servicer as callbacks
+from control_silo.callbacks.registry import sending_registry
+from control_silo.callbacks.transport import RegionTransport
+from control_silo.model_imports import servicer as model_imports
+from control_silo.model_imports.usecases import ModelImportUseCases
+from control_silo.organizations import servicer as organizations
+from control_silo.regions import servicer as regions
+from control_silo.regions.domain import Region
+from control_silo.regions.usecases import number_of, register_regions
+from control_silo.settings import ControlSettings
+from control_silo.slugs import servicer as slugs
+from control_silo.tokens.usecases import authenticator, scopes_of
+from shared import silo
+from shared.silo import Parts, Servicer
+
+PUBLIC_METHODS = (*organizations.METHODS, *slugs.METHODS, *regions.METHODS)
+INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS)
+
+
+def serve(settings: ControlSettings) -> int:
+    """Answer calls until told to stop. Returns the exit code."""
+    parts = silo.open_parts(settings.silo)
+    _register(parts, settings)
+    doors = [
+        silo.public_door(parts, PUBLIC_METHODS, public_servicers(parts), authenticator(parts.database, parts.clock)),
+        silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts)),
+    ]
+    return silo.serve(parts, doors)
+
+
+def work(settings: ControlSettings) -> int:
+    """Deliver the outbox and clean until told to stop. Returns the exit code."""
+    parts = silo.open_parts(settings.silo)
+    _register(parts, settings)
+    transport = RegionTransport(
+        {region.name: region.internal_address for region in settings.regions}, parts.credentials
+    )
+    try:
+        return silo.work(parts, registry=sending_registry(), transport=transport, loops={})
+    finally:
+        transport.close()
+
+
+def public_servicers(parts: Parts) -> list[Servicer]:
+    """The servicers of the public door."""
+    return [
+        (
+            organization_rpc.add_OrganizationServiceServicer_to_server,
+            organizations.OrganizationServicer(parts.database),
+        ),
+        (slug_rpc.add_SlugReservationServiceServicer_to_server, slugs.SlugReservationServicer(parts.database)),
+        (region_rpc.add_RegionServiceServicer_to_server, regions.RegionServicer(parts.database)),
+    ]
+
+
+def internal_servicers(parts: Parts) -> list[Servicer]:
+    """The servicers of the internal door."""
+    return [
+        (
+            callback_rpc.add_ControlCallbackServiceServicer_to_server,
+            callbacks.ControlCallbackServicer(parts.database),
+        ),
+        (
+            model_import_rpc.add_ModelImportServiceServicer_to_server,
+            model_imports.ModelImportServicer(_model_imports(parts)),
+        ),
+    ]
+
+
+def _model_imports(parts: Parts) -> ModelImportUseCases:
+    database = parts.database
+    return ModelImportUseCases(
+        database,
+        parts.ids,
+        scopes_of=lambda principal: database.read(lambda transaction: scopes_of(transaction, principal)),
+        number_of=lambda region: database.read(lambda transaction: number_of(transaction, region)),
+    )
+
+
+def _register(parts: Parts, settings: ControlSettings) -> None:
+    known = [
+        Region(region.name, region.number, region.internal_address, region.public_address)
+        for region in settings.regions
+    ]
+    parts.database.transact(lambda transaction: register_regions(transaction, known))

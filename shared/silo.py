@@ -1,0 +1,207 @@
+"""What the programs of every silo are put together from: the database with its identity checked, ids, wake-ups, doors.
+
+Wiring only: each silo adds its own servicers, categories and loops. What is opened here is closed by `Parts.close`.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from siloway.common.v1 import request_service_pb2_grpc as request_rpc
+
+from shared import barrier, program
+from shared.cleaner import Cleaner, Task
+from shared.clock import Clock, SystemClock
+from shared.database import Database
+from shared.identity import SiloIdentity, check_identity
+from shared.outbox import cleaner as inbox_cleaner
+from shared.outbox.domain import CHANNEL
+from shared.outbox.drainer import Drainer, Transport
+from shared.outbox.registry import Registry
+from shared.redis import RedisLink
+from shared.requests import cleaner as request_cleaner
+from shared.requests.servicer import METHODS as REQUEST_METHODS
+from shared.requests.servicer import RequestServicer
+from shared.rpc.admin import AdminServer
+from shared.rpc.call import Caller
+from shared.rpc.channel import Credentials
+from shared.rpc.log import configure
+from shared.rpc.methods import Budget, Door, Method, MethodTable
+from shared.rpc.permits import DEFAULT_BUDGETS
+from shared.rpc.server import RpcServer, Tls, build_server
+from shared.settings import SiloSettings
+from shared.snowflake.allocator import SnowflakeAllocator
+from shared.snowflake.domain import LAYOUT_1, LAYOUT_2
+from shared.wake import Listener, Waker
+
+INTERNAL_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+REQUEST_RETENTION = timedelta(days=30)
+INBOX_RETENTION = timedelta(days=30)
+_WORK_POOL_SIZE = 8
+
+Servicer = tuple[Callable[[Any, grpc.Server], None], object]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The open parts of one process."""
+
+    settings: SiloSettings
+    identity: SiloIdentity
+    clock: Clock
+    database: Database
+    ids: SnowflakeAllocator
+    waker: Waker
+    redis: RedisLink | None
+    credentials: Credentials
+
+    def close(self) -> None:
+        """Close everything; what is still to be told to other processes is told first."""
+        self.ids.close()
+        self.waker.close()
+        self.database.close()
+        if self.redis is not None:
+            self.redis.close()
+
+
+def open_parts(settings: SiloSettings, *, id_layout: int = 2, pool_size: int | None = None) -> Parts:
+    """Open the parts. Raises StoreUnreachable, WrongSilo; before that nothing has a door."""
+    configure(settings.log_level)
+    barrier.arm(settings.barriers)
+    clock = SystemClock()
+    database = Database.open(
+        settings.database_url,
+        clock=clock,
+        pool_size=pool_size or settings.pool_size,
+        application_name=f"siloway {settings.name}",
+    )
+    identity = check_identity(database, settings.name, settings.number)
+    waker = Waker(settings.database_url)
+    database.wake = waker.wake
+    return Parts(
+        settings=settings,
+        identity=identity,
+        clock=clock,
+        database=database,
+        ids=SnowflakeAllocator.open(
+            settings.database_url,
+            clock=clock,
+            number=settings.number,
+            layout=LAYOUT_1 if id_layout == 1 else LAYOUT_2,
+        ),
+        waker=waker,
+        redis=RedisLink.open(settings.redis_url, clock=clock) if settings.redis_url else None,
+        credentials=Credentials.read(
+            certificate_file=settings.doors.cert_file,
+            key_file=settings.doors.key_file,
+            authority_file=settings.doors.ca_file,
+        ),
+    )
+
+
+def public_door(
+    parts: Parts,
+    methods: Sequence[Method],
+    servicers: Sequence[Servicer],
+    authenticate: Callable[[str], Caller],
+    budgets: Mapping[Budget, int] = DEFAULT_BUDGETS,
+) -> RpcServer:
+    """The door for clients, with RequestService besides the silo's own. Raises CannotServe."""
+    doors = parts.settings.doors
+    tls = None
+    if doors.public_cert_file is not None and doors.public_key_file is not None:
+        tls = Tls(doors.public_cert_file, doors.public_key_file)
+    requests: Servicer = (request_rpc.add_RequestServiceServicer_to_server, RequestServicer(parts.database))
+    return build_server(
+        address=doors.public_address,
+        table=MethodTable.of(*methods, *REQUEST_METHODS),
+        door=Door.PUBLIC,
+        servicers=[*servicers, requests],
+        authenticate=authenticate,
+        tls=tls,
+        budgets=budgets,
+        allow_plaintext=doors.allow_plaintext,
+        share_port=doors.share_ports,
+    )
+
+
+def internal_door(parts: Parts, methods: Sequence[Method], servicers: Sequence[Servicer]) -> RpcServer:
+    """The door for other silos: mutual TLS always. Raises CannotServe."""
+    doors = parts.settings.doors
+    return build_server(
+        address=doors.internal_address,
+        table=MethodTable.of(*methods),
+        door=Door.INTERNAL,
+        servicers=servicers,
+        tls=Tls(doors.cert_file, doors.key_file, doors.ca_file),
+        share_port=doors.share_ports,
+        message_bytes_max=INTERNAL_MESSAGE_BYTES_MAX,
+    )
+
+
+def serve(parts: Parts, doors: Sequence[RpcServer]) -> int:
+    """Serve the doors and the admin door until told to stop. Returns the exit code."""
+    admin = AdminServer(parts.settings.doors.serve_admin_address, checks={"database": _reads(parts.database)})
+    try:
+        return program.serve(doors, admin, program.stop_on_signals(), parts.settings.grace_s)
+    finally:
+        parts.close()
+
+
+def work(
+    parts: Parts,
+    *,
+    registry: Registry,
+    transport: Transport,
+    loops: Mapping[str, program.Loop],
+    cleaning: Sequence[Task] = (),
+) -> int:
+    """Drain the outbox, clean, and run the silo's own loops until told to stop. Returns the exit code."""
+    database = Database.open(
+        parts.settings.database_url,
+        clock=parts.clock,
+        pool_size=_WORK_POOL_SIZE,
+        application_name=f"siloway {parts.settings.name} outbox",
+    )
+    drainer = Drainer(
+        database,
+        registry,
+        transport,
+        clock=parts.clock,
+        origin=parts.identity.name,
+        epoch=parts.identity.epoch,
+    )
+    tasks = (
+        Task("requests", REQUEST_RETENTION, request_cleaner.clean, request_cleaner.oldest),
+        Task("inbox_subjects", INBOX_RETENTION, inbox_cleaner.clean, inbox_cleaner.oldest),
+        *cleaning,
+    )
+    all_loops = {
+        **loops,
+        "outbox": _drain_loop(drainer, parts.settings.database_url),
+        "cleaner": Cleaner(parts.database, tasks).run,
+    }
+    admin = AdminServer(parts.settings.doors.work_admin_address, checks={"database": _reads(parts.database)})
+    try:
+        return program.work(all_loops, admin, program.stop_on_signals(), parts.settings.grace_s)
+    finally:
+        database.close()
+        parts.close()
+
+
+def _drain_loop(drainer: Drainer, database_url: str) -> program.Loop:
+    def run(stop: threading.Event) -> None:
+        listener = Listener(database_url, [CHANNEL])
+        try:
+            drainer.run(stop, listener.wait)
+        finally:
+            listener.close()
+
+    return run
+
+
+def _reads(database: Database) -> Callable[[], object]:
+    return lambda: database.read(lambda transaction: transaction.now)
