@@ -5,15 +5,18 @@ fence version. Every other answer is late or repeated, and changes nothing. Each
 than all before.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
 from random import Random
+from typing import NamedTuple
 
 from shared import errors, slugs
+from shared.snowflake.domain import ID_BITS, LAYOUTS
 
 LENGTH_MAX = slugs.ORGANIZATION_LENGTH_MAX
+RESERVED = slugs.ORGANIZATION_RESERVED
 
 
 class ReservationType(IntEnum):
@@ -49,8 +52,7 @@ class Reservation:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """An organization of the calling region, and the slug and name that stood in the file."""
 
     organization_id: int
@@ -58,8 +60,7 @@ class Wish:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(NamedTuple):
     """The slug that an organization has or will get; `finished` when it is PRIMARY."""
 
     organization_id: int
@@ -67,8 +68,7 @@ class Reserved:
     finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(NamedTuple):
     """What one organization holds. `fence_version` is the highest that was given to it, 0 before the first."""
 
     primary: str | None = None
@@ -81,8 +81,7 @@ class Holding:
         return self.primary is None and self.temporary is None
 
 
-@dataclass(frozen=True, slots=True)
-class Won:
+class Won(NamedTuple):
     """A free slug was inserted for an organization that needs one."""
 
     slug: str
@@ -96,8 +95,7 @@ class Verdict(Enum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """A region's answer to one pair of an ApplySlugs."""
 
     verdict: Verdict
@@ -132,34 +130,52 @@ def step(holding: Holding, event: Won | Answered) -> tuple[Holding, tuple[Effect
     return released, (Effect.RELEASE, Effect.CHOOSE_AGAIN if event.verdict is Verdict.CLASH else Effect.FORGET)
 
 
-def is_own(organization_region: str | None, id_number: int | None, *, region: str, number: int) -> bool:
+def is_own(organization_id: int, mapped_to: str | None, *, region: str, number: int) -> bool:
     """Whether a region may name an organization: mapped to it, or unmapped with an id of its number (house.md 4)."""
-    if organization_region is not None:
-        return organization_region == region
-    return id_number == number
+    if mapped_to is not None:
+        return mapped_to == region
+    return _number_in(organization_id) == number
 
 
-@dataclass
+def _number_in(snowflake: int) -> int | None:
+    # As describe() reads it, without the other segments: reservations ask this for thousands of ids at once.
+    for layout in LAYOUTS.values():
+        if snowflake >> (ID_BITS - layout.prefix_bits) == layout.prefix:
+            return snowflake >> layout.sequence_bits & (layout.regions - 1)
+    return None
+
+
 class Seeker:
-    """An organization that looks for a slug, and those that it would still try, best first."""
+    """An organization that looks for a slug, and the slugs that it would still try, best first."""
 
-    organization_id: int
-    fence_version: int
-    candidates: Iterator[str]
+    __slots__ = ("_attempt", "_base", "_random", "fence_version", "organization_id")
 
-    @classmethod
-    def of(cls, organization_id: int, base_slug: str, fence_version: int, random: Random) -> "Seeker":
+    def __init__(self, organization_id: int, base_slug: str, fence_version: int, random: Random) -> None:
         """Starts from the slug that the text suggests; `fence_version` is the one that the hold will have."""
-        reserved = slugs.ORGANIZATION_RESERVED
-        tries = slugs.candidates(base_slug, LENGTH_MAX, reserved, random)
-        return cls(organization_id, fence_version, (slug for slug in tries if slug not in reserved))
+        self.organization_id = organization_id
+        self.fence_version = fence_version
+        self._random = random
+        self._base = slugs.base_slug(base_slug, LENGTH_MAX, RESERVED) or slugs.random_slug(random)
+        # One of digits only would read as an id: it starts from the first suffix.
+        self._attempt = 1 if slugs.is_numeric(self._base) else 0
 
     @classmethod
     def again(cls, organization_id: int, clashed: str, fence_version: int, random: Random) -> "Seeker":
         """Starts from the first suffix: `clashed` itself is out."""
-        seeker = cls.of(organization_id, clashed, fence_version, random)
-        seeker.candidates = (slug for slug in seeker.candidates if slug != clashed)
+        seeker = cls(organization_id, clashed, fence_version, random)
+        seeker._attempt = 1
         return seeker
+
+    def next_candidate(self) -> str | None:
+        """The next slug to try, or None after `ATTEMPTS_MAX` suffixes. Never a reserved word."""
+        attempt = self._attempt
+        if attempt > slugs.ATTEMPTS_MAX:
+            return None
+        self._attempt = attempt + 1
+        if attempt == 0:
+            return self._base
+        slug = slugs.suffixed(self._base, LENGTH_MAX, attempt, self._random)
+        return self.next_candidate() if slug in RESERVED else slug
 
 
 @dataclass
@@ -175,16 +191,18 @@ class Search:
 
     def offers(self) -> list[tuple[str, Seeker]]:
         """One untried candidate for each seeker without a slug, distinct, by slug: locks are taken in that order."""
-        done = {id(seeker) for seeker in self.won.values()}
+        done = {seeker.organization_id for seeker in self.won.values()}
         offered: dict[str, Seeker] = {}
         for seeker in self.seekers:
-            if id(seeker) in done:
+            if seeker.organization_id in done:
                 continue
-            slug = next((s for s in seeker.candidates if s not in offered and s not in self.won), None)
+            slug = seeker.next_candidate()
+            while slug in offered or slug in self.won:
+                slug = seeker.next_candidate()
             if slug is None:
                 raise errors.Aborted("no free slug was found", retry_after_s=1.0)
             offered[slug] = seeker
-        return sorted(offered.items(), key=lambda offer: offer[0])
+        return sorted(offered.items())
 
     def settle(self, offers: Sequence[tuple[str, Seeker]], inserted: frozenset[str]) -> None:
         """Take note of the offers whose rows were inserted; the others were somebody else's."""

@@ -15,8 +15,8 @@ from shared import delivery
 from shared.database import Transaction
 from shared.delivery import SlugPair, SlugResult, SlugsApplied
 from shared.errors import InvalidArgument, PeerRefused, Violation
+from shared.names import organization_name
 from shared.outbox import enqueue
-from shared.snowflake.domain import NotASnowflakeError, describe
 
 _RANDOM = SystemRandom()
 _VERDICTS = {"": Verdict.APPLIED, delivery.CLASH: Verdict.CLASH, delivery.MISSING: Verdict.MISSING}
@@ -39,7 +39,7 @@ def reserve_slugs(
         holding = holdings.get(wish.organization_id, nothing)
         if holding.needs_slug:
             fence_version = holding.fence_version + 1
-            seekers.append(Seeker.of(wish.organization_id, wish.base_slug, fence_version, random))
+            seekers.append(Seeker(wish.organization_id, wish.base_slug, fence_version, random))
     won = _hold(transaction, region, change_set, holdings, seekers)
     return [_reserved(wish.organization_id, won, holdings) for wish in wishes]
 
@@ -51,7 +51,8 @@ def settle_slugs(transaction: Transaction, *, region: str, applied: SlugsApplied
     """
     results = sorted(applied.results, key=lambda result: result.organization_id)
     mapped = organization_store.lock(transaction, [result.organization_id for result in results])
-    _refuse_foreign(name for name in mapped.values() if name != region)
+    if any(owner != region for owner in mapped.values()):
+        raise PeerRefused("an organization is not this region's", metadata={"region": region})
     holdings = store.read_holdings(transaction, [result.organization_id for result in results])
     effects: dict[Effect, list[tuple[Holding, SlugResult]]] = {effect: [] for effect in Effect}
     for result in results:
@@ -87,26 +88,20 @@ def _lock_own(transaction: Transaction, region: str, wishes: Sequence[Wish]) -> 
         raise PeerRefused(f"the directory knows no region {region}", metadata={"region": region})
     names = {wish.organization_id: wish.name for wish in wishes}
     known = organization_store.lock(transaction, sorted(names))
-    _refuse_foreign(name for name in known.values() if name != region)
+    _check_own(names, known, region, number)
     missing = {organization_id: name for organization_id, name in names.items() if organization_id not in known}
-    _refuse_foreign(str(organization_id) for organization_id in missing if not _has_number(organization_id, number))
     if missing and organization_store.add(transaction, region, missing) < len(missing):
         # Another transaction was faster with some of them; it has ended by now.
         known = organization_store.lock(transaction, sorted(names))
-        _refuse_foreign(name for name in known.values() if name != region)
+        _check_own(names, known, region, number)
     return known
 
 
-def _has_number(organization_id: int, number: int) -> bool:
-    try:
-        return describe(organization_id).region == number
-    except NotASnowflakeError:
-        return False
-
-
-def _refuse_foreign(foreign: Iterable[str]) -> None:
-    if next(iter(foreign), None) is not None:
-        raise PeerRefused("an organization is not this region's")
+def _check_own(organization_ids: Iterable[int], known: Mapping[int, str], region: str, number: int) -> None:
+    for organization_id in organization_ids:
+        if not domain.is_own(organization_id, known.get(organization_id), region=region, number=number):
+            name = organization_name(organization_id)
+            raise PeerRefused(f"{name} is not region {region}'s", metadata={"organization": name, "region": region})
 
 
 def _hold(

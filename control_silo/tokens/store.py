@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Row, Table, Text, insert, or_, select, update
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Row, Table, Text, insert, select, text, update
 
 from control_silo.schema import METADATA
 from shared.database import Transaction
@@ -22,6 +22,8 @@ token = Table(
     Column("version", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
+
+_IDS_FOR_AUDIENCE = text("SELECT id FROM token WHERE audience && CAST(ARRAY[:everywhere, :silo] AS text[]) ORDER BY id")
 
 
 def add(transaction: Transaction, new: Token) -> None:
@@ -86,8 +88,8 @@ def read_many(transaction: Transaction, token_ids: Sequence[int]) -> list[Token]
 
 def ids_for_audience(transaction: Transaction, silo: str) -> list[int]:
     """The ids of all tokens that are for a silo, ascending."""
-    statement = select(token.c.id).where(or_(token.c.audience.any(EVERYWHERE), token.c.audience.any(silo)))
-    return list(transaction.execute(statement.order_by(token.c.id)).scalars())
+    found = transaction.execute(_IDS_FOR_AUDIENCE, {"everywhere": EVERYWHERE, "silo": silo})
+    return list(found.scalars())
 
 
 def to_token(row: Row[tuple[object, ...]]) -> Token:

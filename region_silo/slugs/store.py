@@ -1,4 +1,4 @@
-"""SQL on the slugs of the organization table. Rows are locked in the order of their ids; the model itself is others'."""
+"""SQL on the slugs of the organization table; its rows are locked in the order of their ids."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

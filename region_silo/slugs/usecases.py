@@ -1,4 +1,4 @@
-"""Applying the slugs that control gave, and telling control of organizations. No other code writes organization.slug."""
+"""Applying the slugs that control gave, and telling control of organizations. Only this writes organization.slug."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
