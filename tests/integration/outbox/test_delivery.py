@@ -130,6 +130,31 @@ def test_two_drainers_that_claim_at_once_share_the_shards(control: Silo, us: Sil
     assert control.waiting() == 0
 
 
+def test_of_two_claims_at_the_same_moment_one_gets_the_shard(control: Silo, wires: Wires) -> None:
+    control.say("a", "1")
+    stopped, go_on = threading.Event(), threading.Event()
+    claimed: list[int] = []
+
+    def claim() -> None:
+        claimed.append(len(control.drainer(wires)._claim("us", "", 10)[0].shards))
+
+    def stop_the_first(times: int) -> None:
+        if times == 1:
+            stopped.set()
+            assert go_on.wait(20)
+
+    with barrier.registered("before_commit", stop_the_first):
+        threads = [threading.Thread(target=claim) for _ in range(2)]
+        threads[0].start()
+        assert stopped.wait(20)
+        threads[1].start()
+        wait_for_a_blocked_session(control.database)
+        go_on.set()
+        for thread in threads:
+            thread.join(20)
+    assert sorted(claimed) == [0, 1]
+
+
 def test_a_duplicate_has_no_second_effect(control: Silo, us: Silo) -> None:
     delivery = a_delivery(control, "a", 1, "1", "2")
     for _ in range(2):
