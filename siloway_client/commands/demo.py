@@ -65,7 +65,9 @@ def _import(
 ) -> import_pb.DataImport.ImportedOrganization:
     with path.open("wb") as file:
         write_export(file, objects=objects, seed=seed, organization_slug=slug)
-    output.say(f"1. Import an export file of {objects} objects with the organization {slug!r} into region {region}")
+    output.say(
+        f"{seed}. Import an export file of {objects} objects with the organization {slug!r} into region {region}"
+    )
     began = time.monotonic()
     scope = import_pb.DataImport.SCOPE_ORGANIZATION
     found = upload_and_wait(client, path, scope, request_id=new_request_id(), wait_max_s=IMPORT_WAIT_S)
@@ -85,7 +87,7 @@ def _compare_slugs(
     one: import_pb.DataImport.ImportedOrganization,
     two: import_pb.DataImport.ImportedOrganization,
 ) -> None:
-    output.say("2. Both wanted the same slug: control reserved one for each and called the regions back to apply them")
+    output.say("3. Both wanted the same slug: control reserved one for each and called the regions back to apply them")
     for organization in (one, two):
         name = f"slugReservations/{organization.slug}"
         request = slug_pb.GetSlugReservationRequest(name=name)
@@ -101,7 +103,7 @@ def _compare_slugs(
 
 
 def _make_project(client: RegionClient, organization: import_pb.DataImport.ImportedOrganization) -> project_pb.Project:
-    output.say("3. Make a project; its id is a snowflake")
+    output.say("4. Make a project; its id is a snowflake")
     request = project_pb.CreateProjectRequest(
         parent=organization.organization,
         project=project_pb.Project(display_name="Checkout Page", platform="python"),
@@ -120,7 +122,7 @@ def _make_project(client: RegionClient, organization: import_pb.DataImport.Impor
 
 
 def _record_release(client: RegionClient, organization: str, project: project_pb.Project) -> None:
-    output.say("4. Make a release, then record its commits of two repositories and its release date in one update")
+    output.say("5. Make a release, then record its commits of two repositories and its release date in one update")
     create = release_pb.CreateReleaseRequest(
         parent=organization,
         release=release_pb.Release(version="shop@1.2.0", ref="main"),
@@ -168,7 +170,7 @@ def _show_both_rows(
     control: ControlClient,
     rows: dict[str, tuple[RegionClient, import_pb.DataImport.ImportedOrganization]],
 ) -> None:
-    output.say("5. The organizations' rows, from both silos")
+    output.say("6. The organizations' rows, from both silos")
     shown = []
     for region, (client, organization) in rows.items():
         own = client.organizations.GetOrganization(

@@ -173,14 +173,18 @@ def upload_and_wait(
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, DownloadColumn(), console=output.ERR, transient=True) as progress:
+    with Progress(
+        *columns, DownloadColumn(), console=output.ERR, transient=True, disable=not output.ERR.is_terminal
+    ) as progress:
         task = progress.add_task("uploading", total=max(source.stat().st_size, 1))
         found = client.upload_import(
             source, scope, request_id=request_id, on_sent=lambda sent: progress.update(task, completed=sent)
         )
     if not wait:
         return found
-    with Progress(*columns, MofNCompleteColumn(), console=output.ERR, transient=True) as progress:
+    with Progress(
+        *columns, MofNCompleteColumn(), console=output.ERR, transient=True, disable=not output.ERR.is_terminal
+    ) as progress:
         task = progress.add_task("importing", total=max(found.object_count, 1))
 
         def advance(current: import_pb.DataImport) -> None:
