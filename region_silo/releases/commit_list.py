@@ -146,11 +146,17 @@ _ADD_LINKS = text(
 )
 _SAVE_HEADS = text(
     """
-    INSERT INTO release_head_commit AS head (release_id, repository_id, organization_id, commit_id)
-    SELECT DISTINCT ON (repository_id) :release_id, repository_id, :organization_id, commit_id
-    FROM pg_temp.staged_commit ORDER BY repository_id, position DESC
+    INSERT INTO release_head_commit (release_id, repository_id, organization_id, commit_id)
+    SELECT :release_id, newest.repository_id, :organization_id, newest.commit_id
+    FROM (
+        SELECT DISTINCT ON (repository_id) repository_id, commit_id
+        FROM pg_temp.staged_commit ORDER BY repository_id, position DESC
+    ) newest
+    LEFT JOIN release_head_commit known
+        ON known.release_id = :release_id AND known.repository_id = newest.repository_id
+    WHERE known.commit_id IS DISTINCT FROM newest.commit_id
+    ORDER BY newest.repository_id
     ON CONFLICT (release_id, repository_id) DO UPDATE SET commit_id = excluded.commit_id
-        WHERE head.commit_id <> excluded.commit_id
     """
 )
 _SAVE_STATISTICS = text(
