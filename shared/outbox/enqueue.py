@@ -4,6 +4,8 @@ from typing import Protocol
 
 from shared.outbox.domain import Category, Mode, OutboxNote
 
+_NAME_LENGTH_MAX = 200  # the contract's; a longer one could never be delivered
+
 
 class Notes(Protocol):
     """The part of a transaction that this needs."""
@@ -26,6 +28,8 @@ def enqueue(
 
     LATEST takes no payload (the state is read at delivery); EVERY takes a payload of JSON values (default: empty).
     """
+    for name in (aggregate, subject):
+        assert 0 < len(name) <= _NAME_LENGTH_MAX, f"a name of {len(name)} characters"
     if category.mode is Mode.LATEST:
         assert payload is None, f"category {category.name} reads its state at delivery"
     elif payload is None:
