@@ -1,7 +1,7 @@
 """NOTIFY and LISTEN as a hint that something was saved. Nothing depends on it: whoever listens also polls.
 
 A Waker sends from a thread and a connection of its own, beside the transaction that it tells of, and sends a channel
-once however often it was woken meanwhile. A Listener that has lost its connection waits out its time and connects again.
+once however often it was woken meanwhile. A Listener that has lost its connection waits out its time, then connects.
 """
 
 import threading
