@@ -220,10 +220,15 @@ def _settled(target: Target) -> str:
         refused = f"COALESCE(problem, CASE WHEN {any_refused} THEN '{WriteKind.NOT_UNIQUE.value}' END)"
         cases = " ".join(f"WHEN {condition} THEN '{column}'" for condition, column in refusals)
         refused_field = f"COALESCE(problem_field, CASE {cases} END)"
+    merging = [number for number, each in enumerate(target.unique) if each.conflict is Conflict.MERGE]
+    fresh = "".join(
+        f", CASE WHEN counts_{n} AND rank_{n} = 1 AND held_{n} IS NULL THEN {_fresh_pk(target)} END AS fresh_pk"
+        for n in merging
+    )
     ranks = "".join(f", counts_{n}, rank_{n}, held_{n}" for n in range(len(target.unique)))
     return (
         f"SELECT ordinal, old_pk, taken_pk, {refused} AS problem, {refused_field} AS problem_field, problem_value,"
-        f" told, carried, {', '.join(target.values)}{ranks} FROM ranked"
+        f" told, carried, {', '.join(target.values)}{ranks}{fresh} FROM ranked"
     )
 
 
@@ -246,21 +251,24 @@ def _adopted(target: Target) -> str:
     return " OR ".join([f"COALESCE(counts_{n} AND held_{n} IS NOT NULL, false)" for n in adopting]) or "false"
 
 
+def _fresh_pk(target: Target) -> str:
+    """Taken before, or from the identity's sequence."""
+    return "taken_pk" if target.snowflake else f"nextval(pg_get_serial_sequence('{target.table}', 'id'))"
+
+
 def _new_pk(target: Target) -> str:
-    """Taken before, or from the identity's sequence (only for rows that need it), or that of the row that is there."""
-    fresh = "taken_pk" if target.snowflake else f"nextval(pg_get_serial_sequence('{target.table}', 'id'))"
+    """A new id for each row that needs one (the sequence runs for no other), or that of the row that is there."""
+    fresh = _fresh_pk(target)
     own = f"CASE WHEN problem IS NULL THEN {fresh} END"
     for number, each in enumerate(target.unique):
         if each.conflict is Conflict.ADOPT:
             own = f"CASE WHEN problem IS NULL THEN COALESCE(held_{number}, {fresh}) END"
         elif each.conflict is Conflict.MERGE:
-            # Rows of the batch that merge with each other all get the first one's id.
+            # Rows of the batch that merge with each other all get the first one's id. It is made in `settled`: the
+            # argument of a window function is evaluated again for every row that looks at it.
             keys = ", ".join(_key(column, column, each) for column in each.columns)
-            own = (
-                f"first_value(CASE WHEN counts_{number} AND rank_{number} = 1"
-                f" THEN COALESCE(held_{number}, {fresh}) END)"
-                f" OVER (PARTITION BY counts_{number}, {keys} ORDER BY ordinal)"
-            )
+            group = f"PARTITION BY counts_{number}, {keys} ORDER BY ordinal"
+            own = f"first_value(COALESCE(held_{number}, fresh_pk)) OVER ({group})"
     return own
 
 

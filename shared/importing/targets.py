@@ -70,9 +70,9 @@ class Target:
     `values`: column -> SQL over `s` (the staged row), `r_<field>.new_pk` (what a reference became),
     `o_<field>.organization_id` (of an owner), and the parameters import_id and now. `owners`: reference field -> table
     that has an organization_id; all owners of a row must agree. `nulled`: references that become null instead of
-    costing the row. `snowflake`: new ids are taken from the allocator; otherwise from the table's identity. `followed_by`:
-    statements over `resolved` (the batch's result), run after the rows are written; they find the SQL text `carried` as
-    its column `carried`.
+    costing the row. `snowflake`: new ids are taken from the allocator; otherwise from the table's identity.
+    `followed_by`: statements over `resolved` (the batch's result), run after the rows are written; they find the SQL
+    text `carried` as its column `carried`.
     """
 
     model: str
