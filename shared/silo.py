@@ -70,7 +70,7 @@ class Parts:
 def open_parts(settings: SiloSettings, *, id_layout: int = 2, pool_size: int | None = None) -> Parts:
     """Open the parts. Raises StoreUnreachable, WrongSilo; before that nothing has a door."""
     configure(settings.log_level)
-    barrier.arm(settings.barriers)
+    barrier.arm(settings.barriers, settings.name)
     clock = SystemClock()
     database = Database.open(
         settings.database_url,

@@ -10,6 +10,7 @@ from siloway.internal.v1 import delivery_pb2 as delivery_pb
 from control_silo.callbacks.registry import receiving_registry
 from control_silo.slugs.domain import Wish
 from control_silo.slugs.usecases import reserve_slugs
+from shared import barrier
 from shared.database import Database
 from shared.outbox.inbox import receive
 from shared.rpc.call import current_caller
@@ -37,6 +38,7 @@ class ControlCallbackServicer(callback_rpc.ControlCallbackServiceServicer):
         reserved = self._database.transact(
             lambda transaction: reserve_slugs(transaction, region=region, change_set=request.change_set, wishes=wishes)
         )
+        barrier.reach("slugs.reserve_committed")
         return callback_pb.ReserveSlugsResponse(
             reservations=[
                 callback_pb.ReserveSlugsResponse.Reservation(

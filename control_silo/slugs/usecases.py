@@ -11,7 +11,7 @@ from control_silo.organizations import store as organization_store
 from control_silo.regions import usecases as regions
 from control_silo.slugs import domain, store
 from control_silo.slugs.domain import Answered, Effect, Holding, Reserved, Search, Seeker, Verdict, Wish, Won
-from shared import delivery
+from shared import barrier, delivery
 from shared.database import Transaction
 from shared.delivery import SlugPair, SlugResult, SlugsApplied
 from shared.errors import InvalidArgument, PeerRefused, Violation
@@ -41,6 +41,7 @@ def reserve_slugs(
             fence_version = holding.fence_version + 1
             seekers.append(Seeker(wish.organization_id, wish.base_slug, fence_version, random))
     won = _hold(transaction, region, change_set, holdings, seekers)
+    barrier.reach("slugs.reserved")
     return [_reserved(wish.organization_id, won, holdings) for wish in wishes]
 
 
@@ -68,6 +69,7 @@ def settle_slugs(transaction: Transaction, *, region: str, applied: SlugsApplied
         for before, result in effects[Effect.CHOOSE_AGAIN]
     ]
     _hold(transaction, region, applied.change_set, holdings, seekers)
+    barrier.reach("slugs.settled")
 
 
 def _check_distinct(wishes: Sequence[Wish]) -> None:

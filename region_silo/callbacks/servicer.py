@@ -7,6 +7,7 @@ import grpc
 from siloway.internal.v1 import delivery_pb2 as delivery_pb
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 
+from shared import barrier
 from shared.database import Database
 from shared.outbox.inbox import receive
 from shared.outbox.registry import Registry
@@ -41,7 +42,9 @@ class RegionCallbackServicer(callback_rpc.RegionCallbackServiceServicer):
         del context
         # Caches are told before the transaction, for it must not wait for the network.
         with self._changing(_organizations_that_change(request)):
-            return results_to_wire(receive(self._database, self._registry, from_peer(request)))
+            results = receive(self._database, self._registry, from_peer(request))
+        barrier.reach("slugs.apply_committed")
+        return results_to_wire(results)
 
 
 def _organizations_that_change(request: delivery_pb.DeliverMessagesRequest) -> list[int]:

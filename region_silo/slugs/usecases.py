@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from sqlalchemy.exc import IntegrityError
 
 from region_silo.slugs import domain, store
-from shared import delivery
+from shared import barrier, delivery
 from shared.database import Transaction, constraint_name
 from shared.delivery import ApplySlugs
 from shared.errors import Aborted
@@ -56,6 +56,7 @@ def apply_slugs(
         payload=delivery.encode(delivery.SlugsApplied(given.change_set, decision.results)),
     )
     transaction.after_commit(lambda: wake(IMPORTS_CHANNEL))
+    barrier.reach("slugs.applied")
 
 
 def announce_organizations(transaction: Transaction, organization_ids: Iterable[int]) -> None:
