@@ -37,7 +37,8 @@ check: setup ## Formatting, lint, types, import rules, protos
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-timings > /tmp/siloway-lint-imports.$$$$ || { cat /tmp/siloway-lint-imports.$$$$; rm -f /tmp/siloway-lint-imports.$$$$; exit 1; }; rm -f /tmp/siloway-lint-imports.*
+	@mkdir -p build
+	@$(BIN)/lint-imports > build/imports.txt || { cat build/imports.txt; exit 1; }
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
 	@$(BIN)/buf breaking protos --exclude-imports --against protos/baseline.binpb

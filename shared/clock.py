@@ -1,4 +1,4 @@
-"""Time as a parameter: every time that a row holds or is compared with comes from a Clock, so that tests can move it."""
+"""Time as a parameter: what a row holds, or is compared with, comes from a Clock, so that tests can move it."""
 
 import time
 from datetime import UTC, datetime

@@ -32,7 +32,7 @@ def remaining_s() -> float | None:
 
 
 def check() -> None:
-    """Raise DeadlineExceeded when no time is left. Use cases call it between steps: a cancelled call's handler runs on."""
+    """Raise DeadlineExceeded when no time is left. For between steps: a cancelled call's handler runs on."""
     left = remaining_s()
     if left is not None and left <= 0:
         raise DeadlineExceeded

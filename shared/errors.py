@@ -1,7 +1,7 @@
 """Every refusal that Siloway makes, in one hierarchy.
 
-A class fixes the gRPC code and the stable reason; the docstring's first line is the default message. One interceptor turns
-an instance into google.rpc.Status. Nothing here knows gRPC, SQL or Redis. The reasons are listed in
+A class fixes the gRPC code and the stable reason; the docstring's first line is the default message. One interceptor
+turns an instance into google.rpc.Status. Nothing here knows gRPC, SQL or Redis. The reasons are listed in
 protos/siloway/common/v1/error_reason.proto and docs/errors.md; a test keeps the three equal.
 """
 
