@@ -4,6 +4,9 @@ The commits are staged by binary COPY in a temporary table that is kept and empt
 statements over it. A row that would not change is not touched. Keys are sorted wherever rows are made or locked, in
 the order repository, author, commit, so that two releases that share commits cannot deadlock. The caller holds the
 release's row, which makes positions its own.
+
+What is stored is looked up by LATERAL ... LIMIT 1, and plans are made anew each time: statistics lag behind a release
+that grew a moment ago, and a plan for one row compares ten thousand with ten thousand.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +19,11 @@ from region_silo.releases.commits import ReleaseCommit
 from region_silo.releases.tables import REPOSITORY_ACTIVE
 from shared.database import Transaction
 
-_MAKE_STAGES = text(
+_PLAN_ANEW = text("SET LOCAL plan_cache_mode = force_custom_plan")
+_MAKE_STAGE = text(
     """
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_commit (
-        position bigint NOT NULL,
+        position bigint CONSTRAINT staged_commit_pkey PRIMARY KEY,
         repository_id bigint NOT NULL,
         key text NOT NULL,
         message text,
@@ -73,7 +77,10 @@ _SAVE_AUTHORS = text(
         FROM pg_temp.staged_commit WHERE author_email IS NOT NULL
         ORDER BY author_email, (author_name IS NULL), position DESC
     ) told
-    LEFT JOIN commit_author stored ON stored.organization_id = :organization_id AND stored.email = told.email
+    LEFT JOIN LATERAL (
+        SELECT author.id, author.name FROM commit_author author
+        WHERE author.organization_id = :organization_id AND author.email = told.email LIMIT 1
+    ) stored ON true
     WHERE stored.id IS NULL OR told.name <> coalesce(stored.name, '')
     ORDER BY told.email COLLATE "C"
     ON CONFLICT (organization_id, email) DO UPDATE SET name = excluded.name
@@ -85,9 +92,14 @@ _SAVE_COMMITS = text(
     INSERT INTO commit AS stored (organization_id, repository_id, key, author_id, message, commit_time, date_added)
     SELECT :organization_id, staged.repository_id, staged.key, author.id, staged.message, staged.commit_time, :now
     FROM pg_temp.staged_commit staged
-    LEFT JOIN commit_author author
-        ON author.organization_id = :organization_id AND author.email = staged.author_email
-    LEFT JOIN commit known ON known.repository_id = staged.repository_id AND known.key = staged.key
+    LEFT JOIN LATERAL (
+        SELECT author.id FROM commit_author author
+        WHERE author.organization_id = :organization_id AND author.email = staged.author_email LIMIT 1
+    ) author ON true
+    LEFT JOIN LATERAL (
+        SELECT known.* FROM commit known
+        WHERE known.repository_id = staged.repository_id AND known.key = staged.key LIMIT 1
+    ) known ON true
     WHERE known.id IS NULL
         OR staged.message <> known.message OR (known.message IS NULL AND staged.message IS NOT NULL)
         OR author.id <> known.author_id OR (known.author_id IS NULL AND author.id IS NOT NULL)
@@ -119,10 +131,8 @@ _DROP_HEADS = text(
     """
     DELETE FROM release_head_commit head
     USING release_commit listed
-    WHERE head.release_id = :release_id AND listed.release_id = :release_id AND listed.commit_id = head.commit_id
-        AND NOT EXISTS (
-            SELECT FROM pg_temp.staged_commit staged WHERE staged.repository_id = head.repository_id
-        )
+    WHERE head.release_id = :release_id AND head.repository_id <> ALL(:repository_ids)
+        AND listed.release_id = :release_id AND listed.commit_id = head.commit_id
     """
 )
 _DROP_LINKS = text(
@@ -139,8 +149,11 @@ _ADD_LINKS = text(
     INSERT INTO release_commit (release_id, commit_id, organization_id, position)
     SELECT :release_id, staged.commit_id, :organization_id, staged.position
     FROM pg_temp.staged_commit staged
-    LEFT JOIN release_commit listed ON listed.release_id = :release_id AND listed.position = staged.position
-    WHERE listed.release_id IS NULL
+    LEFT JOIN LATERAL (
+        SELECT listed.position FROM release_commit listed
+        WHERE listed.release_id = :release_id AND listed.position = staged.position LIMIT 1
+    ) listed ON true
+    WHERE listed.position IS NULL
     ORDER BY staged.position
     """
 )
@@ -152,8 +165,10 @@ _SAVE_HEADS = text(
         SELECT DISTINCT ON (repository_id) repository_id, commit_id
         FROM pg_temp.staged_commit ORDER BY repository_id, position DESC
     ) newest
-    LEFT JOIN release_head_commit known
-        ON known.release_id = :release_id AND known.repository_id = newest.repository_id
+    LEFT JOIN LATERAL (
+        SELECT head.commit_id FROM release_head_commit head
+        WHERE head.release_id = :release_id AND head.repository_id = newest.repository_id LIMIT 1
+    ) known ON true
     WHERE known.commit_id IS DISTINCT FROM newest.commit_id
     ORDER BY newest.repository_id
     ON CONFLICT (release_id, repository_id) DO UPDATE SET commit_id = excluded.commit_id
@@ -192,9 +207,11 @@ def replace_commits(transaction: Transaction, target: ListedRelease, commits: Se
     values = {
         "organization_id": target.organization_id,
         "release_id": target.release_id,
+        "repository_ids": sorted(repositories.values()),
         "now": transaction.now,
     }
-    transaction.execute(_MAKE_STAGES)
+    transaction.execute(_PLAN_ANEW)
+    transaction.execute(_MAKE_STAGE)
     _copy(transaction, _COPY_COMMITS, _COPY_COMMIT_TYPES, _commit_rows(commits, repositories))
     if commits:
         transaction.execute(_SAVE_AUTHORS, values)

@@ -5,12 +5,26 @@ when the row is inserted, never later.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, case, cast, func, literal, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Lateral,
+    Row,
+    Select,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -201,13 +215,11 @@ def read_release(transaction: Transaction, organization_id: int, version: str) -
         .order_by(of_release.c.email.collate("C"))
         .scalar_subquery()
     )
+    last = _commit_of(release.c.last_commit_id)
     statement = (
         _shown()
-        .add_columns(heads.label("heads"), authors.label("emails"), *_commit_columns())
-        .select_from(release)
-        .outerjoin(commit, commit.c.id == release.c.last_commit_id)
-        .outerjoin(repository, repository.c.id == commit.c.repository_id)
-        .outerjoin(commit_author, commit_author.c.id == commit.c.author_id)
+        .add_columns(heads.label("heads"), authors.label("emails"), *last.c)
+        .select_from(release.outerjoin(last, true()))
         .where(release.c.organization_id == organization_id, release.c.version == version)
     )
     row = transaction.execute(statement).one_or_none()
@@ -247,25 +259,20 @@ def newest_commits(
 
     It stops early, after one at least, when their messages together grow over `bytes_max`.
     """
-    size_before = func.coalesce(
-        func.sum(func.octet_length(func.coalesce(commit.c.message, ""))).over(
-            order_by=release_commit.c.position.desc(), rows=(None, -1)
-        ),
-        0,
-    )
-    page = (
-        select(release_commit.c.position, size_before.label("size_before"), *_commit_columns())
-        .select_from(release_commit)
-        .join(commit, commit.c.id == release_commit.c.commit_id)
-        .join(repository, repository.c.id == commit.c.repository_id)
-        .outerjoin(commit_author, commit_author.c.id == commit.c.author_id)
-        .where(release_commit.c.release_id == release_id)
-        .order_by(release_commit.c.position.desc())
-        .limit(limit + 1)
+    page = select(release_commit.c.position, release_commit.c.commit_id).where(
+        release_commit.c.release_id == release_id
     )
     if before is not None:
         page = page.where(release_commit.c.position < before)
-    found = page.subquery()
+    listed = page.order_by(release_commit.c.position.desc()).limit(limit + 1).subquery()
+    shown_commit = _commit_of(listed.c.commit_id)
+    size = func.octet_length(func.coalesce(shown_commit.c.message, ""))
+    size_before = func.sum(size).over(order_by=listed.c.position.desc(), rows=(None, -1))
+    found = (
+        select(listed.c.position, func.coalesce(size_before, 0).label("size_before"), *shown_commit.c)
+        .select_from(listed.join(shown_commit, true()))
+        .subquery()
+    )
     fits = found.c.size_before <= bytes_max
     shown = [column for column in found.c if column.name not in ("size_before", "message")]
     statement = select(*shown, fits.label("fits"), case((fits, found.c.message)).label("message"))
@@ -304,14 +311,26 @@ def _shown() -> Select[Any]:
     )
 
 
-def _commit_columns() -> Sequence[ColumnElement[Any]]:
+def _commit_of(commit_id: ColumnElement[int]) -> FromClause:
+    """The commit with that id, as a side table of at most one row.
+
+    LIMIT keeps the planner from joining all commits first, which it does when it thinks that they are few.
+    """
     return (
-        commit.c.key.label("commit_key"),
-        repository.c.name.label("repository"),
-        commit.c.message.label("message"),
-        commit_author.c.name.label("author_name"),
-        commit_author.c.email.label("author_email"),
-        commit.c.commit_time.label("commit_time"),
+        select(
+            commit.c.key.label("commit_key"),
+            repository.c.name.label("repository"),
+            commit.c.message.label("message"),
+            commit_author.c.name.label("author_name"),
+            commit_author.c.email.label("author_email"),
+            commit.c.commit_time.label("commit_time"),
+        )
+        .select_from(commit)
+        .join(repository, repository.c.id == commit.c.repository_id)
+        .outerjoin(commit_author, commit_author.c.id == commit.c.author_id)
+        .where(commit.c.id == commit_id)
+        .limit(1)
+        .lateral()
     )
 
 
