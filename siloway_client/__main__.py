@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import grpc
 import typer
 
@@ -53,19 +52,12 @@ def siloway(
 
 
 def main() -> None:
-    """Run the command and exit with its code."""
+    """Run the command and exit with its code; typer itself tells wrong usage (2) and an interrupt (130)."""
     if "--debug" in sys.argv:
         app()
         return
     try:
-        code = app(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        output.complain("siloway: interrupted")
-        sys.exit(130)
+        app()
     except grpc.RpcError as error:
         output.complain(f"siloway: {refusal_of(error)}")
         sys.exit(1)
