@@ -1,7 +1,7 @@
 """Resource names: `organizations/<id or slug>/...`, parsed into keys and made from ids.
 
-A part of decimal digits only is an id, anything else a slug; names that are answered carry ids. A version is the rest of
-its path, blanks included. Whether the thing exists is for others to decide: a malformed name is INVALID_ARGUMENT.
+A part of decimal digits only is an id, anything else a slug; names that are answered carry ids. A version is the rest
+of its path, blanks included. Whether the thing exists is for others to decide: a malformed name is INVALID_ARGUMENT.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Lateral,
+    FromClause,
     Row,
     Select,
     case,

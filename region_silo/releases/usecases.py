@@ -210,7 +210,8 @@ class ReleaseUseCases:
             projects_store.flag_has_releases(transaction, wanted)
             is_new = store.insert_release(transaction, row)
             held = store.hold(transaction, organization_id, version)
-            assert held is not None, "a release that was there has gone"
+            if held is None:  # it was there, and has gone between the two statements
+                raise errors.Aborted(retry_after_s=0.1)
             attached = store.attach_projects(transaction, organization_id, held.id, wanted)
             if attached and not is_new:
                 store.update_release(transaction, held.id, None)
