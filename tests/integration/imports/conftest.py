@@ -32,8 +32,8 @@ def make_stack(
                 name: SnowflakeAllocator.open(url, clock=clock, number=number)
                 for (name, url), number in zip(urls.items(), (0, 1), strict=True)
             }
-            for each in (*databases.values(), *ids.values()):
-                cleanup.callback(each.close)
+            for close in [each.close for each in databases.values()] + [each.close for each in ids.values()]:
+                cleanup.callback(close)
             silos = Silos(databases["control"], {REGION: databases[REGION]}, clock)
             silos.register()
             made.append(ImportStack(silos, clock, tmp_path / f"spool-{len(made)}", ids))

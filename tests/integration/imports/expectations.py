@@ -69,7 +69,10 @@ def expect(rows: Iterable[Row], before: Before) -> Expected:
 
 def written(model: str, fields: Row, new: Mapping[tuple[str, int], int], before: Before, import_id: int) -> Row:
     """The row's columns after the import; `new` is the ledger: (model, old pk) -> new pk."""
-    return _WRITTEN[model](fields, lambda target, pk: None if pk is None else new.get((target, pk)), before, import_id)
+    made: Row = _WRITTEN[model](
+        fields, lambda target, pk: None if pk is None else new.get((target, pk)), before, import_id
+    )
+    return made
 
 
 _REFERENCES: dict[str, dict[str, str]] = {

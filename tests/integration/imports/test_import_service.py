@@ -1,0 +1,240 @@
+"""ImportService through a real public door, and its importer through control's real internal door."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
+from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
+from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
+from siloway.region.v1 import import_service_pb2 as import_pb
+from siloway.region.v1 import import_service_pb2_grpc as import_rpc
+
+from control_silo.callbacks import servicer as callbacks
+from control_silo.model_imports import servicer as model_imports
+from region_silo.imports import servicer
+from region_silo.imports.control_peer import ControlSilo
+from region_silo.imports.domain import Scope, State
+from region_silo.imports.runner import ImportRunner
+from shared.errors import PeerUnavailable, Unauthenticated
+from shared.importing.decisions import Decision
+from shared.importing.handover import HandedBatch, HandedRow
+from shared.importing.registry import ImportScope
+from shared.rpc.call import Caller
+from shared.rpc.channel import InternalChannel
+from shared.rpc.methods import Door, MethodTable
+from shared.rpc.server import RpcServer, build_server
+from tests.integration.imports import rows_of_files as rows
+from tests.integration.imports.stack import CALLER, OPERATOR, REGION, ImportStack
+from tests.integration.rpc.certificates import Authority, as_files
+from tests.integration.rpc.refusals import Refusal, refusal_of
+
+pytestmark = pytest.mark.integration
+
+_CALLERS = {
+    "importer": CALLER,
+    "operator": OPERATOR,
+    "stranger": Caller("tokens/99", frozenset({"import:write"})),
+    "reader": Caller("tokens/98", frozenset({"org:read"})),
+}
+_ROWS = [rows.organization(1), rows.user(1), rows.member(1, 1, 1), rows.team(1, 9, "orphan"), rows.team(2, 9, "too")]
+_FILE = json.dumps(_ROWS).encode()
+
+
+def _caller(secret: str) -> Caller:
+    if secret not in _CALLERS:
+        raise Unauthenticated
+    return _CALLERS[secret]
+
+
+class Doors:
+    """The region's public door and control's internal one."""
+
+    def __init__(self, stack: ImportStack, folder: Path, cleanup: ExitStack) -> None:
+        self.stack = stack
+        self._cleanup = cleanup
+        authority = Authority.make()
+        self.credentials = {name: authority.silo(name) for name in ("control", REGION, "de")}
+        public = build_server(
+            address="127.0.0.1:0",
+            table=MethodTable.of(*servicer.METHODS),
+            door=Door.PUBLIC,
+            servicers=[
+                (import_rpc.add_ImportServiceServicer_to_server, servicer.ImportServicer(stack.usecases, stack.clock))
+            ],
+            authenticate=_caller,
+        )
+        self.control = build_server(
+            address="127.0.0.1:0",
+            table=MethodTable.of(*model_imports.METHODS, *callbacks.METHODS),
+            door=Door.INTERNAL,
+            servicers=[
+                (
+                    model_import_rpc.add_ModelImportServiceServicer_to_server,
+                    model_imports.ModelImportServicer(stack.model_imports),
+                ),
+                (
+                    callback_rpc.add_ControlCallbackServiceServicer_to_server,
+                    callbacks.ControlCallbackServicer(stack.control),
+                ),
+            ],
+            tls=as_files(self.credentials["control"], folder / "control"),
+        )
+        self._start(public)
+        self._start(self.control)
+        channel = grpc.insecure_channel(f"127.0.0.1:{public.port}")
+        cleanup.callback(channel.close)
+        self.stub = import_rpc.ImportServiceStub(channel)
+
+    def peer(self, region: str = REGION) -> ControlSilo:
+        address = f"127.0.0.1:{self.control.port}"
+        channel = InternalChannel(address, peer="control", credentials=self.credentials[region])
+        self._cleanup.callback(channel.close)
+        return ControlSilo(channel)
+
+    def runner(self) -> ImportRunner:
+        return ImportRunner(self.stack.region, self.stack.spool, self.peer(), self.stack.ids[REGION])
+
+    def call(self, method: str, request: Any, token: str = "importer") -> Any:
+        return getattr(self.stub, method)(request, timeout=20, metadata=(("authorization", f"Bearer {token}"),))
+
+    def refused(self, method: str, request: Any, token: str = "importer") -> Refusal:
+        with pytest.raises(grpc.RpcError) as caught:
+            self.call(method, request, token)
+        return refusal_of(caught.value)
+
+    def _start(self, server: RpcServer) -> None:
+        server.start()
+        self._cleanup.callback(server.stop, 0)
+
+
+@pytest.fixture
+def doors(stack: ImportStack, tmp_path: Path) -> Iterator[Doors]:
+    with ExitStack() as cleanup:
+        yield Doors(stack, tmp_path, cleanup)
+
+
+def _parts(
+    data: bytes, *, request_id: str | None = None, scope: int = 2, **header: Any
+) -> Iterator[import_pb.UploadImportRequest]:
+    head = import_pb.UploadImportRequest.Header(
+        scope=scope,  # type: ignore[arg-type]  # the enum's number
+        request_id=request_id or str(uuid.uuid4()),
+        **header,
+    )
+    yield import_pb.UploadImportRequest(header=head)
+    for start in range(0, len(data), 65536):
+        yield import_pb.UploadImportRequest(chunk=data[start : start + 65536])
+    yield import_pb.UploadImportRequest(finish=True)
+
+
+def test_the_wires_numbers_are_the_rows_numbers() -> None:
+    for scope in Scope:
+        assert import_pb.DataImport.Scope.Value(f"SCOPE_{scope.name}") == scope.value
+    for state in State:
+        assert import_pb.DataImport.State.Value(f"STATE_{state.name}") == state.value
+    for decision in Decision:
+        assert model_import_pb.ImportBatchResponse.Decision.Value(f"DECISION_{decision.name}") == decision.value
+
+
+def test_a_file_goes_in_by_the_public_door_and_through_controls_internal_door(doors: Doors) -> None:
+    sha256 = hashlib.sha256(_FILE).hexdigest()
+    queued = doors.call("UploadImport", _parts(_FILE, size_bytes=len(_FILE), sha256=sha256))
+    assert queued.state == import_pb.DataImport.STATE_QUEUED
+    assert (queued.sha256, queued.size_bytes, queued.object_count) == (sha256, len(_FILE), len(_ROWS))
+    doors.stack.run(int(queued.name.removeprefix("imports/")), doors.runner())
+
+    done = doors.call("GetImport", import_pb.GetImportRequest(name=queued.name))
+    assert done.state == import_pb.DataImport.STATE_SUCCEEDED
+    assert done.creator == CALLER.principal
+    assert (done.done_count, done.finding_count) == (len(_ROWS), 2)
+    assert done.objects_per_second > 0
+    counts = {each.model: (each.total, each.inserted, each.skipped) for each in done.models}
+    assert counts == {
+        "sentry.organization": (1, 1, 0),
+        "sentry.team": (2, 0, 2),
+        "sentry.user": (1, 1, 0),
+        "sentry.organizationmember": (1, 1, 0),
+    }
+    (made,) = done.organizations
+    assert (made.base_slug, made.slug) == ("acme", "acme")
+    member = doors.stack.all_in("region", "SELECT user_id FROM organization_member")[0]
+    assert doors.stack.all_in("control", "SELECT id FROM user_account") == [{"id": member["user_id"]}]
+
+
+def test_findings_and_imports_come_in_pages(doors: Doors) -> None:
+    names = [doors.call("UploadImport", _parts(_FILE)).name for _ in range(3)]
+    for name in names:
+        doors.stack.run(int(name.removeprefix("imports/")), doors.runner())
+    listed, token = [], ""
+    while True:
+        page = doors.call("ListImports", import_pb.ListImportsRequest(page_size=2, page_token=token))
+        listed += [each.name for each in page.imports]
+        token = page.next_page_token
+        if not token:
+            break
+    assert listed == sorted(names, reverse=True)
+
+    first = doors.call("ListImportFindings", import_pb.ListImportFindingsRequest(parent=names[0], page_size=1))
+    following = import_pb.ListImportFindingsRequest(parent=names[0], page_size=1, page_token=first.next_page_token)
+    second = doors.call("ListImportFindings", following)
+    assert [
+        (each.kind, each.model, each.pk, each.field, each.skipped) for each in (*first.findings, *second.findings)
+    ] == [
+        ("MISSING_REFERENCE", "sentry.team", "1", "organization", True),
+        ("MISSING_REFERENCE", "sentry.team", "2", "organization", True),
+    ]
+    assert second.next_page_token == ""
+    other = import_pb.ListImportFindingsRequest(parent=names[1], page_size=1, page_token=first.next_page_token)
+    assert doors.refused("ListImportFindings", other).reason == "INVALID_PAGE_TOKEN"
+    none = import_pb.ListImportFindingsRequest(parent=names[0], kind="REPEATED_PK")
+    assert not doors.call("ListImportFindings", none).findings
+
+
+def test_what_is_refused_names_the_reason(doors: Doors) -> None:
+    name = doors.call("UploadImport", _parts(_FILE)).name
+    get = import_pb.GetImportRequest(name=name)
+    assert doors.refused("GetImport", get, "stranger").reason == "IMPORT_NOT_FOUND"
+    assert doors.refused("GetImport", get, "reader").reason == "SCOPE_MISSING"
+    assert doors.refused("GetImport", import_pb.GetImportRequest(name="imports/x")).reason == "INVALID_FIELD"
+    assert doors.refused("UploadImport", _parts(_FILE, scope=1)).reason == "SCOPE_MISSING"
+    assert doors.refused("UploadImport", iter(list(_parts(_FILE))[:-1])).reason == "UPLOAD_INCOMPLETE"
+    assert doors.refused("UploadImport", iter(list(_parts(_FILE))[1:])).reason == "INVALID_FIELD"
+    assert doors.refused("UploadImport", iter(())).reason == "INVALID_FIELD"
+    assert doors.refused("UploadImport", _parts(b"{}")).reason == "INVALID_UPLOAD"
+    assert doors.refused("UploadImport", _parts(_FILE, request_id="x")).reason == "INVALID_FIELD"
+    two_headers = [*_parts(_FILE)][:1] * 2
+    assert doors.refused("UploadImport", iter(two_headers)).violations[0][0] == "header"
+
+
+def test_a_failed_import_tells_why(doors: Doors) -> None:
+    name = doors.call("UploadImport", _parts(_FILE)).name
+    doors.stack.scopes.clear()
+    doors.stack.run(int(name.removeprefix("imports/")), doors.runner())
+    failed = doors.call("GetImport", import_pb.GetImportRequest(name=name))
+    assert failed.state == import_pb.DataImport.STATE_FAILED
+    assert failed.error.code == grpc.StatusCode.PERMISSION_DENIED.value[0]
+
+
+def test_a_control_that_is_not_there_is_a_peer_that_cannot_be_reached(doors: Doors) -> None:
+    peer = doors.peer()
+    doors.control.stop(0)
+    batch = HandedBatch(1, "tokens/7", ImportScope.ORGANIZATION, "sentry.user", [HandedRow(1, b"{}")])
+    with pytest.raises(PeerUnavailable):
+        peer.import_batch(batch)
+
+
+def test_a_region_cannot_hand_over_rows_of_anothers_import(doors: Doors) -> None:
+    import_id = doors.stack.upload(_FILE).id
+    batch = HandedBatch(
+        import_id, "tokens/7", ImportScope.ORGANIZATION, "sentry.user", [HandedRow(1, json.dumps(_ROWS[1]).encode())]
+    )
+    with pytest.raises(Exception, match="Internal error"):
+        doors.peer("de").import_batch(batch)
+    assert doors.stack.all_in("control", "SELECT id FROM user_account") == []

@@ -1,0 +1,148 @@
+"""What an upload leaves: one queued import and a whole file, or nothing at all."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from region_silo.imports import store
+from region_silo.imports.domain import Scope, State
+from region_silo.imports.usecases import UploadHeader, clean_spool
+from shared import errors
+from shared.rpc.call import Caller, acting
+from tests.integration.imports import rows_of_files as rows
+from tests.integration.imports.stack import CALLER, METHOD, OPERATOR, ImportStack
+
+FILE = json.dumps([rows.organization(1), rows.user(1)]).encode()
+
+
+def _leaves_nothing(stack: ImportStack) -> None:
+    assert stack.all_in("region", "SELECT id FROM data_import") == []
+    assert stack.all_in("region", "SELECT request_id FROM request_record") == []
+    assert stack.spool.import_ids() == []
+
+
+def test_an_upload_is_queued_with_what_it_holds(stack: ImportStack) -> None:
+    queued = stack.upload(FILE, size_bytes=len(FILE), sha256=hashlib.sha256(FILE).hexdigest())
+    assert queued.state is State.QUEUED
+    assert queued.size_bytes == len(FILE)
+    assert queued.sha256 == hashlib.sha256(FILE).hexdigest()
+    assert queued.object_count == 2
+    assert [(each.model, each.rows) for each in queued.models] == [("sentry.organization", 1), ("sentry.user", 1)]
+    assert stack.spool.import_ids() == [str(queued.id)]
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_repeat_of_the_same_bytes_gets_the_same_import(stack: ImportStack, announced: bool) -> None:
+    request_id = str(uuid.uuid4())
+    header: dict[str, Any] = {"sha256": hashlib.sha256(FILE).hexdigest()} if announced else {}
+    first = stack.upload(FILE, request_id=request_id, **header)
+    again = stack.upload(FILE, request_id=request_id, **header)
+    assert again.id == first.id
+    assert stack.spool.import_ids() == [str(first.id)]
+    done = stack.run(first.id)
+    assert stack.upload(FILE, request_id=request_id, **header).state is done.state is State.SUCCEEDED
+    assert len(stack.all_in("region", "SELECT id FROM data_import")) == 1
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_other_bytes_or_another_scope_under_the_same_request_id_are_refused(
+    stack: ImportStack, announced: bool
+) -> None:
+    request_id = str(uuid.uuid4())
+    first = stack.upload(FILE, request_id=request_id, caller=OPERATOR)
+    other = FILE + b" "
+    header: dict[str, Any] = {"sha256": hashlib.sha256(other).hexdigest()} if announced else {}
+    with pytest.raises(errors.RequestIdReused):
+        stack.upload(other, request_id=request_id, caller=OPERATOR, **header)
+    with pytest.raises(errors.RequestIdReused):
+        stack.upload(FILE, request_id=request_id, caller=OPERATOR, scope=Scope.USER)
+    assert stack.spool.import_ids() == [str(first.id)]
+
+
+@pytest.mark.parametrize(
+    ("how", "refusal"),
+    [
+        ({"data": FILE, "finish": False}, errors.UploadIncomplete),
+        ({"data": FILE[:-5], "size_bytes": len(FILE)}, errors.UploadIncomplete),
+        ({"data": FILE, "size_bytes": len(FILE) - 1}, errors.InvalidUpload),
+        ({"data": FILE, "sha256": "0" * 64}, errors.InvalidUpload),
+        ({"data": FILE[:-1]}, errors.InvalidUpload),
+        ({"data": b'{"model": "sentry.user"}'}, errors.InvalidUpload),
+        ({"data": b""}, errors.InvalidUpload),
+        ({"data": b"[" * 100_000}, errors.InvalidUpload),
+        ({"data": b'[{"a":' + b"[" * 100_000}, errors.LimitExceeded),
+    ],
+)
+def test_a_broken_or_wrong_upload_is_refused_and_leaves_nothing(
+    stack: ImportStack, how: dict[str, Any], refusal: type[errors.ServiceError]
+) -> None:
+    with pytest.raises(refusal):
+        stack.upload(**how)
+    _leaves_nothing(stack)
+
+
+def test_a_stream_that_breaks_in_the_middle_leaves_nothing(stack: ImportStack) -> None:
+    seen: list[list[dict[str, Any]]] = []
+
+    def parts() -> Iterator[bytes | None]:
+        yield FILE[:10]
+        seen.append(stack.all_in("region", "SELECT state FROM data_import"))
+        raise errors.Cancelled
+
+    with acting(CALLER, method=METHOD), pytest.raises(errors.Cancelled):
+        stack.usecases.upload(UploadHeader(Scope.ORGANIZATION, str(uuid.uuid4())), parts())
+    assert seen == [[{"state": State.UPLOADING}]], "the row did not stand before the bytes"
+    _leaves_nothing(stack)
+
+
+def test_each_scope_needs_its_permission(stack: ImportStack) -> None:
+    with pytest.raises(errors.ScopeMissing):
+        stack.upload(FILE, scope=Scope.USER, caller=CALLER)
+    with pytest.raises(errors.ScopeMissing):
+        stack.upload(FILE, caller=Caller("tokens/9", frozenset({"silo:operate"})))
+    with pytest.raises(errors.PermissionDenied):
+        stack.upload(FILE, caller=Caller("tokens/9", frozenset({"import:write"}), organization_id=5))
+    _leaves_nothing(stack)
+
+
+def test_an_import_is_seen_by_its_creator_and_by_operators_only(stack: ImportStack) -> None:
+    import_id = stack.upload(FILE).id
+    stranger = Caller("tokens/99", frozenset({"import:write"}))
+    assert stack.report(import_id, CALLER).data_import.id == import_id
+    assert stack.report(import_id, OPERATOR).data_import.id == import_id
+    with pytest.raises(errors.ImportNotFound):
+        stack.report(import_id, stranger)
+    with acting(stranger, method=METHOD):
+        assert stack.usecases.page(None, 10) == []
+        with pytest.raises(errors.ImportNotFound):
+            stack.usecases.findings(import_id, "", 0, 10)
+    with acting(OPERATOR, method=METHOD):
+        assert [each.id for each in stack.usecases.page(None, 10)] == [import_id]
+
+
+def test_the_file_goes_when_its_import_has_succeeded(stack: ImportStack) -> None:
+    import_id = stack.upload(FILE).id
+    stack.run(import_id)
+    assert stack.spool.import_ids() == []
+
+
+def test_the_cleaner_removes_what_a_crash_left_and_nothing_that_is_needed(stack: ImportStack) -> None:
+    queued = stack.upload(FILE)
+    request_id = str(uuid.uuid4())
+    stack.region.transact(
+        lambda transaction: store.insert_uploading(transaction, 777, "tokens/7", request_id, Scope.ORGANIZATION)
+    )
+    stack.spool.receive("12345").write(b"half of")
+    stack.spool.receive("777").write(b"half of")
+    keep = timedelta(hours=2)
+    assert clean_spool(stack.region, stack.spool, keep=keep) == 1
+    assert stack.spool.import_ids() == ["777", str(queued.id)]
+    stack.clock.advance(keep.total_seconds() + 1)
+    assert clean_spool(stack.region, stack.spool, keep=keep) == 1
+    assert stack.spool.import_ids() == [str(queued.id)]
+    assert [row["id"] for row in stack.all_in("region", "SELECT id FROM data_import")] == [queued.id]

@@ -1,0 +1,90 @@
+"""Control believes a region in nothing that it knows itself, and writes each row once."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared import errors
+from shared.importing.handover import HandedBatch, HandedRow
+from shared.importing.registry import ImportScope
+from tests.integration.imports import rows_of_files as rows
+from tests.integration.imports.stack import ImportStack
+
+
+def _batch(stack: ImportStack, objects: list[dict[str, Any]], *, first: int = 1, **changes: Any) -> HandedBatch:
+    given: dict[str, Any] = {
+        "import_id": stack.ids["us"].take(1)[0],
+        "principal": "tokens/7",
+        "scope": ImportScope.ORGANIZATION,
+        "model": "sentry.user",
+        "rows": [HandedRow(first + place, json.dumps(each).encode()) for place, each in enumerate(objects)],
+        **changes,
+    }
+    return HandedBatch(**given)
+
+
+def _usernames(stack: ImportStack) -> list[str]:
+    return [row["username"] for row in stack.all_in("control", "SELECT username FROM user_account ORDER BY id")]
+
+
+@pytest.mark.parametrize(
+    ("region", "changes", "refusal"),
+    [
+        ("de", {}, errors.PeerRefused),
+        ("fr", {}, errors.PeerRefused),
+        ("us", {"import_id": 5}, errors.PeerRefused),
+        ("us", {"principal": "tokens/404"}, errors.ScopeMissing),
+        ("us", {"scope": ImportScope.USER}, errors.ScopeMissing),
+        ("us", {"scope": ImportScope.GLOBAL}, errors.ScopeMissing),
+        ("us", {"model": "sentry.organization"}, errors.InvalidArgument),
+        ("us", {"model": "sentry.useroption"}, errors.InvalidArgument),
+    ],
+)
+def test_what_is_not_allowed_is_refused_and_writes_nothing(
+    stack: ImportStack, region: str, changes: dict[str, Any], refusal: type[errors.ServiceError]
+) -> None:
+    with pytest.raises(refusal):
+        stack.model_imports.import_batch(region, _batch(stack, [rows.user(1)], **changes))
+    assert _usernames(stack) == []
+    assert stack.all_in("control", "SELECT model FROM import_chunk") == []
+
+
+def test_an_operator_may_import_users_alone(stack: ImportStack) -> None:
+    batch = _batch(stack, [rows.user(1)], principal="tokens/8", scope=ImportScope.USER)
+    assert len(stack.model_imports.import_batch("us", batch).rows) == 1
+
+
+def test_rows_with_a_gap_are_refused(stack: ImportStack) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        stack.model_imports.import_batch("us", _batch(stack, [rows.user(1)], first=2))
+    gap = [HandedRow(1, json.dumps(rows.user(1)).encode()), HandedRow(3, json.dumps(rows.user(2)).encode())]
+    with pytest.raises(errors.InvalidArgument):
+        stack.model_imports.import_batch("us", _batch(stack, [], rows=gap))
+    assert _usernames(stack) == []
+
+
+def test_rows_that_stand_are_answered_from_store_in_any_size_of_batch(stack: ImportStack) -> None:
+    users = [rows.user(pk) for pk in range(1, 7)]
+    users[2] = {**users[2], "pk": "bad"}
+    first = _batch(stack, users[:4])
+    answer = stack.model_imports.import_batch("us", first)
+    assert [(row.ordinal, row.old_pk) for row in answer.rows] == [(1, 1), (2, 2), (4, 4)]
+    assert [(each.kind, each.ordinal) for each in answer.findings] == [("INVALID_PK", 3)]
+
+    wider = stack.model_imports.import_batch("us", _batch(stack, users, import_id=first.import_id))
+    assert list(wider.rows)[:3] == list(answer.rows)
+    assert [row.old_pk for row in wider.rows] == [1, 2, 4, 5, 6]
+    assert list(wider.findings) == list(answer.findings)
+    narrower = stack.model_imports.import_batch("us", _batch(stack, users[1:3], first=2, import_id=first.import_id))
+    assert [row.old_pk for row in narrower.rows] == [2]
+    assert [each.ordinal for each in narrower.findings] == [3]
+    assert len(_usernames(stack)) == 5
+
+
+def test_a_batch_without_a_good_row_has_a_chunk_and_findings(stack: ImportStack) -> None:
+    batch = _batch(stack, [{**rows.user(1), "pk": 0}])
+    for _ in range(2):
+        answer = stack.model_imports.import_batch("us", batch)
+        assert (list(answer.rows), [each.kind for each in answer.findings]) == ([], ["INVALID_PK"])
+    assert len(stack.all_in("control", "SELECT model FROM import_chunk")) == 1
