@@ -7,15 +7,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from siloway_client.client import ControlClient, RegionClient
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
+COMMAND_TIMEOUT_S = 90.0
 ROOT = Path(__file__).resolve().parents[1]
+SILOWAY = Path(sys.executable).with_name("siloway")
 
 
 class RunningStack:
@@ -24,11 +29,10 @@ class RunningStack:
     def __init__(self, folder: Path, *, ports_from: int = 0, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         command = [sys.executable, "-m", "shared.embedded", "--folder", str(folder), "--json"]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SILOWAY_")}
         self.process = subprocess.Popen(
             [*command, "--ports-from", str(ports_from)],
             cwd=ROOT,
-            env={**inherited, "SILOWAY_GRACE_S": "3", **(environment or {})},
+            env={**plain_environment(), "SILOWAY_GRACE_S": "3", **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -48,6 +52,11 @@ class RunningStack:
             self._reader.join(5)
             raise AssertionError(f"the stack did not start: {self.notices}")
         self.describe: dict[str, Any] = json.loads(line)
+        # Control's first token reaches the regions a moment after everything is up.
+        wait_until(
+            lambda: all(self.value(region, "SELECT count(*) FROM token") for region in self.describe["regions"]),
+            "the regions never heard of the token",
+        )
 
     @property
     def token(self) -> str:
@@ -67,6 +76,32 @@ class RunningStack:
     def database_url(self, silo: str) -> str:
         prefix = "SILOWAY_CONTROL" if silo == "control" else f"SILOWAY_REGION_{silo.upper()}"
         return self.environment(silo)[f"{prefix}_DATABASE_URL"]
+
+    def query(self, silo: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Rows straight from a silo's database, in a transaction of its own; nothing for a statement without rows."""
+        with psycopg.connect(self.database_url(silo)) as connection:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    def value(self, silo: str, statement: str, *parameters: object) -> Any:
+        """The one value of a query."""
+        return self.query(silo, statement, *parameters)[0][0]
+
+    def command(self, *arguments: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run `siloway` against this stack."""
+        return run_siloway("--folder", str(folder or self.folder), *arguments)
+
+    @contextmanager
+    def restarts_held(self) -> Iterator[None]:
+        """Inside the block nothing that dies is started again: the supervising process itself is stopped."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def postgres_pid(self) -> int:
+        return int((self.folder / "servers/postgres/data/postmaster.pid").read_text().split()[0])
 
     def pids(self, silo: str, verb: str) -> list[int]:
         """Processes of this stack that run the silo's program."""
@@ -116,12 +151,37 @@ class RunningStack:
             self.notices.append(line.rstrip())
 
 
+def run_siloway(
+    *arguments: str, folder: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command in `folder`; nothing of this environment's SILOWAY_* reaches it."""
+    return subprocess.run(
+        [str(SILOWAY), *arguments],
+        cwd=folder,
+        env=plain_environment() | dict(environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        check=False,
+    )
+
+
+def plain_environment() -> dict[str, str]:
+    """This environment without settings of ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SILOWAY_")}
+
+
 def wait_until(holds: Callable[[], bool], complaint: str, *, timeout_s: float = 30.0) -> None:
     """Poll until it holds; the bound is for when it never does."""
     ends_at = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < ends_at, complaint
         time.sleep(0.05)
+
+
+def alive(pids: Iterable[int]) -> list[int]:
+    """Those of the processes that run; a zombie does not."""
+    return [pid for pid in pids if (status := _status(pid)) is not None and status[1] != "Z"]
 
 
 def _command_line(pid: int) -> str:

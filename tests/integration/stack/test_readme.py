@@ -1,0 +1,105 @@
+"""The README's commands, taken out of it line by line, do what it says."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from siloway_client.export_file import write_export
+from tests.stack import COMMAND_TIMEOUT_S, ROOT, SILOWAY, RunningStack, plain_environment
+
+pytestmark = pytest.mark.integration
+
+_COMMITS = [
+    {"id": "a1" * 20, "repository": "shop/api", "message": "First", "author_email": "ada@example.com"},
+    {"id": "b2" * 20, "repository": "shop/web", "message": "Second", "author_email": "lin@example.com"},
+]
+
+
+@pytest.fixture
+def folder(stack: RunningStack, tmp_path: Path) -> Path:
+    """A checkout as the README supposes it: the environment and the stack's folder in their places."""
+    (tmp_path / ".venv").symlink_to(SILOWAY.parent.parent)
+    (tmp_path / ".siloway").symlink_to(stack.folder)
+    return tmp_path
+
+
+def test_the_five_commands_show_services_ids_and_regions(stack: RunningStack, folder: Path) -> None:
+    (function, *commands) = _block("Look around by hand", 0)
+    assert function.startswith("call() {")
+    answers = [_run(f"{function}\n{_on_ports_of(stack, command)}", folder) for command in commands]
+    services, methods, regions, organizations, ids = answers
+    assert set(services.split()) > {
+        "siloway.common.v1.RequestService",
+        "siloway.control.v1.OrganizationService",
+        "siloway.control.v1.RegionService",
+        "siloway.control.v1.SlugReservationService",
+    }
+    assert set(methods.split()) > {
+        "siloway.region.v1.ReleaseService/UpdateRelease",
+        "siloway.region.v1.ImportService/UploadImport",
+        "siloway.region.v1.SnowflakeService/GenerateIds",
+    }
+    assert [region["name"] for region in json.loads(regions)["regions"]] == ["regions/de", "regions/us"]
+    assert isinstance(json.loads(organizations).get("organizations", []), list)
+    assert len({int(each) for each in json.loads(ids)["ids"]}) == 3
+
+
+def test_the_siloway_commands_run_one_after_the_other(stack: RunningStack, folder: Path) -> None:
+    write_export(folder / "export.json", objects=60, seed=11, organization_slug="my-org")
+    (folder / "commits.json").write_text(json.dumps(_COMMITS))
+    commands = _block("Look around by hand", 1)
+    told: dict[str, tuple[str, str]] = {}
+    for command in commands:
+        import_id = told["import organizations"][1] if told else "ID"
+        subject = " ".join(command.split()[1:3])
+        told[subject] = (answer := _run(command.replace(" ID ", f" {import_id} "), folder)), _first_id(answer)
+    assert " succeeded, 60 of 60 objects" in told["import organizations"][0]
+    assert re.search(r"my-org -> my-org\n", told["import organizations"][0])
+    assert "(none)" in told["imports findings"][0] or "model" in told["imports findings"][0]
+    assert "checkout (Checkout)" in told["project create"][0]
+    assert told["release create"][0].startswith("created\n")
+    assert "2 commits" in told["release update"][0]
+    assert "layout 2" in told["ids describe"][0]
+    secret = told["tokens mint"][0].strip()
+    with stack.control(secret) as control:
+        assert control.address == stack.describe["control"]["public_address"]
+    assert secret.startswith("siloway_")
+    assert len(commands) == 7
+
+
+def _block(heading: str, number: int) -> list[str]:
+    """The commands of a section's n-th block of shell lines."""
+    readme = (ROOT / "README.md").read_text()
+    section = re.search(rf"^## {re.escape(heading)}$(.*?)^## ", readme, re.MULTILINE | re.DOTALL)
+    assert section is not None, heading
+    block = re.findall(r"```sh\n(.*?)```", section[1], re.DOTALL)[number]
+    return [line for line in block.splitlines() if line]
+
+
+def _on_ports_of(stack: RunningStack, command: str) -> str:
+    """The command as it stands; another port only where this stack could not have the usual one."""
+    command = command.replace("127.0.0.1:7700", stack.describe["control"]["public_address"])
+    return command.replace("127.0.0.1:7710", stack.describe["regions"]["us"]["public_address"])
+
+
+def _run(script: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=plain_environment() | {"HOME": os.environ.get("HOME", str(folder))},
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _first_id(answer: str) -> str:
+    found = re.search(r"[0-9]{16}", answer)
+    return found[0] if found else ""
