@@ -5,7 +5,7 @@ and its place in the queue are one commit: a repeat of the same bytes gets the s
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ import structlog
 from region_silo.imports import organization_store, store
 from region_silo.imports.domain import DataImport, ImportReport, ModelTotal, Scope, State, import_name
 from region_silo.imports.writer import Ids, in_order_of_writing
+from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import errors, requests
 from shared.database import Database, Transaction
 from shared.importing.decisions import BatchFinding, Counts
@@ -42,12 +43,13 @@ class UploadHeader:
 
 @dataclass(frozen=True)
 class ImportUseCases:
-    """All of them, for one region."""
+    """All of them, for one region. `wake(channel)` tells `work` that an import is queued; without it `work` polls."""
 
     database: Database
     spool: Spool
     ids: Ids
     limits: ScanLimits | None = None
+    wake: Callable[[str], None] = lambda _: None
 
     def upload(self, header: UploadHeader, chunks: Iterator[bytes | None]) -> DataImport:
         """Take a file and queue its import; `chunks` ends with None when the client said that it has sent everything.
@@ -134,6 +136,7 @@ class ImportUseCases:
                     sha256=received.sha256.hex(),
                     models=models,
                 )
+                transaction.after_commit(lambda: self.wake(IMPORTS_CHANNEL))
                 if not queued:
                     raise errors.UploadIncomplete("the upload took too long and was given up", retry_after_s=1)
             found = store.find(transaction, answer_id)

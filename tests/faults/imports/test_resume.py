@@ -212,6 +212,55 @@ def test_a_writer_whose_lease_another_took_writes_nothing_more(stack: ImportStac
     assert sum(counts.total for _, counts in report.counts) == report.data_import.object_count
 
 
+def test_a_process_that_stops_ends_its_batch_and_gives_the_import_to_another_at_once(stack: ImportStack) -> None:
+    import_id = stack.upload(_export()).id
+    stop = threading.Event()
+
+    def stop_at_third(times: int) -> None:
+        if times == 3:
+            stop.set()
+
+    with barrier.registered("import.after_batch", stop_at_third):
+        stack.runner(**_LIMITS).run(stop)
+    done = stack.report(import_id).data_import.done_count
+    assert 0 < done < 400
+    assert stack.runner().run_once()
+    assert stack.run(import_id).state is State.SUCCEEDED
+
+
+def test_a_loop_goes_on_when_the_database_was_away(stack: ImportStack) -> None:
+    import_id = stack.upload(_export()).id
+    stop = threading.Event()
+    waits: list[float] = []
+    runner = stack.runner()
+    lease = runner.run_once
+
+    def away_once() -> bool:
+        if not waits:
+            raise errors.StoreUnreachable
+        return lease()
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        stack.silos.drain("control", "us")
+        stack.clock.advance(seconds)
+        if stack.report(import_id).data_import.state is State.SUCCEEDED or len(waits) > 50:
+            stop.set()
+
+    runner.run_once = away_once  # type: ignore[method-assign]  # the first call meets a database that is away
+    runner.run(stop, wait)
+    assert stack.report(import_id).data_import.state is State.SUCCEEDED
+    assert waits[:2] == [1.0, 0.2], "it does not look more often while slugs are on their way"
+
+
+def test_ten_thousand_objects_are_imported_in_less_than_ten_seconds(stack: ImportStack) -> None:
+    data = _export(10_000)
+    begin = time.monotonic()
+    done = stack.run(stack.upload(data).id)
+    assert (done.state, done.done_count) == (State.SUCCEEDED, 10_000)
+    assert time.monotonic() - begin < 10
+
+
 def test_a_name_that_is_taken_between_resolve_and_write_gets_a_suffix(stack: ImportStack) -> None:
     """A writer beside the import holds the username uncommitted: resolve cannot see it, the insert runs into it."""
     stack.do_import([rows.user(1, "someone@example.com")])

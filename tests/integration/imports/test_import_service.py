@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -238,3 +240,27 @@ def test_a_region_cannot_hand_over_rows_of_anothers_import(doors: Doors) -> None
     with pytest.raises(Exception, match="Internal error"):
         doors.peer("de").import_batch(batch)
     assert doors.stack.all_in("control", "SELECT id FROM user_account") == []
+
+
+def test_an_upload_whose_client_goes_away_half_way_leaves_nothing(doors: Doors) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def half() -> Iterator[import_pb.UploadImportRequest]:
+        yield from list(_parts(_FILE * 2))[:2]
+        begun.set()
+        ended.wait(30)
+
+    call = doors.stub.UploadImport.future(half(), timeout=30, metadata=(("authorization", "Bearer importer"),))
+    assert begun.wait(10)
+    _wait_until(lambda: bool(doors.stack.all_in("region", "SELECT id FROM data_import")))
+    call.cancel()
+    ended.set()
+    _wait_until(lambda: not doors.stack.all_in("region", "SELECT id FROM data_import"))
+    _wait_until(lambda: not doors.stack.spool.import_ids())
+
+
+def _wait_until(done: Callable[[], bool], seconds: float = 20.0) -> None:
+    ends_at = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < ends_at, "it did not come to that"
+        time.sleep(0.01)

@@ -4,15 +4,19 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from control_silo.model_imports.cleaner import model_import_tasks
 from region_silo.imports import store
+from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.usecases import UploadHeader, clean_spool
 from shared import errors
+from shared.cleaner import Cleaner
 from shared.rpc.call import Caller, acting
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.stack import CALLER, METHOD, OPERATOR, ImportStack
@@ -146,3 +150,27 @@ def test_the_cleaner_removes_what_a_crash_left_and_nothing_that_is_needed(stack:
     assert clean_spool(stack.region, stack.spool, keep=keep) == 1
     assert stack.spool.import_ids() == [str(queued.id)]
     assert [row["id"] for row in stack.all_in("region", "SELECT id FROM data_import")] == [queued.id]
+
+
+def test_a_queued_import_wakes_those_who_work(stack: ImportStack) -> None:
+    woken: list[str] = []
+    usecases = replace(stack.usecases, wake=woken.append)
+    with acting(CALLER, method=METHOD):
+        usecases.upload(UploadHeader(Scope.ORGANIZATION, str(uuid.uuid4())), iter([FILE, None]))
+    assert woken == ["imports"]
+
+
+def test_what_ended_imports_recorded_goes_at_the_end_of_its_retention(stack: ImportStack) -> None:
+    done = stack.run(stack.upload(FILE).id)
+    queued = stack.upload(FILE)
+    tasks = {"region": import_tasks(), "control": model_import_tasks()}
+    for silo, database in (("region", stack.region), ("control", stack.control)):
+        assert set(Cleaner(database, tasks[silo]).clean_once().values()) == {0}
+    stack.clock.advance(timedelta(days=91).total_seconds())
+    deleted = Cleaner(stack.region, tasks["region"]).clean_once()
+    assert deleted == {"import_row": 2, "import_finding": 0, "import_chunk": 2, "data_import": 1}
+    assert Cleaner(stack.control, tasks["control"]).clean_once() == {"import_row": 1, "import_chunk": 1}
+    assert [row["id"] for row in stack.all_in("region", "SELECT id FROM data_import")] == [queued.id]
+    with pytest.raises(errors.ImportNotFound):
+        stack.report(done.id)
+    assert stack.all_in("region", "SELECT slug FROM organization") == [{"slug": "acme"}]
