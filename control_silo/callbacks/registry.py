@@ -25,9 +25,8 @@ def receiving_registry(region: str) -> Registry:
     """For the inbox: what comes from this region."""
 
     def settle(transaction: Transaction, messages: Sequence[Message]) -> None:
-        for message in messages:
-            applied = delivery.decode(message.payload, delivery.SlugsApplied)
-            settle_slugs(transaction, region=region, applied=applied)
+        answers = [delivery.decode(message.payload, delivery.SlugsApplied) for message in messages]
+        settle_slugs(transaction, region=region, answers=answers)
 
     def apply(transaction: Transaction, messages: Sequence[Message]) -> None:
         apply_organizations(transaction, region=region, messages=messages)

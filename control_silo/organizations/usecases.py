@@ -10,7 +10,7 @@ from control_silo.organizations import store
 from control_silo.organizations.domain import Mapping
 from shared import delivery
 from shared.database import Transaction
-from shared.errors import OrganizationNotFound, PeerRefused, Resource
+from shared.errors import InvalidArgument, OrganizationNotFound, PeerRefused, Resource
 from shared.names import Key, organization_name
 from shared.outbox.domain import Message
 from shared.rpc import page_token
@@ -52,7 +52,9 @@ def get_organization(transaction: Transaction, key: Key) -> Mapping:
 def list_organizations(
     transaction: Transaction, *, page_size: int, token: str, region: str
 ) -> tuple[list[Mapping], str]:
-    """A page by id and the next page's token, empty at the end. Raises InvalidPageToken."""
+    """A page by id and the next page's token, empty at the end. Raises InvalidPageToken, InvalidArgument."""
+    if region and not region.isprintable():
+        raise InvalidArgument.of("region", "is no region's name")
     bound_to = current_caller().organization_id
     digest = page_token.query_digest("organizations", region, bound_to)
     after_id = 0

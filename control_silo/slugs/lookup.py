@@ -4,6 +4,7 @@ from control_silo.slugs import store
 from control_silo.slugs.domain import Reservation
 from shared.database import Transaction
 from shared.errors import InvalidArgument, Resource, SlugNotFound
+from shared.names import parse_organization
 from shared.rpc import page_token
 from shared.rpc.call import current_caller
 
@@ -27,9 +28,10 @@ def list_reservations(
 ) -> tuple[list[Reservation], str]:
     """A page by slug and the next page's token, empty at the end; `organization` is its name, or empty for all.
 
-    A caller that asks for another organization than its own gets an empty list. Raises InvalidPageToken.
+    A caller that asks for another organization than its own, or for an id that cannot be, gets an empty list. Raises
+    InvalidPageToken.
     """
-    wanted = int(organization.removeprefix("organizations/")) if organization else None
+    wanted = parse_organization(organization, "organization") if organization else None
     bound_to = current_caller().organization_id
     digest = page_token.query_digest("slugReservations", wanted, bound_to)
     after_slug = ""
@@ -38,7 +40,7 @@ def list_reservations(
         assert isinstance(position, str), "decode has checked the type"
         after_slug = position
     size = page_token.page_size(page_size)
-    if wanted is not None and bound_to is not None and wanted != bound_to:
+    if isinstance(wanted, str) or (wanted is not None and bound_to not in (None, wanted)):
         return [], ""
     page = store.list_page(
         transaction, after_slug=after_slug, limit=size + 1, organization_id=wanted if wanted is not None else bound_to

@@ -19,6 +19,7 @@ from shared.names import organization_name
 from shared.outbox import enqueue
 
 _RANDOM = SystemRandom()
+_NOTHING = Holding()
 _VERDICTS = {"": Verdict.APPLIED, delivery.CLASH: Verdict.CLASH, delivery.MISSING: Verdict.MISSING}
 
 
@@ -31,33 +32,43 @@ def reserve_slugs(
     InvalidArgument for an organization that stands twice, PeerRefused for one that is not the region's, Aborted.
     """
     _check_distinct(wishes)
+    store.use_indexes(transaction)
     known = _lock_own(transaction, region, wishes)
     holdings = store.read_holdings(transaction, sorted(known)) if known else {}
-    nothing = Holding()
     seekers = []
     for wish in wishes:
-        holding = holdings.get(wish.organization_id, nothing)
+        holding = holdings.get(wish.organization_id, _NOTHING)
         if holding.needs_slug:
             fence_version = holding.fence_version + 1
             seekers.append(Seeker(wish.organization_id, wish.base_slug, fence_version, random))
-    won = _hold(transaction, region, change_set, holdings, seekers)
+    _hold(transaction, region, change_set, holdings, seekers)
     barrier.reach("slugs.reserved")
-    return [_reserved(wish.organization_id, won, holdings) for wish in wishes]
+    return [_reserved(wish.organization_id, holdings[wish.organization_id]) for wish in wishes]
 
 
-def settle_slugs(transaction: Transaction, *, region: str, applied: SlugsApplied, random: Random = _RANDOM) -> None:
-    """Take a region's answer: promote what it has applied, choose again what clashes there, give up what it misses.
+def settle_slugs(
+    transaction: Transaction, *, region: str, answers: Sequence[SlugsApplied], random: Random = _RANDOM
+) -> None:
+    """Take a region's answers: promote what it has applied, choose again what clashes there, give up what it misses.
 
     Answers that are late or repeated change nothing. Raises PeerRefused for an organization of another region.
     """
-    results = sorted(applied.results, key=lambda result: result.organization_id)
-    mapped = organization_store.lock(transaction, [result.organization_id for result in results])
+    ids = sorted({result.organization_id for applied in answers for result in applied.results})
+    store.use_indexes(transaction)
+    mapped = organization_store.lock(transaction, ids)
     if any(owner != region for owner in mapped.values()):
         raise PeerRefused("an organization is not this region's", metadata={"region": region})
-    holdings = store.read_holdings(transaction, [result.organization_id for result in results])
+    holdings = store.read_holdings(transaction, ids)
+    for applied in answers:
+        _settle(transaction, region, applied, holdings, random)
+
+
+def _settle(
+    transaction: Transaction, region: str, applied: SlugsApplied, holdings: dict[int, Holding], random: Random
+) -> None:
     effects: dict[Effect, list[tuple[Holding, SlugResult]]] = {effect: [] for effect in Effect}
-    for result in results:
-        before = holdings.get(result.organization_id, Holding())
+    for result in applied.results:
+        before = holdings.get(result.organization_id, _NOTHING)
         event = Answered(_VERDICTS[result.refusal], result.slug, result.fence_version)
         holdings[result.organization_id], following = domain.step(before, event)
         for effect in following:
@@ -108,20 +119,20 @@ def _check_own(organization_ids: Iterable[int], known: Mapping[int, str], region
 
 def _hold(
     transaction: Transaction, region: str, change_set: str, holdings: dict[int, Holding], seekers: Sequence[Seeker]
-) -> dict[int, str]:
-    """Find and insert a slug for each seeker and queue the messages; returns id -> slug."""
+) -> None:
+    """Find and insert a slug for each seeker, take it into `holdings`, and queue the messages."""
     search = Search(seekers)
     while offers := search.offers():
         search.settle(offers, store.hold(transaction, region=region, holder=change_set, offers=offers))
     pairs = []
     for slug, seeker in search.won.items():
-        before = holdings.get(seeker.organization_id, Holding())
+        before = holdings.get(seeker.organization_id, _NOTHING)
         holding, following = domain.step(before, Won(slug))
+        holdings[seeker.organization_id] = holding
         assert following == (Effect.QUEUE,), "a slug that was won is always sent"
         assert holding.fence_version == seeker.fence_version, "the row's fence version is the state's"
         pairs.append(SlugPair(seeker.organization_id, slug, seeker.fence_version))
     _queue(transaction, region, change_set, pairs)
-    return {pair.organization_id: pair.slug for pair in pairs}
 
 
 def _queue(transaction: Transaction, region: str, change_set: str, pairs: list[SlugPair]) -> None:
@@ -155,12 +166,7 @@ def _promote(transaction: Transaction, effects: Mapping[Effect, Sequence[tuple[H
         organization_store.set_slugs(transaction, promoted)
 
 
-def _reserved(organization_id: int, won: Mapping[int, str], holdings: Mapping[int, Holding]) -> Reserved:
-    slug = won.get(organization_id)
-    if slug is not None:
-        return Reserved(organization_id, slug, finished=False)
-    holding = holdings[organization_id]
-    if holding.primary is not None:
-        return Reserved(organization_id, holding.primary, finished=True)
-    assert holding.temporary is not None, "who needs a slug has won one"
-    return Reserved(organization_id, holding.temporary, finished=False)
+def _reserved(organization_id: int, holding: Holding) -> Reserved:
+    slug = holding.primary or holding.temporary
+    assert slug is not None, "who needs a slug has won one"
+    return Reserved(organization_id, slug, finished=holding.primary is not None)

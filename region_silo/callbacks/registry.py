@@ -21,10 +21,7 @@ def receiving_registry(*, on_slugs_changed: OnSlugsChanged, wake: Callable[[str]
     """
 
     def apply(transaction: Transaction, messages: Sequence[Message]) -> None:
-        for message in messages:
-            given = delivery.decode(message.payload, delivery.ApplySlugs)
-            apply_slugs(
-                transaction, aggregate=message.aggregate, given=given, on_slugs_changed=on_slugs_changed, wake=wake
-            )
+        parts = [(message.aggregate, delivery.decode(message.payload, delivery.ApplySlugs)) for message in messages]
+        apply_slugs(transaction, parts, on_slugs_changed=on_slugs_changed, wake=wake)
 
     return Registry(receives={delivery.TOKEN: apply_tokens, delivery.APPLY_SLUGS: apply})

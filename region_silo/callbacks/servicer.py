@@ -40,9 +40,10 @@ class RegionCallbackServicer(callback_rpc.RegionCallbackServiceServicer):
         self, request: delivery_pb.DeliverMessagesRequest, context: grpc.ServicerContext
     ) -> delivery_pb.DeliverMessagesResponse:
         del context
+        delivery = from_peer(request)
         # Caches are told before the transaction, for it must not wait for the network.
         with self._changing(_organizations_that_change(request)):
-            results = receive(self._database, self._registry, from_peer(request))
+            results = receive(self._database, self._registry, delivery)
         barrier.reach("slugs.apply_committed")
         return results_to_wire(results)
 

@@ -10,6 +10,13 @@ from shared.delivery import OrganizationState, SlugPair
 
 _STATES = ("importing", "active")
 
+_USE_INDEXES = text(
+    """
+    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+        set_config('jit', 'off', true)
+    """
+)
+
 _LOCK = text(
     """
     SELECT id, slug, fence_version FROM organization
@@ -52,6 +59,14 @@ _READ_STATES = text(
     WHERE id = ANY (CAST(string_to_array(:ids, ',') AS bigint[]))
     """
 )
+
+
+def use_indexes(transaction: Transaction) -> None:
+    """Keep the rest of the transaction from scanning whole tables.
+
+    A table that has grown since its last ANALYZE looks so small that a set of thousands is looked up by reading it all.
+    """
+    transaction.execute(_USE_INDEXES)
 
 
 def lock(transaction: Transaction, organization_ids: Iterable[int]) -> dict[int, Organization]:

@@ -21,17 +21,25 @@ OnSlugsChanged = Callable[[Transaction, Sequence[int]], None]
 
 def apply_slugs(
     transaction: Transaction,
+    parts: Sequence[tuple[str, ApplySlugs]],
     *,
-    aggregate: str,
-    given: ApplySlugs,
     on_slugs_changed: OnSlugsChanged,
     wake: Callable[[str], None],
 ) -> None:
-    """Apply one part of a change set and answer it in the shard `aggregate`, all in this transaction.
+    """Apply parts of change sets, each with the shard (aggregate) in which it is answered, all in this transaction.
 
     `on_slugs_changed` gets the organizations whose slug is another one now. Raises Aborted when another change set is
     moving the same slugs at this moment; the outbox delivers again.
     """
+    store.use_indexes(transaction)
+    # All at once and in order: two deliveries about the same organizations take turns.
+    store.lock(transaction, {pair.organization_id for _, given in parts for pair in given.pairs})
+    for aggregate, given in parts:
+        _apply_part(transaction, aggregate, given, on_slugs_changed)
+    transaction.after_commit(lambda: wake(IMPORTS_CHANNEL))
+
+
+def _apply_part(transaction: Transaction, aggregate: str, given: ApplySlugs, on_slugs_changed: OnSlugsChanged) -> None:
     organizations = store.lock(transaction, [pair.organization_id for pair in given.pairs])
     holders = store.read_holders(transaction, [pair.slug for pair in given.pairs])
     decision = domain.decide(given.pairs, organizations, holders)
@@ -55,7 +63,6 @@ def apply_slugs(
         subject=given.change_set,
         payload=delivery.encode(delivery.SlugsApplied(given.change_set, decision.results)),
     )
-    transaction.after_commit(lambda: wake(IMPORTS_CHANNEL))
     barrier.reach("slugs.applied")
 
 

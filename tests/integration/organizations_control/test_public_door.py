@@ -164,6 +164,20 @@ def test_organization_is_found_by_id_and_by_slug_in_any_case(client: Client, acm
     )
 
 
+def test_texts_that_no_database_takes_are_refused_by_field(client: Client) -> None:
+    request = organization_pb.ListOrganizationsRequest(region="us\0")
+    told = client.refused(client.organizations.ListOrganizations, request)
+    assert (told.reason, [field for field, _ in told.violations]) == ("INVALID_FIELD", ["region"])
+    slug = slug_pb.GetSlugReservationRequest(name="slugReservations/a\0")
+    told = client.refused(client.slugs.GetSlugReservation, slug)
+    assert (told.reason, [field for field, _ in told.violations]) == ("INVALID_FIELD", ["name"])
+    name = organization_pb.GetOrganizationRequest(name="organizations/a\0")
+    assert client.refused(client.organizations.GetOrganization, name).reason in (
+        "INVALID_FIELD",
+        "ORGANIZATION_NOT_FOUND",
+    )
+
+
 @pytest.mark.parametrize("name", ["organizations/nobody", "organizations/17"])
 def test_unknown_organization_is_not_found(client: Client, acme: list[int], name: str) -> None:
     told = client.refused(client.organizations.GetOrganization, organization_pb.GetOrganizationRequest(name=name))
@@ -241,6 +255,8 @@ def test_reservations_are_listed_in_pages(client: Client, acme: list[int]) -> No
     assert seen == [f"acme-{place}" for place in range(7)]
     one = slug_pb.ListSlugReservationsRequest(organization=f"organizations/{acme[0]}")
     listed = client.call(client.slugs.ListSlugReservations, one).slug_reservations
+    beyond = slug_pb.ListSlugReservationsRequest(organization=f"organizations/{'9' * 19}")
+    assert client.call(client.slugs.ListSlugReservations, beyond).slug_reservations == []
     assert [reservation.slug for reservation in listed] == ["acme-0"]
 
 
