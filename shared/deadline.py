@@ -25,6 +25,16 @@ def within(seconds: float) -> Iterator[None]:
         _ENDS_AT.reset(reset)
 
 
+@contextmanager
+def afresh(seconds: float) -> Iterator[None]:
+    """Limit the enclosed work to `seconds` whatever the limit around it: for tidying up after a call that ran out."""
+    reset = _ENDS_AT.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ENDS_AT.reset(reset)
+
+
 def remaining_s() -> float | None:
     """Seconds left, at least 0; None when nothing limits the work."""
     ends_at = _ENDS_AT.get()

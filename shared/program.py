@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from shared.errors import ServiceError
+from shared.errors import InvalidArgument, ServiceError
 from shared.rpc.addresses import CannotServe
 from shared.rpc.admin import AdminServer
 from shared.rpc.log import bound_logger
@@ -22,11 +22,14 @@ Loop = Callable[[threading.Event], None]
 
 
 def main(run: Callable[[Sequence[str]], int]) -> None:
-    """Run a program and exit with its code: 2 for wrong settings or usage, 1 for what refused to start."""
+    """Run a program and exit with its code: 2 for wrong settings or arguments, 1 for what refused to start."""
     try:
         code = run(sys.argv[1:])
     except SettingsError as error:
         sys.stderr.write("".join(f"siloway: {problem}\n" for problem in error.problems))
+        code = 2
+    except InvalidArgument as error:
+        sys.stderr.write(f"siloway: {error}\n")
         code = 2
     except (CannotServe, ServiceError) as error:
         sys.stderr.write(f"siloway: {error}\n")

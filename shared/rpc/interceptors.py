@@ -275,7 +275,9 @@ def _unary_unary(admission: _Admission, behavior: Any, handler: Handler) -> Hand
         running.finish(error)
         return answer
 
-    return grpc.unary_unary_rpc_method_handler(serve, handler.request_deserializer, handler.response_serializer)
+    return grpc.unary_unary_rpc_method_handler(
+        serve, validation.readable(handler.request_deserializer), handler.response_serializer
+    )
 
 
 def _stream_unary(admission: _Admission, behavior: Any, handler: Handler) -> Handler:
@@ -292,7 +294,9 @@ def _stream_unary(admission: _Admission, behavior: Any, handler: Handler) -> Han
         running.finish(error)
         return answer
 
-    return grpc.stream_unary_rpc_method_handler(serve, handler.request_deserializer, handler.response_serializer)
+    return grpc.stream_unary_rpc_method_handler(
+        serve, validation.readable(handler.request_deserializer), handler.response_serializer
+    )
 
 
 def _unary_stream(admission: _Admission, behavior: Any, handler: Handler) -> Handler:
@@ -304,7 +308,9 @@ def _unary_stream(admission: _Admission, behavior: Any, handler: Handler) -> Han
     def serve(request: Any, context: Context) -> Iterator[Any]:
         return _answers(admission, start, request, context)
 
-    return grpc.unary_stream_rpc_method_handler(serve, handler.request_deserializer, handler.response_serializer)
+    return grpc.unary_stream_rpc_method_handler(
+        serve, validation.readable(handler.request_deserializer), handler.response_serializer
+    )
 
 
 def _stream_stream(admission: _Admission, behavior: Any, handler: "Handler | None") -> Handler:
@@ -317,7 +323,7 @@ def _stream_stream(admission: _Admission, behavior: Any, handler: "Handler | Non
 
     return grpc.stream_stream_rpc_method_handler(
         serve,
-        handler.request_deserializer if handler is not None else None,
+        validation.readable(handler.request_deserializer) if handler is not None else None,
         handler.response_serializer if handler is not None else None,
     )
 
