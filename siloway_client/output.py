@@ -1,6 +1,7 @@
 """How answers are shown: tables and lines for people, one JSON document for machines."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -11,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-OUT = Console(highlight=False, soft_wrap=True)
+# Away from a terminal lines are as long as they are: somebody will search them.
+_WIDTH = None if sys.stdout.isatty() else 10_000
+OUT = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 ERR = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
@@ -38,7 +41,9 @@ def as_json(value: Message | Iterable[Message] | Mapping[str, object]) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table for people; without rows a line that says so."""
-    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*(Text(str(cell)) for cell in row))
     if shown.row_count:

@@ -122,8 +122,10 @@ def list_findings(
     if json_output:
         output.as_json(findings)
         return
-    rows = [(f.kind, f.model, f.ordinal or "-", f.pk or "-", f.field or "-", f.reason) for f in findings]
-    output.table(("kind", "model", "ordinal", "pk", "field", "reason"), rows)
+    for finding in findings:
+        field = f", field {finding.field}" if finding.field else ""
+        place = f" {finding.ordinal} (pk {finding.pk or 'unknown'}{field})" if finding.ordinal else ""
+        output.say(f"{finding.kind}: {finding.model or 'object'}{place}: {finding.reason}")
     if token:
         output.say(f"... and more; --limit is {limit}")
 
