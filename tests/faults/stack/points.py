@@ -1,0 +1,50 @@
+"""Where the processes of the stack are killed or halted, and what has happened there and what has not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.faults.stack.silos import Point, Progress
+
+IN_A_BATCH = Point("us", "work", "import.in_batch", 6)
+AFTER_A_BATCH = Point("us", "work", "import.after_batch", 6)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A point inside the slug conversation: what must be true of an import of `organizations` that stops there."""
+
+    point: Point
+    in_the_middle: Callable[[Progress], bool]
+    organizations: int = 1100
+
+
+CONVERSATION = (
+    # More than one call to reserve takes: the first call's reservations stand, the second's go with its transaction.
+    Stop(Point("control", "serve", "slugs.reserved", 2), lambda seen: 0 < seen.reserved < seen.organizations, 5100),
+    Stop(
+        Point("control", "serve", "slugs.reserve_committed"),
+        lambda seen: seen.temporary == seen.organizations and seen.primary == 0,
+    ),
+    Stop(
+        Point("us", "work", "import.after_reserve"),
+        lambda seen: seen.reserved == seen.organizations and seen.primary < seen.organizations,
+    ),
+    # The second of three messages of one delivery.
+    Stop(
+        Point("us", "serve", "slugs.applied", 2),
+        lambda seen: seen.named < seen.organizations == seen.reserved and seen.waiting_in_control > 0,
+    ),
+    Stop(
+        Point("us", "serve", "slugs.apply_committed"),
+        lambda seen: seen.named > 0 and seen.temporary > 0 and seen.waiting_in_control > 0,
+    ),
+    Stop(Point("control", "work", "after_deliver"), lambda seen: seen.named > 0 and seen.waiting_in_control > 0),
+    Stop(
+        Point("control", "serve", "slugs.settled", 2),
+        lambda seen: seen.named > 0 and seen.temporary > 0 and seen.waiting_in_region > 0,
+    ),
+    Stop(Point("us", "work", "after_deliver"), lambda seen: seen.primary > 0 and seen.waiting_in_region > 0),
+)
+
+KILLS = (IN_A_BATCH, *(stop.point for stop in CONVERSATION))
+PAUSES = (AFTER_A_BATCH,)
