@@ -54,16 +54,14 @@ def test_only_the_times_while_it_is_armed_are_counted(name: str, killed: list[in
     assert killed == [signal.SIGKILL]
 
 
-def test_a_point_of_another_silo_is_not_armed(name: str, killed: list[int]) -> None:
-    barrier.arm(f"us/{name}=kill", "de")
+def test_a_point_of_another_silo_is_not_armed(name: str, killed: list[int], tmp_path: Path) -> None:
+    spec = f"us/{name}=kill-once:{tmp_path / 'us'}, de/{name}.other=kill-once:{tmp_path / 'de'}"
+    barrier.arm(spec, "control")
     barrier.reach(name)
     assert killed == []
-    barrier.arm(f"us/{name}=kill, de/{name}.other=kill", "us")
-    barrier.reach(name)
+    barrier.arm(spec, "us")
     barrier.reach(f"{name}.other")
-    # The second time that it is reached: plain `kill` counts all of them.
     assert killed == []
-    barrier.arm(f"{name}:3=kill", "control")
     barrier.reach(name)
     assert killed == [signal.SIGKILL]
 
