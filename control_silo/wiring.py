@@ -10,6 +10,7 @@ from control_silo.callbacks import servicer as callbacks
 from control_silo.callbacks.registry import sending_registry
 from control_silo.callbacks.transport import RegionTransport
 from control_silo.model_imports import servicer as model_imports
+from control_silo.model_imports.cleaner import model_import_tasks
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.organizations import servicer as organizations
 from control_silo.regions import servicer as regions
@@ -44,7 +45,9 @@ def work(settings: ControlSettings) -> int:
         {region.name: region.internal_address for region in settings.regions}, parts.credentials
     )
     try:
-        return silo.work(parts, registry=sending_registry(), transport=transport, loops={})
+        return silo.work(
+            parts, registry=sending_registry(), transport=transport, loops={}, cleaning=model_import_tasks()
+        )
     finally:
         transport.close()
 

@@ -14,6 +14,7 @@ from region_silo.callbacks import servicer as callbacks
 from region_silo.callbacks.registry import receiving_registry, sending_registry
 from region_silo.callbacks.transport import ControlTransport
 from region_silo.imports import servicer as imports
+from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.control_peer import ControlSilo
 from region_silo.imports.runner import ImportRunner
 from region_silo.imports.usecases import ImportUseCases, clean_spool
@@ -88,7 +89,13 @@ def work(settings: RegionSettings) -> int:
         "spool": _spool_loop(parts, spool),
     }
     try:
-        return silo.work(parts, registry=sending_registry(), transport=ControlTransport(channel), loops=loops)
+        return silo.work(
+            parts,
+            registry=sending_registry(),
+            transport=ControlTransport(channel),
+            loops=loops,
+            cleaning=import_tasks(),
+        )
     finally:
         channel.close()
 
@@ -116,7 +123,10 @@ def public_servicers(
         ),
         (
             import_rpc.add_ImportServiceServicer_to_server,
-            imports.ImportServicer(ImportUseCases(database, spool, ids), parts.clock),
+            imports.ImportServicer(
+                ImportUseCases(database, spool, ids, file_bytes_max=settings.upload_bytes_max, wake=parts.waker.wake),
+                parts.clock,
+            ),
         ),
         (snowflake_rpc.add_SnowflakeServiceServicer_to_server, snowflakes.SnowflakeServicer(ids)),
     ]
@@ -124,7 +134,7 @@ def public_servicers(
 
 def internal_servicers(parts: Parts, cache: OrganizationCache) -> list[Servicer]:
     """The servicers of the internal door."""
-    registry = receiving_registry(on_slugs_changed=lambda _transaction, _ids: None, wake=parts.waker.wake)
+    registry = receiving_registry(wake=parts.waker.wake)
     return [
         (
             callback_rpc.add_RegionCallbackServiceServicer_to_server,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from region_silo.slugs.usecases import OnSlugsChanged, OrganizationSource, apply_slugs
+from region_silo.slugs.usecases import OrganizationSource, apply_slugs
 from region_silo.tokens.usecases import apply_tokens
 from shared import delivery
 from shared.database import Transaction
@@ -15,13 +15,11 @@ def sending_registry() -> Registry:
     return Registry(sends={delivery.SLUGS_APPLIED: None, delivery.ORGANIZATION: OrganizationSource()})
 
 
-def receiving_registry(*, on_slugs_changed: OnSlugsChanged, wake: Callable[[str], None]) -> Registry:
-    """For the inbox. `on_slugs_changed(transaction, organization_ids)` drops what is cached; `wake(channel)`
-    notifies.
-    """
+def receiving_registry(*, wake: Callable[[str], None]) -> Registry:
+    """For the inbox; `wake(channel)` tells those who wait for slugs."""
 
     def apply(transaction: Transaction, messages: Sequence[Message]) -> None:
         parts = [(message.aggregate, delivery.decode(message.payload, delivery.ApplySlugs)) for message in messages]
-        apply_slugs(transaction, parts, on_slugs_changed=on_slugs_changed, wake=wake)
+        apply_slugs(transaction, parts, wake=wake)
 
     return Registry(receives={delivery.TOKEN: apply_tokens, delivery.APPLY_SLUGS: apply})

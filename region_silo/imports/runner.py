@@ -159,6 +159,7 @@ class ImportRunner:
             if Effect.ACTIVATE_ORGANIZATIONS in effects:
                 organization_store.activate(transaction, data_import.id)
                 announce_organizations(transaction, made)
+                announce_organizations(transaction, made)
             if Effect.CLOSE_REQUEST in effects:
                 requests.finish(transaction, _request_key(data_import), error=None)
 

@@ -15,7 +15,7 @@ from region_silo.imports import organization_store, store
 from region_silo.imports.domain import DataImport, ImportReport, ModelTotal, Scope, State, import_name
 from region_silo.imports.writer import Ids, in_order_of_writing
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
-from shared import errors, requests
+from shared import deadline, errors, requests
 from shared.database import Database, Transaction
 from shared.importing.decisions import BatchFinding, Counts
 from shared.importing.scanner import ScanLimits
@@ -29,6 +29,7 @@ _log = structlog.get_logger("siloway.imports")
 
 _OPERATE = "silo:operate"
 _ORGANIZATIONS_SHOWN = 100
+_FORGET_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,16 @@ class UploadHeader:
 
 @dataclass(frozen=True)
 class ImportUseCases:
-    """All of them, for one region. `wake(channel)` tells `work` that an import is queued; without it `work` polls."""
+    """All of them, for one region. A file has at most `file_bytes_max` bytes.
+
+    `wake(channel)` tells `work` that an import is queued; without it `work` polls.
+    """
 
     database: Database
     spool: Spool
     ids: Ids
     limits: ScanLimits | None = None
+    file_bytes_max: int = 2 * 1024**3
     wake: Callable[[str], None] = lambda _: None
 
     def upload(self, header: UploadHeader, chunks: Iterator[bytes | None]) -> DataImport:
@@ -59,6 +64,7 @@ class ImportUseCases:
         """
         caller = current_caller()
         _check_upload(caller, header)
+        _check_size(header.size_bytes, self.file_bytes_max, "header.size_bytes")
         earlier = self._earlier(caller, header)
         if earlier is not None:
             return earlier
@@ -70,7 +76,7 @@ class ImportUseCases:
         )
         try:
             with Upload(self.spool, str(import_id), self.limits) as upload:
-                _receive(upload, header, chunks)
+                _receive(upload, header, chunks, self.file_bytes_max)
                 received = upload.finish()
             _check_received(header, received)
             answer = self._queue(import_id, _mutation(caller, header, received.sha256.hex()), received)
@@ -150,7 +156,8 @@ class ImportUseCases:
         """Remove the trace of an upload that does not become an import; the cleaner does what fails here."""
         try:
             self.spool.remove(str(import_id))
-            self.database.transact(lambda transaction: store.delete_uploading(transaction, import_id))
+            with deadline.afresh(_FORGET_S):  # the call's own time may be what ran out
+                self.database.transact(lambda transaction: store.delete_uploading(transaction, import_id))
         except (OSError, errors.ServiceError):
             _log.exception("upload_not_forgotten", data_import=import_name(import_id))
 
@@ -192,7 +199,16 @@ def _mutation(caller: Caller, header: UploadHeader, sha256: str) -> Mutation:
     return Mutation(caller.principal, header.request_id, method, requests.fingerprint(header.scope.name, sha256))
 
 
-def _receive(upload: Upload, header: UploadHeader, chunks: Iterator[bytes | None]) -> None:
+def _check_size(size_bytes: int, size_bytes_max: int, field: str) -> None:
+    if size_bytes > size_bytes_max:
+        raise errors.LimitExceeded(
+            f"a file may have at most {size_bytes_max} bytes",
+            metadata={"limit": "file_bytes", "maximum": str(size_bytes_max)},
+            violations=[errors.Violation(field, f"must be at most {size_bytes_max}")],
+        )
+
+
+def _receive(upload: Upload, header: UploadHeader, chunks: Iterator[bytes | None], file_bytes_max: int) -> None:
     """Take all bytes; raises UploadIncomplete unless the client said that these were all."""
     finished = False
     for chunk in chunks:
@@ -203,6 +219,7 @@ def _receive(upload: Upload, header: UploadHeader, chunks: Iterator[bytes | None
             continue
         if header.size_bytes and upload.length + len(chunk) > header.size_bytes:
             raise errors.InvalidUpload.of("chunk", f"more bytes came than the {header.size_bytes} announced")
+        _check_size(upload.length + len(chunk), file_bytes_max, "chunk")
         upload.write(chunk)
     announced = header.size_bytes or upload.length
     if not finished or upload.length < announced:

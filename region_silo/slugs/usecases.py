@@ -16,30 +16,24 @@ CONTROL = "control"
 IMPORTS_CHANNEL = "imports"
 """Woken when slugs were applied: an import may be waiting for them."""
 
-OnSlugsChanged = Callable[[Transaction, Sequence[int]], None]
-
 
 def apply_slugs(
-    transaction: Transaction,
-    parts: Sequence[tuple[str, ApplySlugs]],
-    *,
-    on_slugs_changed: OnSlugsChanged,
-    wake: Callable[[str], None],
+    transaction: Transaction, parts: Sequence[tuple[str, ApplySlugs]], *, wake: Callable[[str], None]
 ) -> None:
     """Apply parts of change sets, each with the shard (aggregate) in which it is answered, all in this transaction.
 
-    `on_slugs_changed` gets the organizations whose slug is another one now. Raises Aborted when another change set is
+    Whoever calls it tells the caches of organizations before and after. Raises Aborted when another change set is
     moving the same slugs at this moment; the outbox delivers again.
     """
     store.use_indexes(transaction)
     # All at once and in order: two deliveries about the same organizations take turns.
     store.lock(transaction, {pair.organization_id for _, given in parts for pair in given.pairs})
     for aggregate, given in parts:
-        _apply_part(transaction, aggregate, given, on_slugs_changed)
+        _apply_part(transaction, aggregate, given)
     transaction.after_commit(lambda: wake(IMPORTS_CHANNEL))
 
 
-def _apply_part(transaction: Transaction, aggregate: str, given: ApplySlugs, on_slugs_changed: OnSlugsChanged) -> None:
+def _apply_part(transaction: Transaction, aggregate: str, given: ApplySlugs) -> None:
     organizations = store.lock(transaction, [pair.organization_id for pair in given.pairs])
     holders = store.read_holders(transaction, [pair.slug for pair in given.pairs])
     decision = domain.decide(given.pairs, organizations, holders)
@@ -50,9 +44,7 @@ def _apply_part(transaction: Transaction, aggregate: str, given: ApplySlugs, on_
             if constraint_name(error) != "organization_slug_key":
                 raise
             raise Aborted("another change set is moving these slugs") from error
-        changed = [pair.organization_id for pair in decision.applied]
-        on_slugs_changed(transaction, changed)
-        announce_organizations(transaction, changed)
+        announce_organizations(transaction, [pair.organization_id for pair in decision.applied])
     if decision.clashed:
         store.raise_fences(transaction, decision.clashed)
     enqueue(

@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 
 from shared.errors import InvalidUpload, LimitExceeded, ServiceError, Violation
 
-FIELD = "data"
+FIELD = "chunk"
 """The request field that a violation names."""
 
 _PIECE_BYTES = 65_536

@@ -56,7 +56,6 @@ class Silos:
         self.regions = regions
         self.clock = clock
         self.transport = InProcess()
-        self.changed: list[int] = []
         self.woken: list[str] = []
         self.drainers = {"control": self._drainer(control, "control", control_callbacks.sending_registry())}
         self.transport.receivers["control"] = lambda delivery: receive(
@@ -95,9 +94,7 @@ class Silos:
         return Drainer(database, registry, self.transport, clock=self.clock, origin=origin, epoch=epoch)
 
     def _region_inbox(self, database: Database) -> Callable[[Delivery], Sequence[ShardResult]]:
-        registry = region_callbacks.receiving_registry(
-            on_slugs_changed=lambda transaction, ids: self.changed.extend(ids), wake=self.woken.append
-        )
+        registry = region_callbacks.receiving_registry(wake=self.woken.append)
         return lambda delivery: receive(database, registry, arrived(delivery, "control"))
 
 

@@ -101,9 +101,7 @@ def _control(silos: Silos) -> tuple[Callable[..., None], object]:
 
 
 def _region(silos: Silos, name: str) -> tuple[Callable[..., None], object]:
-    registry = region_callbacks.receiving_registry(
-        on_slugs_changed=lambda transaction, ids: None, wake=silos.woken.append
-    )
+    registry = region_callbacks.receiving_registry(wake=silos.woken.append)
     servicer = RegionCallbackServicer(silos.regions[name], registry)
     return region_rpc.add_RegionCallbackServiceServicer_to_server, servicer
 
