@@ -46,8 +46,8 @@ PUBLIC_METHODS = (
     *snowflakes.METHODS,
 )
 INTERNAL_METHODS = callbacks.METHODS
-SPOOL_KEEP = timedelta(days=1)
-"""How long the file of a broken or failed upload is kept; far above the longest that an upload may take."""
+SPOOL_KEEP = timedelta(hours=1)
+"""How long the file of a broken or failed upload is kept; above the 3,000 s that an upload may take."""
 
 _SPOOL_CLEAN_EVERY_S = 300.0
 

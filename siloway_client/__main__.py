@@ -13,7 +13,7 @@ import typer
 from siloway_client import output
 from siloway_client.commands import ids, imports, local, releases
 from siloway_client.commands.demo import DemoFailed, demo
-from siloway_client.options import Session
+from siloway_client.options import Session, advice
 from siloway_client.refusal import refusal_of
 from siloway_client.targets import TargetUnknown
 
@@ -29,6 +29,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 app.command()(demo)
 
+_UNKNOWN_OUTCOMES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}
 _REFUSED = (TargetUnknown, DemoFailed, imports.ImportFailed, imports.StillRunning, OSError)
 
 
@@ -59,7 +60,9 @@ def main() -> None:
     try:
         app()
     except grpc.RpcError as error:
-        output.complain(f"siloway: {refusal_of(error)}")
+        refusal = refusal_of(error)
+        told = advice() if refusal.code in _UNKNOWN_OUTCOMES else ""
+        output.complain(f"siloway: {refusal}" + (f" ({told})" if told else ""))
         sys.exit(1)
     except _REFUSED as error:
         output.complain(f"siloway: {error}")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from siloway_client.client import new_request_id
 from siloway_client.targets import Targets, find_targets
 
 Region = Annotated[str, typer.Option("--region", "-r", envvar="SILOWAY_REGION", help="The region to talk to.")]
@@ -15,6 +16,22 @@ RequestId = Annotated[
     str | None,
     typer.Option("--request-id", help="A UUID to repeat a request safely; made anew by default.", metavar="UUID"),
 ]
+
+
+_sent_ids: list[str] = []
+
+
+def request_id_of(given: str | None) -> str:
+    """The request id of a mutation, made when none is given; remembered for `advice`."""
+    _sent_ids.append(given or new_request_id())
+    return _sent_ids[-1]
+
+
+def advice() -> str:
+    """What to do when an answer was lost: empty when this run sent no mutation."""
+    if not _sent_ids:
+        return ""
+    return f"it may have taken effect; repeat it safely with --request-id {_sent_ids[-1]}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client import output
 from siloway_client.client import RegionClient
-from siloway_client.options import Json, Region, RequestId, session
+from siloway_client.options import Json, Region, RequestId, request_id_of, session
 
 POLL_S = 0.25
 run_app = typer.Typer(no_args_is_help=True, help="Import an export file.")
@@ -206,7 +206,9 @@ def _import(
     json_output: bool,
 ) -> None:
     with session(context).targets().region(region) as client:
-        found = upload_and_wait(client, source, scope, request_id=request_id, wait_max_s=wait_max, wait=not no_wait)
+        found = upload_and_wait(
+            client, source, scope, request_id=request_id_of(request_id), wait_max_s=wait_max, wait=not no_wait
+        )
     if json_output:
         output.as_json(found)
     else:

@@ -13,8 +13,7 @@ from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 
 from siloway_client import output
-from siloway_client.client import new_request_id
-from siloway_client.options import Json, Organization, Region, RequestId, session
+from siloway_client.options import Json, Organization, Region, RequestId, request_id_of, session
 
 app = typer.Typer(no_args_is_help=True, help="Releases and their commits.")
 project_app = typer.Typer(no_args_is_help=True, help="Projects.")
@@ -40,7 +39,7 @@ def create(
         parent=f"organizations/{organization}",
         release=release_pb.Release(version=version, ref=ref, url=url),
         projects=project,
-        request_id=request_id or new_request_id(),
+        request_id=request_id_of(request_id),
     )
     with session(context).targets().region(region) as client:
         answer = client.releases.CreateRelease(request)
@@ -128,7 +127,7 @@ def update(
     if not paths and commits is None:
         raise typer.BadParameter("give at least one of --ref, --url, --released, --state, --commits")
     request = release_pb.UpdateReleaseRequest(
-        release=release, update_mask=FieldMask(paths=paths), request_id=request_id or new_request_id()
+        release=release, update_mask=FieldMask(paths=paths), request_id=request_id_of(request_id)
     )
     if commits is not None:
         request.commits.CopyFrom(read_commits(commits))
@@ -175,7 +174,7 @@ def create_project(
     request = project_pb.CreateProjectRequest(
         parent=f"organizations/{organization}",
         project=project_pb.Project(display_name=display_name, slug=slug, platform=platform),
-        request_id=request_id or new_request_id(),
+        request_id=request_id_of(request_id),
     )
     with session(context).targets().region(region) as client:
         made = client.projects.CreateProject(request)

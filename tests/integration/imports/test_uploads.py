@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from region_silo.imports import store
 from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.usecases import UploadHeader, clean_spool
-from shared import errors
+from shared import deadline, errors
 from shared.cleaner import Cleaner
 from shared.rpc.call import Caller, acting
 from tests.integration.imports import rows_of_files as rows
@@ -101,6 +102,29 @@ def test_a_stream_that_breaks_in_the_middle_leaves_nothing(stack: ImportStack) -
     with acting(CALLER, method=METHOD), pytest.raises(errors.Cancelled):
         stack.usecases.upload(UploadHeader(Scope.ORGANIZATION, str(uuid.uuid4())), parts())
     assert seen == [[{"state": State.UPLOADING}]], "the row did not stand before the bytes"
+    _leaves_nothing(stack)
+
+
+def test_a_file_above_the_limit_is_refused_by_its_header_or_by_its_bytes(stack: ImportStack) -> None:
+    small = replace(stack.usecases, file_bytes_max=len(FILE) - 1)
+    for size_bytes, field in ((len(FILE), "header.size_bytes"), (0, "chunk")):
+        header = UploadHeader(Scope.ORGANIZATION, str(uuid.uuid4()), size_bytes)
+        with acting(CALLER, method=METHOD), pytest.raises(errors.LimitExceeded) as caught:
+            small.upload(header, iter([FILE, None]))
+        assert [violation.field for violation in caught.value.violations] == [field]
+    _leaves_nothing(stack)
+
+
+def test_an_upload_whose_time_ran_out_leaves_nothing(stack: ImportStack) -> None:
+    def parts() -> Iterator[bytes | None]:
+        yield FILE[:10]
+        while deadline.remaining_s():
+            time.sleep(0.01)
+        deadline.check()
+
+    header = UploadHeader(Scope.ORGANIZATION, str(uuid.uuid4()))
+    with acting(CALLER, method=METHOD), deadline.within(0.3), pytest.raises(errors.DeadlineExceeded):
+        stack.usecases.upload(header, parts())
     _leaves_nothing(stack)
 
 
