@@ -1,7 +1,8 @@
 """Runs imports in `work`: takes one by its lease, writes its file, has its organizations named, and ends it.
 
-A peer or a store that cannot be reached, and a file that this machine cannot open, never fail an import: the lease goes
-back and the import waits. What control refuses for good fails it at once; anything unexpected is tried a few times.
+A peer or a store that cannot be reached never fails an import: the lease goes back and the import waits. So it does,
+for an hour, for a file that this machine cannot open: another machine may have it. What control refuses for good fails
+it at once; anything unexpected is tried a few times.
 """
 
 import threading
@@ -45,6 +46,7 @@ class RunnerSettings:
     slugs_a_call: int = 5000
     attempts_max: int = 5
     spool_retry_s: float = 5.0
+    spool_wait_s: float = 3600.0
 
 
 Changing = Callable[[Sequence[int]], AbstractContextManager[None]]
@@ -183,7 +185,10 @@ class ImportRunner:
         except SpoolMissing as error:
             POSTPONED.labels(error.reason).inc()
             _log.warning("import_file_missing", reason=error.reason)
-            self._give_back(lease, self._settings.spool_retry_s)
+            if self._waited_for_file(data_import):
+                self._give_up(lease, data_import, error)
+            else:
+                self._give_back(lease, self._settings.spool_retry_s)
         except ServiceError as error:
             if error.code in _TRANSIENT:
                 self._postpone(lease, data_import, error)
@@ -193,6 +198,11 @@ class ImportRunner:
                 self._retry_or_give_up(lease, data_import, error)
         except Exception as error:  # noqa: BLE001 - an import's trouble must not end the process
             self._retry_or_give_up(lease, data_import, error)
+
+    def _waited_for_file(self, data_import: DataImport) -> bool:
+        """Whether some process had its time to come that can open the file."""
+        begun = data_import.started_at or self._database.clock.now()
+        return begun + timedelta(seconds=self._settings.spool_wait_s) <= self._database.clock.now()
 
     def _postpone(self, lease: Lease, data_import: DataImport, error: ServiceError) -> None:
         failures = data_import.peer_failures + 1

@@ -59,8 +59,8 @@ class ImportUseCases:
     def upload(self, header: UploadHeader, chunks: Iterator[bytes | None]) -> DataImport:
         """Take a file and queue its import; `chunks` ends with None when the client said that it has sent everything.
 
-        Raises ScopeMissing, RequestIdReused, InvalidUpload, LimitExceeded, SpoolFull, UploadIncomplete. A refused or
-        broken upload leaves nothing.
+        Raises ScopeMissing, RequestIdReused, InvalidUpload, LimitExceeded, SpoolFull, UploadIncomplete, Unavailable
+        (the spool cannot be used). A refused or broken upload leaves nothing.
         """
         caller = current_caller()
         _check_upload(caller, header)
@@ -82,6 +82,9 @@ class ImportUseCases:
             answer = self._queue(import_id, _mutation(caller, header, received.sha256.hex()), received)
         except errors.OutcomeUnknown:
             raise  # it may be queued: the cleaner removes what is not
+        except OSError as error:
+            self._forget(import_id)
+            raise errors.Unavailable("uploads cannot be stored at present", retry_after_s=60) from error
         except BaseException:
             self._forget(import_id)
             raise
@@ -155,9 +158,9 @@ class ImportUseCases:
     def _forget(self, import_id: int) -> None:
         """Remove the trace of an upload that does not become an import; the cleaner does what fails here."""
         try:
-            self.spool.remove(str(import_id))
             with deadline.afresh(_FORGET_S):  # the call's own time may be what ran out
                 self.database.transact(lambda transaction: store.delete_uploading(transaction, import_id))
+            self.spool.remove(str(import_id))
         except (OSError, errors.ServiceError):
             _log.exception("upload_not_forgotten", data_import=import_name(import_id))
 

@@ -52,7 +52,7 @@ class BatchLimits:
     rows_max: int = 5000
     bytes_max: int = 16 << 20
     handed_bytes_max: int = 2 << 20
-    lease_s: float = 60.0
+    lease_s: float = 20.0
 
 
 class StoppedError(Exception):

@@ -33,6 +33,7 @@ from shared.rpc import call as current
 from shared.rpc import metrics, validation
 from shared.rpc.authentication import Authenticate
 from shared.rpc.call import Call, Caller
+from shared.rpc.idle import IdleWatch
 from shared.rpc.log import bound_logger
 from shared.rpc.methods import Budget, Door, Method, MethodTable
 from shared.rpc.permits import Permits
@@ -257,6 +258,7 @@ class _Ending(grpc.Status):
 
 
 _NOTHING: Final = object()
+_IDLE: Final = IdleWatch()
 _KEYS_READ: Final = frozenset({REQUEST_ID_KEY, "authorization"})
 
 
@@ -362,18 +364,21 @@ def _checked(requests: Iterator[Any], context: Context) -> Iterator[Any]:
     grpcio sometimes learns of that only after it has ended the iterator. So the end of a client's stream alone never
     means that all was sent: a contract in which that matters has a last message of its own.
     """
-    while True:
-        try:
-            request = next(requests)
-        except StopIteration:
-            if not context.is_active():
-                raise Cancelled from None
-            return
-        except grpc.RpcError as gone:
-            deadline.check()
-            raise Cancelled from gone
-        validation.check(request)
-        yield request
+    with _IDLE.watching(context) as heard:
+        while True:
+            try:
+                request = next(requests)
+            except StopIteration:
+                if not context.is_active():
+                    raise Cancelled from None
+                return
+            except grpc.RpcError as gone:
+                deadline.check()
+                raise Cancelled from gone
+            heard()
+            validation.check(request)
+            yield request
+            heard()
 
 
 def _refuse_unknown(_requests: Iterator[Any], _context: Context) -> Iterator[Any]:

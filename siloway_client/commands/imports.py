@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from siloway.region.v1 import import_service_pb2 as import_pb
@@ -12,8 +13,11 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway_client import output
 from siloway_client.client import RegionClient
 from siloway_client.options import Json, Region, RequestId, request_id_of, session
+from siloway_client.refusal import refusal_of
 
 POLL_S = 0.25
+LOST_MAX_S = 30.0
+_PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
 run_app = typer.Typer(no_args_is_help=True, help="Import an export file.")
 app = typer.Typer(no_args_is_help=True, help="Imports that were started.")
 
@@ -147,15 +151,26 @@ def show(found: import_pb.DataImport) -> None:
 def wait_for(
     client: RegionClient, name: str, wait_max_s: float, on_progress: Callable[[import_pb.DataImport], None]
 ) -> import_pb.DataImport:
-    """Poll until the import ends; `on_progress` gets each answer. Raises StillRunning and grpc.RpcError."""
+    """Poll until the import ends; `on_progress` gets each answer. A region that is away is waited for half a minute.
+
+    Raises StillRunning and grpc.RpcError.
+    """
     ends_at = time.monotonic() + wait_max_s
+    lost_at: float | None = None
     while True:
-        found = client.imports.GetImport(import_pb.GetImportRequest(name=name))
-        on_progress(found)
-        if found.state in _FINISHED:
-            return found
+        try:
+            found = client.imports.GetImport(import_pb.GetImportRequest(name=name))
+        except grpc.RpcError as error:
+            lost_at = lost_at or time.monotonic()
+            if refusal_of(error).code not in _PASSING or time.monotonic() - lost_at > LOST_MAX_S:
+                raise
+        else:
+            lost_at = None
+            on_progress(found)
+            if found.state in _FINISHED:
+                return found
         if time.monotonic() > ends_at:
-            raise StillRunning(f"{name} is still {_word(found)}; look again with: siloway imports get {name}")
+            raise StillRunning(f"{name} has not ended yet; look again with: siloway imports get {name}")
         time.sleep(POLL_S)
 
 
@@ -182,6 +197,7 @@ def upload_and_wait(
         found = client.upload_import(
             source, scope, request_id=request_id, on_sent=lambda sent: progress.update(task, completed=sent)
         )
+    output.complain(f"{found.name} is queued")
     if not wait:
         return found
     with Progress(

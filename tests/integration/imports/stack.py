@@ -59,6 +59,7 @@ class ImportStack:
         self.region = silos.regions[REGION]
         self.ids = ids
         self.scopes = dict(SCOPES)
+        self.spool_folder = folder
         self.spool = Spool(folder, 1 << 30)
         self.usecases = ImportUseCases(self.region, self.spool, ids[REGION])
         self.model_imports = ModelImportUseCases(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -126,6 +127,27 @@ def test_an_upload_whose_time_ran_out_leaves_nothing(stack: ImportStack) -> None
     with acting(CALLER, method=METHOD), deadline.within(0.3), pytest.raises(errors.DeadlineExceeded):
         stack.usecases.upload(header, parts())
     _leaves_nothing(stack)
+
+
+def test_without_its_spool_an_upload_is_refused_for_now(stack: ImportStack) -> None:
+    shutil.rmtree(stack.spool_folder)
+    with pytest.raises(errors.Unavailable):
+        stack.upload(FILE)
+    assert stack.all_in("region", "SELECT id FROM data_import") == []
+
+
+def test_an_import_whose_file_is_gone_waits_an_hour_and_then_fails_with_the_reason(stack: ImportStack) -> None:
+    import_id = stack.upload(FILE).id
+    shutil.rmtree(stack.spool_folder)
+    runner = stack.runner()
+    assert runner.run_once()
+    assert stack.report(import_id, CALLER).data_import.state is State.WRITING
+    stack.clock.advance(3700)
+    assert runner.run_once()
+    ended = stack.report(import_id, CALLER).data_import
+    assert ended.state is State.FAILED
+    assert ended.error is not None
+    assert ended.error.reason == "SPOOL_MISSING"
 
 
 def test_each_scope_needs_its_permission(stack: ImportStack) -> None:
