@@ -18,7 +18,7 @@ from shared.importing.columns import BIGINT_MAX, Column, Kind
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
 _UNSIGNED_MAX = 2**64 - 1
 # One element of the Python form of a list of texts, and what may follow it.
-_TEXT_LITERAL = re.compile(r"""\s*u?('(?:[^'\\\n]|\\.)*+'|"(?:[^"\\\n]|\\.)*+")\s*(,|\])""")
+_TEXT_LITERAL = re.compile(r"""\s*u?('(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")\s*(,|\])""")
 
 
 class BadValue(Exception):
