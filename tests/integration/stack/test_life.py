@@ -35,6 +35,8 @@ def test_a_taken_port_ends_with_one_line(server_folder: Path) -> None:
 def test_a_killed_stack_leaves_no_process_and_starts_again_with_its_data(server_folder: Path) -> None:
     killed = RunningStack(server_folder / "killed")
     secret = mint_token(killed.database_url("control"), name="kept", scopes=["ids:generate"])
+    replicated = "SELECT count(*) FROM token WHERE name = 'kept'"
+    wait_until(lambda: killed.value("us", replicated) == 1, "the region never heard of the token")
     was_running = killed.descendants()
     assert len(was_running) >= 8, "six programs, PostgreSQL, Redis"
     os.kill(killed.process.pid, signal.SIGKILL)
