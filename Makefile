@@ -18,6 +18,7 @@ demo: setup ## Run the main job against a running stack, step by step
 	@$(BIN)/siloway demo
 
 clean-data: ## Remove the data of `make run`
+	@test ! -e .siloway/lock || flock --nonblock .siloway/lock true || { echo "siloway: a local stack works on .siloway; stop it first" >&2; exit 1; }
 	@rm -rf .siloway
 
 ##@ Develop

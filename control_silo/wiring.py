@@ -83,7 +83,7 @@ def _model_imports(parts: Parts) -> ModelImportUseCases:
     return ModelImportUseCases(
         database,
         parts.ids,
-        scopes_of=lambda principal: database.read(lambda transaction: scopes_of(transaction, principal)),
+        scopes_of=lambda principal, at: database.read(lambda transaction: scopes_of(transaction, principal, at)),
         number_of=lambda region: database.read(lambda transaction: number_of(transaction, region)),
     )
 

@@ -27,6 +27,8 @@ from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 CHUNK_BYTES = 64 * 1024
 _RETRY = {
     "methodConfig": [
+        # A stream of the client's is not sent again: what it would be sent from is spent.
+        {"name": [{"service": "siloway.region.v1.ImportService", "method": "UploadImport"}]},
         {
             "name": [{}],
             "retryPolicy": {
@@ -36,7 +38,7 @@ _RETRY = {
                 "backoffMultiplier": 2,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
-        }
+        },
     ]
 }
 

@@ -7,6 +7,7 @@ they come in now.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from control_silo.model_imports import store
@@ -33,11 +34,14 @@ class Ids(Protocol):
 
 @dataclass(frozen=True)
 class ModelImportUseCases:
-    """`scopes_of(principal)`: what it may do now, nothing when it is gone. `number_of(region)`: None when unknown."""
+    """`scopes_of(principal, time)`: what it might do then, nothing once gone. `number_of(region)`: None if unknown.
+
+    An import that was begun in time is finished, although its token ends meanwhile: its id tells when it was begun.
+    """
 
     database: Database
     ids: Ids
-    scopes_of: Callable[[str], frozenset[str]]
+    scopes_of: Callable[[str, datetime], frozenset[str]]
     number_of: Callable[[str], int | None]
 
     def import_batch(self, region: str, batch: HandedBatch) -> HandedAnswer:
@@ -63,13 +67,13 @@ class ModelImportUseCases:
 
     def _check(self, region: str, batch: HandedBatch) -> None:
         try:
-            number = describe(batch.import_id).region
+            begun = describe(batch.import_id)
         except NotASnowflakeError:
-            number = None
-        if number is None or number != self.number_of(region):
+            begun = None
+        if begun is None or begun.region != self.number_of(region):
             raise PeerRefused("the import is not this region's", metadata={"region": region})
         needed = _NEEDED.get(batch.scope)
-        if needed is None or needed not in self.scopes_of(batch.principal):
+        if needed is None or needed not in self.scopes_of(batch.principal, begun.time):
             raise ScopeMissing(metadata={"scope": needed or "", "principal": batch.principal})
         if batch.model not in TARGETS or not models()[batch.model].in_scope(batch.scope):
             raise InvalidArgument.of("model", "is no model of control that this scope takes")

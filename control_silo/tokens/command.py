@@ -14,7 +14,7 @@ from shared.snowflake.allocator import SnowflakeAllocator
 from shared.tokens import EVERYWHERE
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_PERIOD = re.compile(r"([0-9]{1,6})([smhd])")
+_PERIOD = re.compile(r"([0-9]{1,12})([smhd])")
 _ORGANIZATION = re.compile(r"(?:organizations/)?([0-9]{1,16})")
 
 

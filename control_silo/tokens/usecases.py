@@ -5,6 +5,7 @@ ever.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from control_silo.regions import store as region_store
 from control_silo.tokens import domain, store
@@ -63,7 +64,7 @@ def revoke_token(transaction: Transaction, token_id: int) -> Token:
         return token
     token = store.find_by_id(transaction, token_id)
     if token is None:
-        raise NotFound(resource=Resource("token", f"tokens/{token_id}"))
+        raise NotFound(resource=Resource("siloway/Token", f"tokens/{token_id}"))
     return token
 
 
@@ -81,13 +82,13 @@ def send_tokens_to_region(transaction: Transaction, region: str) -> None:
         _send(transaction, token_id, region)
 
 
-def scopes_of(transaction: Transaction, principal: str) -> frozenset[str]:
-    """What a principal "tokens/<id>" may do now; nothing once its token is gone, revoked or past its end."""
+def scopes_of(transaction: Transaction, principal: str, at: datetime) -> frozenset[str]:
+    """What a principal "tokens/<id>" might do at that time; nothing once its token is gone or revoked."""
     kind, _, token_id = principal.partition("/")
     token = store.find_by_id(transaction, int(token_id)) if kind == "tokens" and token_id.isdigit() else None
     if token is None or token.revoked_at is not None:
         return frozenset()
-    if token.expires_at is not None and token.expires_at <= transaction.now:
+    if token.expires_at is not None and token.expires_at <= at:
         return frozenset()
     return frozenset(token.scopes)
 

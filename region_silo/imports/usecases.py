@@ -150,7 +150,7 @@ class ImportUseCases:
                     raise errors.UploadIncomplete("the upload took too long and was given up", retry_after_s=1)
             found = store.find(transaction, answer_id)
             if found is None:
-                raise errors.ImportNotFound(resource=errors.Resource("import", started.resource))
+                raise errors.ImportNotFound(resource=errors.Resource("siloway/Import", started.resource))
             return found
 
         return self.database.transact(work)
@@ -238,7 +238,7 @@ def _check_received(header: UploadHeader, received: ReceivedUpload) -> None:
 def _visible(transaction: Transaction, import_id: int, caller: Caller) -> DataImport:
     found = store.find(transaction, import_id)
     if found is None or (found.principal != caller.principal and _OPERATE not in caller.scopes):
-        raise errors.ImportNotFound(resource=errors.Resource("import", import_name(import_id)))
+        raise errors.ImportNotFound(resource=errors.Resource("siloway/Import", import_name(import_id)))
     return found
 
 

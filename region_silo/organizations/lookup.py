@@ -61,8 +61,8 @@ def hold_active(transaction: Transaction, organization_id: int) -> None:
         raise _not_found(organization_id)
     if state is OrganizationState.IMPORTING:
         name = organization_name(organization_id)
-        raise errors.OrganizationImporting(resource=errors.Resource("organization", name))
+        raise errors.OrganizationImporting(resource=errors.Resource("siloway/Organization", name))
 
 
 def _not_found(key: Key) -> errors.OrganizationNotFound:
-    return errors.OrganizationNotFound(resource=errors.Resource("organization", organization_name(key)))
+    return errors.OrganizationNotFound(resource=errors.Resource("siloway/Organization", organization_name(key)))

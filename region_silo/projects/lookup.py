@@ -49,7 +49,7 @@ class ProjectLookup:
             found = self._by_slug(organization_id, key)
         if found is None or found.organization_id != organization_id:
             name = project_name(organization_id, key)
-            raise errors.ProjectNotFound(resource=errors.Resource("project", name))
+            raise errors.ProjectNotFound(resource=errors.Resource("siloway/Project", name))
         return found
 
     def ids(self, organization_id: int, keys: Sequence[Key]) -> list[int | None]:

@@ -104,7 +104,7 @@ class ProjectUseCases:
                     return row
             raise errors.ProjectExists(
                 metadata={"slug": draft.slug},
-                resource=errors.Resource("project", project_name(organization_id, draft.slug or draft.name)),
+                resource=errors.Resource("siloway/Project", project_name(organization_id, draft.slug or draft.name)),
             )
 
         return once(transaction, mutation, Project, work, resource=_name)

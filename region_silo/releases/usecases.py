@@ -240,7 +240,7 @@ def _existing(release: Release | None) -> Release:
 
 
 def _not_found(organization_id: int, version: str) -> errors.ReleaseNotFound:
-    return errors.ReleaseNotFound(resource=errors.Resource("release", release_name(organization_id, version)))
+    return errors.ReleaseNotFound(resource=errors.Resource("siloway/Release", release_name(organization_id, version)))
 
 
 def _name(release: Release) -> str:

@@ -11,7 +11,7 @@ LENGTH_MAX = 200
 BYTES_MAX = 200
 NUMBER_MAX = 2**63 - 1
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _RELEASE = re.compile(r"(?P<package>@?[^@]+)@(?P<version>[^@]+)")
 _BUILD_HASH = re.compile(
     r"[0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{20}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None, command: Command = silo_command) ->
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m shared.embedded", description="Run Siloway on this machine.")
+    parser = argparse.ArgumentParser(prog="siloway up", description="Run Siloway on this machine.")
     parser.add_argument("--folder", type=Path, default=Path(DEFAULT_FOLDER), help="where data, logs and keys are kept")
     parser.add_argument(
         "--ports-from", type=int, default=DEFAULT_PORTS_FROM, help="control's first port; 0: free ports"

@@ -120,7 +120,7 @@ class RowDecoder:
             parts = _ANY.decode(row.data)
             twice = repeated_key(row.data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            reason = f"the object cannot be decoded: {error}"
+            reason = _why_unreadable(error)
         else:
             if twice is None:
                 return parts
@@ -177,13 +177,22 @@ def unreadable_object(row: RawRow) -> Finding:
     """The finding of an object without a readable model; its ordinal is its place in the file."""
     kind, field = FindingKind.INVALID_OBJECT, ""
     try:
-        text = msgspec.json.decode(bytes(_ANY.decode(row.data).get("model", b"")), type=str)
+        parts = _ANY.decode(row.data)
+        text = msgspec.json.decode(bytes(parts["model"]), type=str)
+    except KeyError:
+        reason = "the object has no model"
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = f"the object cannot be decoded or has no model: {error}"
+        reason = _why_unreadable(error)
     else:
         field = "model"
         reason = "expected a model's name, app.model" if model_name(text) is None else "the object cannot be decoded"
     return Finding.of(kind, NO_MODEL, row.position, field=field, reason=reason)
+
+
+def _why_unreadable(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "the object is not UTF-8"
+    return f"the object cannot be decoded: {error}"
 
 
 class _RowRefused(Exception):

@@ -20,7 +20,7 @@ _QUOTE = ord('"')
 _CLOSERS = {ord("{"): ord("}"), ord("["): ord("]")}
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _NEXT_OBJECT = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*(?=\{)")
-# Everything up to the next bracket, whole strings included: one match an event. No two parts can match the same byte, so
+# Everything up to the next bracket, whole strings included: one match an event. No two parts can match one byte, so
 # a string that is cut off costs one way back at most. Not possessive: Python up to 3.11.4 resumes such groups wrongly.
 _CONTENT = re.compile(rb'[^"{}\[\]]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"{}\[\]]*)*', re.DOTALL)
 _STRING_BODY = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)

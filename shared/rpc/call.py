@@ -98,7 +98,7 @@ def require_organization(organization_id: int) -> None:
     """Refuse a caller that is bound to another organization, in the words for an organization that is not there."""
     bound_to = current_caller().organization_id
     if bound_to is not None and bound_to != organization_id:
-        raise OrganizationNotFound(resource=Resource("organization", f"organizations/{organization_id}"))
+        raise OrganizationNotFound(resource=Resource("siloway/Organization", f"organizations/{organization_id}"))
 
 
 def _required() -> Call:

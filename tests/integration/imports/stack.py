@@ -65,7 +65,7 @@ class ImportStack:
         self.model_imports = ModelImportUseCases(
             self.control,
             ids["control"],
-            scopes_of=lambda principal: self.scopes.get(principal, frozenset()),
+            scopes_of=lambda principal, _at: self.scopes.get(principal, frozenset()),
             number_of=lambda region: self.control.read(lambda transaction: number_of(transaction, region)),
         )
         self.peer = DirectControl(silos, self.model_imports)

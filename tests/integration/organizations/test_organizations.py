@@ -44,7 +44,7 @@ def test_row_04_an_unknown_organization_is_not_found(client: Client, key: str) -
     with refused() as found:
         get(client, key)
     assert (found[0].code, found[0].reason) == (grpc.StatusCode.NOT_FOUND, "ORGANIZATION_NOT_FOUND")
-    assert found[0].resource == ("organization", f"organizations/{key}")
+    assert found[0].resource == ("siloway/Organization", f"organizations/{key}")
 
 
 def test_a_bound_token_sees_its_own_organization_only(features: RegionFeatures, client: Client) -> None:

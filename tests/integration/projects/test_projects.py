@@ -83,7 +83,7 @@ def test_row_33_a_given_slug_that_is_taken_is_refused(features: RegionFeatures, 
     with refused() as found:
         create(client, "Other", "web")
     assert (found[0].code, found[0].reason) == (grpc.StatusCode.ALREADY_EXISTS, "PROJECT_EXISTS")
-    assert found[0].resource == ("project", "organizations/100/projects/web")
+    assert found[0].resource == ("siloway/Project", "organizations/100/projects/web")
     assert found[0].metadata == {"slug": "web"}
     features.add_organization(200, "globex")
     assert create(client, "Other", "web", parent="globex").slug == "web"
@@ -150,7 +150,7 @@ def test_an_unknown_project_is_not_found(features: RegionFeatures, client: Clien
         with refused() as found:
             get(client, key)
         assert (found[0].code, found[0].reason) == (grpc.StatusCode.NOT_FOUND, "PROJECT_NOT_FOUND")
-        assert found[0].resource == ("project", f"organizations/100/projects/{key}")
+        assert found[0].resource == ("siloway/Project", f"organizations/100/projects/{key}")
 
 
 def test_nothing_is_made_in_an_organization_that_is_being_imported(features: RegionFeatures, client: Client) -> None:

@@ -105,7 +105,7 @@ def test_row_01_an_unknown_release_is_not_updated(client: Client) -> None:
     with refused() as found:
         client.update("2.0", ref="x")
     assert (found[0].code, found[0].reason) == (grpc.StatusCode.NOT_FOUND, "RELEASE_NOT_FOUND")
-    assert found[0].resource == ("release", "organizations/100/releases/2.0")
+    assert found[0].resource == ("siloway/Release", "organizations/100/releases/2.0")
 
 
 @pytest.mark.parametrize("name", ["", "organizations/acme", "organizations/acme/releases/", "releases/1.0"])

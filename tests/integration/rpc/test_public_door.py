@@ -186,7 +186,10 @@ def test_a_panic_of_a_native_library_is_an_internal_error_and_costs_no_permit() 
 
 @pytest.mark.parametrize(
     "error",
-    [AlreadyExists(resource=Resource("release", "organizations/1/releases/a")), StoreUnreachable(retry_after_s=2)],
+    [
+        AlreadyExists(resource=Resource("siloway/Release", "organizations/1/releases/a")),
+        StoreUnreachable(retry_after_s=2),
+    ],
 )
 def test_an_error_in_the_middle_of_a_stream_arrives_with_its_reason(error: ServiceError) -> None:
     def middle(requests: Iterator[StringValue], _context: Context) -> Iterator[StringValue]:

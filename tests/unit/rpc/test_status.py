@@ -93,8 +93,10 @@ def test_details_fit_the_refusal() -> None:
         ("commits[3].id", "is missing"),
         ("version", "is too long"),
     ]
-    info = _details(errors.ReleaseNotFound(resource=Resource("release", "organizations/1/releases/a")))["ResourceInfo"]
-    assert (info.resource_type, info.resource_name) == ("release", "organizations/1/releases/a")
+    info = _details(errors.ReleaseNotFound(resource=Resource("siloway/Release", "organizations/1/releases/a")))[
+        "ResourceInfo"
+    ]
+    assert (info.resource_type, info.resource_name) == ("siloway/Release", "organizations/1/releases/a")
     retry = _details(errors.IdsExhausted(retry_after_s=0.25))["RetryInfo"]
     assert retry.retry_delay.ToMilliseconds() == 250
     precondition = _details(errors.SpoolMissing())["PreconditionFailure"]

@@ -145,7 +145,7 @@ class DataImport(_message.Message):
         organization: _builtins.str
         """"organizations/{id}"."""
         base_slug: _builtins.str
-        """The slug in the file."""
+        """The slug that was asked for: the file's, or the name where the file has none."""
         slug: _builtins.str
         """The slug that control gave it; empty until then."""
         def __init__(
@@ -409,7 +409,9 @@ class ImportFinding(_message.Message):
     model: _builtins.str
     """The model of the row."""
     ordinal: _builtins.int
-    """The row's place among its model's rows in the file, from 1; 0 when the finding is about the whole model."""
+    """The row's place among its model's rows in the file, from 1; in the file, for an object without a readable model; 0 when
+    the finding is about the whole model.
+    """
     pk: _builtins.str
     """The row's pk in the file, as text; empty when it has none."""
     field: _builtins.str
