@@ -32,7 +32,7 @@ class RunningStack:
         self.process = subprocess.Popen(
             [*command, "--ports-from", str(ports_from)],
             cwd=ROOT,
-            env={**plain_environment(), "SILOWAY_GRACE_S": "3", **(environment or {})},
+            env={**_environment_of_stacks(folder.parent), "SILOWAY_GRACE_S": "3", **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -177,6 +177,14 @@ def wait_until(holds: Callable[[], bool], complaint: str, *, timeout_s: float = 
     while not holds():
         assert time.monotonic() < ends_at, complaint
         time.sleep(0.05)
+
+
+def _environment_of_stacks(folder: Path) -> dict[str, str]:
+    """Where Python must not write bytecode beside the sources, all stacks of a session share theirs."""
+    environment = plain_environment()
+    if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
+        environment.setdefault("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
+    return environment
 
 
 def alive(pids: Iterable[int]) -> list[int]:

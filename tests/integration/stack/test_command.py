@@ -30,7 +30,7 @@ def test_the_demo_without_a_stack_ends_with_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nonsense",), ("demo", "--objects", "few"), ("import", "organizations", "absent.json"), ("release", "update")],
+    [("nonsense",), ("demo", "--objects", "few"), ("import", "organizations", "absent.json")],
     ids=" ".join,
 )
 def test_wrong_usage_is_told_with_exit_code_two(stack: RunningStack, arguments: tuple[str, ...]) -> None:
@@ -46,7 +46,6 @@ def test_wrong_usage_is_told_with_exit_code_two(stack: RunningStack, arguments: 
         (("--token", "siloway_" + "x" * 43, "ids", "generate"), "TOKEN_INVALID"),
         (("release", "get", "1", "shop@9"), "ORGANIZATION_NOT_FOUND"),
         (("imports", "get", "17"), "IMPORT_NOT_FOUND"),
-        (("project", "create", "no-such-organization", "X"), "ORGANIZATION_NOT_FOUND"),
         (("release", "create", "1", "bad\tversion", "-p", "x"), "INVALID_FIELD"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
