@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,22 @@ def test_a_taken_port_ends_with_one_line(server_folder: Path) -> None:
     assert done.stderr == f"siloway: port {port} on 127.0.0.1 (us, public) is not free: Address already in use\n"
 
 
-def test_a_killed_stack_leaves_no_process_and_starts_again_with_its_data(server_folder: Path) -> None:
-    killed = RunningStack(server_folder / "killed")
+@pytest.fixture
+def start(server_folder: Path) -> Iterator[Callable[[], RunningStack]]:
+    """Start a stack in a folder of the test's own; none outlives the test."""
+    started: list[RunningStack] = []
+
+    def run() -> RunningStack:
+        started.append(RunningStack(server_folder / "killed"))
+        return started[-1]
+
+    yield run
+    for each in started:
+        each.stop()
+
+
+def test_a_killed_stack_leaves_no_process_and_starts_again_with_its_data(start: Callable[[], RunningStack]) -> None:
+    killed = start()
     secret = mint_token(killed.database_url("control"), name="kept", scopes=["ids:generate"])
     replicated = "SELECT count(*) FROM token WHERE name = 'kept'"
     wait_until(lambda: killed.value("us", replicated) == 1, "the region never heard of the token")
@@ -42,7 +57,7 @@ def test_a_killed_stack_leaves_no_process_and_starts_again_with_its_data(server_
     os.kill(killed.process.pid, signal.SIGKILL)
     wait_until(lambda: alive(was_running) == [], "processes outlive a killed stack", timeout_s=15)
     assert killed.stop() == -signal.SIGKILL
-    again = RunningStack(server_folder / "killed")
+    again = start()
     assert again.token == killed.token
     with again.region("us", secret) as region:
         assert len(region.snowflakes.GenerateIds(snowflake_pb.GenerateIdsRequest(count=2)).ids) == 2
