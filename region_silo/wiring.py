@@ -29,6 +29,7 @@ from region_silo.releases.usecases import ReleaseUseCases
 from region_silo.settings import RegionSettings
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from region_silo.snowflakes import servicer as snowflakes
+from region_silo.tokens.store import knows_tokens
 from region_silo.tokens.usecases import authenticator
 from shared import program, silo
 from shared.importing.spool import Spool
@@ -66,7 +67,7 @@ def serve(settings: RegionSettings) -> int:
         ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts, cache)),
     ]
-    return silo.serve(parts, doors)
+    return silo.serve(parts, doors, {"tokens": lambda: parts.database.read(knows_tokens)})
 
 
 def work(settings: RegionSettings) -> int:

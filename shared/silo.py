@@ -25,7 +25,7 @@ from shared.redis import RedisLink
 from shared.requests import cleaner as request_cleaner
 from shared.requests.servicer import METHODS as REQUEST_METHODS
 from shared.requests.servicer import RequestServicer
-from shared.rpc.admin import AdminServer
+from shared.rpc.admin import AdminServer, Check
 from shared.rpc.call import Caller
 from shared.rpc.channel import Credentials
 from shared.rpc.log import configure
@@ -142,9 +142,13 @@ def internal_door(parts: Parts, methods: Sequence[Method], servicers: Sequence[S
     )
 
 
-def serve(parts: Parts, doors: Sequence[RpcServer]) -> int:
-    """Serve the doors and the admin door until told to stop. Returns the exit code."""
-    admin = AdminServer(parts.settings.doors.serve_admin_address, checks={"database": _reads(parts.database)})
+def serve(parts: Parts, doors: Sequence[RpcServer], checks: Mapping[str, Check] | None = None) -> int:
+    """Serve the doors and the admin door until told to stop; `checks` say besides the database's whether it is ready.
+
+    Returns the exit code.
+    """
+    all_checks = {"database": _reads(parts.database), **(checks or {})}
+    admin = AdminServer(parts.settings.doors.serve_admin_address, checks=all_checks)
     try:
         return program.serve(doors, admin, program.stop_on_signals(), parts.settings.grace_s)
     finally:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Row, Table, Text, delete, select
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Row, Table, Text, delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from region_silo.schema import METADATA
@@ -74,3 +74,8 @@ def _token(row: Row[tuple[object, ...]]) -> Token:
         version=row.version,
         created_at=row.created_at,
     )
+
+
+def knows_tokens(transaction: Transaction) -> bool:
+    """Whether any token has come yet: before that no call can be let in."""
+    return bool(transaction.execute(select(exists(select(token.c.id)))).scalar_one())

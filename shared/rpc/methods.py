@@ -56,9 +56,8 @@ HEALTH_METHODS = (
     Method("/grpc.health.v1.Health/List", Door.PUBLIC, open=True),
     Method("/grpc.health.v1.Health/Watch", Door.PUBLIC, open=True),
 )
-REFLECTION_METHODS = tuple(
-    Method(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo", Door.PUBLIC, budget=Budget.STREAMS)
-    for version in ("v1alpha", "v1")
+REFLECTION_METHODS = (
+    Method("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Door.PUBLIC, budget=Budget.STREAMS),
 )
 
 
