@@ -110,6 +110,31 @@ def test_the_command_finds_the_region_with_a_wrong_guess_or_none(stack: RunningS
     assert [release["version"] for release in listed] == ["shop@1"]
 
 
+def test_while_control_is_down_ids_lead_on_and_slugs_of_others_are_not_found(
+    stack: RunningStack, theirs: tuple[str, str], de_address: str
+) -> None:
+    organization, slug = theirs
+    with stack.restarts_held():
+        stack.kill("control", "serve")
+        with stack.region("us") as us:
+            assert _refused(us, organization).metadata == {"region": "de", "address": de_address}
+            # What control said before is good for some seconds.
+            wait_until(
+                lambda: _refused(us, slug).reason == "ORGANIZATION_NOT_FOUND",
+                "an answer of control's was kept too long",
+            )
+        done = stack.command("project", "list", organization)
+        assert (done.returncode, done.stderr) == (0, "")
+    wait_until(
+        lambda: stack.command("regions", "list").returncode == 0,
+        "control did not come back",
+    )
+    with stack.region("us") as us:
+        wait_until(
+            lambda: _refused(us, slug).reason == "ORGANIZATION_ELSEWHERE", "the region never asked control again"
+        )
+
+
 def test_regions_are_listed_drained_and_undrained(stack: RunningStack) -> None:
     assert [region["name"] for region in _document(stack, "regions", "list", "--json")] == ["regions/de", "regions/us"]
     assert _document(stack, "regions", "drain", "de", "--json")["state"] == "STATE_DRAINING"
