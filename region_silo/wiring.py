@@ -26,12 +26,16 @@ from region_silo.projects.lookup import ProjectLookup, project_cache
 from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
 from region_silo.releases.usecases import ReleaseUseCases
+from region_silo.routing.control_peer import OwnerQuestion
+from region_silo.routing.owners import Owners
+from region_silo.routing.usecases import check_number
 from region_silo.settings import RegionSettings
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from region_silo.snowflakes import servicer as snowflakes
 from region_silo.tokens.store import knows_tokens
 from region_silo.tokens.usecases import authenticator
 from shared import program, silo
+from shared.errors import ServiceError
 from shared.importing.spool import Spool
 from shared.model_cache_gate import CacheGate
 from shared.rpc.channel import InternalChannel
@@ -55,33 +59,33 @@ _SPOOL_CLEAN_EVERY_S = 300.0
 
 def serve(settings: RegionSettings) -> int:
     """Answer calls until told to stop. Returns the exit code."""
-    parts = silo.open_parts(settings.silo, id_layout=settings.id_layout)
+    parts = _open(settings)
     gate = CacheGate(parts.database, clock=parts.clock)
     cache = organization_cache(parts.database, parts.redis, gate, parts.identity.name)
+    channel = _channel_to_control(parts, settings)
+    owners = Owners(parts.database, OwnerQuestion(channel), region=parts.identity.name, clock=parts.clock)
     doors = [
         silo.public_door(
             parts,
             PUBLIC_METHODS,
-            public_servicers(parts, settings, gate, cache),
+            public_servicers(parts, settings, gate, cache, owners),
             authenticator(parts.database, parts.clock, parts.identity.name),
         ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts, cache)),
     ]
-    return silo.serve(parts, doors, {"tokens": lambda: parts.database.read(knows_tokens)})
+    try:
+        return silo.serve(parts, doors, {"tokens": lambda: parts.database.read(knows_tokens)})
+    finally:
+        channel.close()
 
 
 def work(settings: RegionSettings) -> int:
     """Write imports, deliver the outbox and clean until told to stop. Returns the exit code."""
-    parts = silo.open_parts(settings.silo, id_layout=settings.id_layout)
+    parts = _open(settings)
     gate = CacheGate(parts.database, clock=parts.clock)
     cache = organization_cache(parts.database, parts.redis, gate, parts.identity.name)
     spool = Spool(settings.spool_folder, settings.spool_bytes_max)
-    channel = InternalChannel(
-        settings.control_internal_address,
-        peer=CONTROL,
-        credentials=parts.credentials,
-        message_bytes_max=INTERNAL_MESSAGE_BYTES_MAX,
-    )
+    channel = _channel_to_control(parts, settings)
     runner = ImportRunner(
         parts.database, spool, ControlSilo(channel), parts.ids, changing=lambda ids: cache.changing(*ids)
     )
@@ -102,11 +106,11 @@ def work(settings: RegionSettings) -> int:
 
 
 def public_servicers(
-    parts: Parts, settings: RegionSettings, gate: CacheGate, cache: OrganizationCache
+    parts: Parts, settings: RegionSettings, gate: CacheGate, cache: OrganizationCache, owners: Owners
 ) -> list[Servicer]:
     """The servicers of the public door."""
     database, ids = parts.database, parts.ids
-    organization_lookup = OrganizationLookup(cache)
+    organization_lookup = OrganizationLookup(cache, owners)
     project_lookup = ProjectLookup(database, project_cache(database, parts.redis, gate, parts.identity.name))
     spool = Spool(settings.spool_folder, settings.spool_bytes_max)
     return [
@@ -142,6 +146,27 @@ def internal_servicers(parts: Parts, cache: OrganizationCache) -> list[Servicer]
             callbacks.RegionCallbackServicer(parts.database, registry, changing=lambda ids: cache.changing(*ids)),
         ),
     ]
+
+
+def _open(settings: RegionSettings) -> Parts:
+    """The open parts. Raises as silo.open_parts, and RegionNumberTaken: no process gives out another region's ids."""
+    parts = silo.open_parts(settings.silo, id_layout=settings.id_layout)
+    name, number = parts.identity.name, parts.identity.number
+    try:
+        parts.database.read(lambda transaction: check_number(transaction, name=name, number=number))
+    except ServiceError:
+        parts.close()
+        raise
+    return parts
+
+
+def _channel_to_control(parts: Parts, settings: RegionSettings) -> InternalChannel:
+    return InternalChannel(
+        settings.control_internal_address,
+        peer=CONTROL,
+        credentials=parts.credentials,
+        message_bytes_max=INTERNAL_MESSAGE_BYTES_MAX,
+    )
 
 
 def _import_loop(runner: ImportRunner, database_url: str) -> program.Loop:

@@ -25,6 +25,9 @@ SLUGS_APPLIED = Category("slugs_applied", Mode.EVERY)
 ORGANIZATION = Category("organization", Mode.LATEST)
 """Region to control: an organization's name and life."""
 
+REGION = Category("region", Mode.LATEST)
+"""Control to region: a region of the directory, the receiver itself among them."""
+
 PAIRS_MAX = 500
 """The most pairs in one ApplySlugs."""
 
@@ -81,6 +84,14 @@ class OrganizationState:
 
 
 @dataclass(frozen=True)
+class RegionEntry:
+    """What a region needs to know of a region; the address is "host:port", for clients."""
+
+    number: int
+    public_address: str
+
+
+@dataclass(frozen=True)
 class TokenState:
     """A token without its id and version, which are the message's subject and version."""
 
@@ -122,8 +133,8 @@ class TokenState:
         )
 
 
-Payload = ApplySlugs | SlugsApplied | OrganizationState | TokenState
-_Shape = TypeVar("_Shape", ApplySlugs, SlugsApplied, OrganizationState, TokenState)
+Payload = ApplySlugs | SlugsApplied | OrganizationState | TokenState | RegionEntry
+_Shape = TypeVar("_Shape", ApplySlugs, SlugsApplied, OrganizationState, TokenState, RegionEntry)
 
 
 def encode(payload: Payload) -> dict[str, object]:

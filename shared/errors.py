@@ -191,6 +191,12 @@ class SlugNotFound(NotFound):
     reason = "SLUG_NOT_FOUND"
 
 
+class RegionNotFound(NotFound):
+    """There is no such region."""
+
+    reason = "REGION_NOT_FOUND"
+
+
 class AlreadyExists(ServiceError):
     """The resource exists already."""
 
@@ -233,6 +239,18 @@ class RegionNumberTaken(FailedPrecondition):
     """Another region has that number."""
 
     reason = "REGION_NUMBER_TAKEN"
+
+
+class RegionDraining(FailedPrecondition):
+    """The region is draining and gets no new organizations."""
+
+    reason = "REGION_DRAINING"
+
+
+class OrganizationElsewhere(FailedPrecondition):
+    """Another region owns the organization; the metadata names it."""
+
+    reason = "ORGANIZATION_ELSEWHERE"
 
 
 class SpoolMissing(FailedPrecondition):

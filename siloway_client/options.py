@@ -10,6 +10,15 @@ from siloway_client.client import new_request_id
 from siloway_client.targets import Targets, find_targets
 
 Region = Annotated[str, typer.Option("--region", "-r", envvar="SILOWAY_REGION", help="The region to talk to.")]
+FirstRegion = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        "-r",
+        envvar="SILOWAY_REGION",
+        help="The region to ask first; the organization's own is found anyway. Control is asked by default.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Organization = Annotated[str, typer.Argument(help="The organization's id or slug.", metavar="ORGANIZATION")]
 RequestId = Annotated[

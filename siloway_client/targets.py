@@ -1,16 +1,19 @@
 """Which silos a command talks to, and with which token.
 
 What the command line or the environment says wins; otherwise the local stack's own file tells. Regions that
-neither names are asked of control.
+neither names are asked of control, and so is an organization's region: but what control says is only where to ask
+first, so commands about organizations work without it wherever a region is known.
 """
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
 from siloway.control.v1 import region_service_pb2 as region_pb
 
 from siloway_client.client import ControlClient, RegionClient
+from siloway_client.router import Place, Router, ask_control
 
 
 class TargetUnknown(Exception):
@@ -34,16 +37,50 @@ class Targets:
 
     def region(self, name: str) -> RegionClient:
         """A client of a region silo; close it after use. Raises TargetUnknown and, from asking control, RpcError."""
-        address = self.region_addresses.get(name)
-        if address is None:
-            with self.control() as control:
-                regions = control.regions.ListRegions(region_pb.ListRegionsRequest()).regions
-            addresses = {region.name.removeprefix("regions/"): region.public_address for region in regions}
-            if name not in addresses:
-                known = ", ".join(sorted(addresses)) or "none"
-                raise TargetUnknown(f"there is no region {name!r}; control knows: {known}")
-            address = addresses[name]
+        return self._connect(Place(name, self._address(name)))
+
+    def router(self, first: str | None) -> Router:
+        """A router that asks region `first` first; None asks control where, for each organization. Close it after use.
+
+        Its calls raise TargetUnknown when no region is known.
+        """
+        return Router(self._connect, lambda organization: self._locate(organization, first))
+
+    def _connect(self, place: Place) -> RegionClient:
+        # The local stack's file knows its own addresses best.
+        address = self.region_addresses.get(place.region, place.address)
         return RegionClient(address, self.token, ca_file=self.ca_file, timeout_s=self.timeout_s)
+
+    def _locate(self, organization: str, first: str | None) -> Place:
+        if first is not None:
+            return Place(first, self._address(first))
+        try:
+            with self.control() as control:
+                return ask_control(control, organization)
+        except grpc.RpcError:
+            # Control is away, does not know it yet, or does not let this token ask: any region may.
+            return self._any_region()
+
+    def _any_region(self) -> Place:
+        addresses = self.region_addresses or self._ask_addresses()
+        if not addresses:
+            raise TargetUnknown("control knows no region")
+        return Place(*next(iter(addresses.items())))
+
+    def _address(self, name: str) -> str:
+        address = self.region_addresses.get(name)
+        if address is not None:
+            return address
+        addresses = self._ask_addresses()
+        if name not in addresses:
+            known = ", ".join(sorted(addresses)) or "none"
+            raise TargetUnknown(f"there is no region {name!r}; control knows: {known}")
+        return addresses[name]
+
+    def _ask_addresses(self) -> dict[str, str]:
+        with self.control() as control:
+            regions = control.regions.ListRegions(region_pb.ListRegionsRequest()).regions
+        return {region.name.removeprefix("regions/"): region.public_address for region in regions}
 
 
 def find_targets(

@@ -4,7 +4,7 @@ Organizations are put into the table by hand, as an import would; everything els
 """
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ from region_silo.projects.lookup import ProjectLookup, project_cache
 from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
 from region_silo.releases.usecases import ReleaseUseCases
+from region_silo.routing.owners import Owners
 from shared.clock import Clock, SystemClock
 from shared.database import Database
 from shared.errors import Unauthenticated
@@ -102,7 +103,14 @@ def _refusal(error: Any) -> Refusal:
 class RegionFeatures:
     """One region's process and clients of it."""
 
-    def __init__(self, database_url: str, redis_url: str | None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        redis_url: str | None,
+        *,
+        clock: Clock | None = None,
+        owners: Callable[[Database], Owners] | None = None,
+    ) -> None:
         clock = clock or SystemClock()
         self.clock = clock
         self.database = Database.open(database_url, clock=clock, pool_size=40)
@@ -111,7 +119,7 @@ class RegionFeatures:
         gate = CacheGate(self.database, clock=SystemClock())
         self.organization_cache = organization_cache(self.database, self.link, gate, "us")
         self.project_cache = project_cache(self.database, self.link, gate, "us")
-        self.organizations = OrganizationLookup(self.organization_cache)
+        self.organizations = OrganizationLookup(self.organization_cache, owners(self.database) if owners else None)
         self.projects = ProjectLookup(self.database, self.project_cache)
         shared = (self.database, self.ids, self.organizations, self.projects)
         self.server = build_server(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from control_silo.organizations.usecases import apply_organizations
+from control_silo.regions.usecases import RegionSource
 from control_silo.slugs.usecases import settle_slugs
 from control_silo.tokens.usecases import TokenSource
 from shared import delivery
@@ -16,8 +17,8 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: tokens and slugs go out."""
-    return Registry(sends={delivery.TOKEN: TokenSource(), delivery.APPLY_SLUGS: None})
+    """For the drainer: tokens, slugs and the directory of regions go out."""
+    return Registry(sends={delivery.TOKEN: TokenSource(), delivery.APPLY_SLUGS: None, delivery.REGION: RegionSource()})
 
 
 @cache

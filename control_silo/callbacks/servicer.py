@@ -8,18 +8,28 @@ from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rp
 from siloway.internal.v1 import delivery_pb2 as delivery_pb
 
 from control_silo.callbacks.registry import receiving_registry
+from control_silo.organizations.location import locate_organization
 from control_silo.slugs.domain import Wish
 from control_silo.slugs.usecases import reserve_slugs
 from shared import barrier
 from shared.database import Database
+from shared.names import parse_key
 from shared.outbox.inbox import receive
 from shared.rpc.call import current_caller
 from shared.rpc.delivery import from_peer, results_to_wire
-from shared.rpc.methods import PEER_REGION, Door, Method
+from shared.rpc.methods import PEER_REGION, Budget, Door, Method
 
 METHODS = (
     Method("/siloway.internal.v1.ControlCallbackService/ReserveSlugs", Door.INTERNAL, (PEER_REGION,), mutating=True),
     Method("/siloway.internal.v1.ControlCallbackService/DeliverMessages", Door.INTERNAL, (PEER_REGION,), mutating=True),
+    # A budget of its own: however many clients ask regions for what is not there, deliveries go on.
+    Method(
+        "/siloway.internal.v1.ControlCallbackService/FindOrganization",
+        Door.INTERNAL,
+        (PEER_REGION,),
+        budget=Budget.PEERS,
+        maximum_s=1.0,
+    ),
 )
 
 
@@ -54,3 +64,12 @@ class ControlCallbackServicer(callback_rpc.ControlCallbackServiceServicer):
         del context
         delivery = from_peer(request)
         return results_to_wire(receive(self._database, receiving_registry(delivery.origin), delivery))
+
+    def FindOrganization(
+        self, request: callback_pb.FindOrganizationRequest, context: grpc.ServicerContext
+    ) -> callback_pb.FindOrganizationResponse:
+        del context
+        found = self._database.read(lambda transaction: locate_organization(transaction, parse_key(request.key)))
+        return callback_pb.FindOrganizationResponse(
+            organization_id=found.organization_id, region=found.region, address=found.region_address
+        )

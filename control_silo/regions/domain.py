@@ -1,10 +1,13 @@
 """A region as control knows it, and the rules of the directory: names and numbers are unique and never change hands.
 
-A number is part of every id that its region has given out, so it stays with the name for ever.
+A number is part of every id that its region has given out, so it stays with the name for ever. A region that is
+draining keeps what it has and gets no new organizations.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 
 from shared.errors import RegionNumberTaken
 
@@ -17,6 +20,25 @@ class Region:
     number: int
     internal_address: str
     public_address: str
+
+
+class RegionState(Enum):
+    """Whether a region gets new organizations; the values stand in the rows."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True)
+class ShownRegion:
+    """A region as clients see it. `organization_count` counts the organizations that are mapped to it."""
+
+    name: str
+    number: int
+    public_address: str
+    state: RegionState
+    organization_count: int
+    updated_at: datetime
 
 
 def check_numbers(known: Iterable[Region], given: Iterable[Region]) -> None:

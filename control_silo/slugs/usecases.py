@@ -29,7 +29,8 @@ def reserve_slugs(
     """A slug for each organization, in the order of the wishes, and the messages that apply the new ones in `region`.
 
     An organization that has its slug, or whose slug is on its way, keeps it and nothing is queued again. Raises
-    InvalidArgument for an organization that stands twice, PeerRefused for one that is not the region's, Aborted.
+    InvalidArgument for an organization that stands twice, PeerRefused for one that is not the region's, Aborted, and
+    RegionDraining (nothing is reserved then) when one of them is new and the region gets no new ones.
     """
     _check_distinct(wishes)
     store.use_indexes(transaction)
@@ -103,6 +104,8 @@ def _lock_own(transaction: Transaction, region: str, wishes: Sequence[Wish]) -> 
     known = organization_store.lock(transaction, sorted(names))
     _check_own(names, known, region, number)
     missing = {organization_id: name for organization_id, name in names.items() if organization_id not in known}
+    if missing:
+        regions.check_accepts_organizations(transaction, region)
     if missing and organization_store.add(transaction, region, missing) < len(missing):
         # Another transaction was faster with some of them; it has ended by now.
         known = organization_store.lock(transaction, sorted(names))

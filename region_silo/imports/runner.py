@@ -1,8 +1,8 @@
 """Runs imports in `work`: takes one by its lease, writes its file, has its organizations named, and ends it.
 
-A peer or a store that cannot be reached never fails an import: the lease goes back and the import waits. So it does,
-for an hour, for a file that this machine cannot open: another machine may have it. What control refuses for good fails
-it at once; anything unexpected is tried a few times.
+A peer or a store that cannot be reached never fails an import: the lease goes back and the import waits. So it does
+while control lets its region have no new organizations, and, for an hour, for a file that this machine cannot open:
+another machine may have it. What control refuses for good fails it at once; anything unexpected is tried a few times.
 """
 
 import threading
@@ -21,7 +21,7 @@ from region_silo.imports.writer import BatchLimits, ControlPeer, FileWriter, Ids
 from region_silo.slugs.usecases import announce_organizations
 from shared import barrier, errors, requests
 from shared.database import Database, Transaction
-from shared.errors import Code, ServiceError, SpoolMissing
+from shared.errors import Code, RegionDraining, ServiceError, SpoolMissing
 from shared.importing.spool import Spool
 from shared.importing.upload import UploadedFile
 from shared.requests import RequestKey, StoredError
@@ -190,7 +190,8 @@ class ImportRunner:
             else:
                 self._give_back(lease, self._settings.spool_retry_s)
         except ServiceError as error:
-            if error.code in _TRANSIENT:
+            # A region that is being drained refuses new organizations; undraining it lets the import go on.
+            if error.code in _TRANSIENT or isinstance(error, RegionDraining):
                 self._postpone(lease, data_import, error)
             elif error.code in _FINAL:
                 self._give_up(lease, data_import, error)

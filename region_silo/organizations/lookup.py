@@ -2,11 +2,12 @@
 
 Names are resolved once, through the model cache, before a transaction opens; what is written is decided inside it,
 under a lock, never by the cache. A caller that is bound to another organization hears what it would hear of an unknown
-one.
+one. Only a name that means nothing here costs a look at who else may own it.
 """
 
 from region_silo.organizations import store
 from region_silo.organizations.domain import Organization, OrganizationState
+from region_silo.routing.owners import Owners
 from shared import errors
 from shared.database import Database, Transaction
 from shared.model_cache import ModelCache
@@ -34,21 +35,43 @@ def organization_cache(database: Database, link: RedisLink | None, gate: CacheGa
 
 
 class OrganizationLookup:
-    """Finds organizations by key for the current caller."""
+    """Finds organizations by key for the current caller. Without `owners` it knows of this region only."""
 
-    def __init__(self, cache: OrganizationCache) -> None:
+    def __init__(self, cache: OrganizationCache, owners: Owners | None = None) -> None:
         self._cache = cache
+        self._owners = owners
 
     def find(self, key: Key) -> Organization:
-        """The organization with that id or slug. Raises OrganizationNotFound, also when the caller may not know it."""
+        """The organization with that id or slug. Never inside a transaction: who is not here is asked for elsewhere.
+
+        Raises OrganizationNotFound, also when the caller may not know it, OrganizationElsewhere, and ResourceExhausted
+        when too many callers are asking for what is not here.
+        """
         if isinstance(key, int):
             found = self._cache.get_from_cache(id=key)
         else:
             found = self._cache.get_from_cache(slug=key.lower())
         bound_to = current_caller().organization_id
+        if found is None:
+            found = self._find_elsewhere(key, bound_to)
         if found is None or bound_to not in (None, found.id):
             raise _not_found(key)
         return found
+
+    def _find_elsewhere(self, key: Key, bound_to: int | None) -> Organization | None:
+        """Our own organization, when control knows it by that slug. Raises OrganizationElsewhere, ResourceExhausted."""
+        if self._owners is None or (isinstance(key, int) and bound_to not in (None, key)):
+            return None
+        owner = self._owners.owner_of(key)
+        if owner is None or bound_to not in (None, owner.organization_id):
+            return None
+        if owner.region == self._owners.region:
+            return None if isinstance(key, int) else self._cache.get_from_cache(id=owner.organization_id)
+        raise errors.OrganizationElsewhere(
+            f"{organization_name(key)} is in region {owner.region}",
+            metadata={"region": owner.region, "address": owner.address},
+            resource=errors.Resource("siloway/Organization", organization_name(owner.organization_id)),
+        )
 
 
 def hold_active(transaction: Transaction, organization_id: int) -> None:

@@ -216,6 +216,19 @@ def _read_organization(wire: delivery_pb.Message) -> shapes.OrganizationState:
     return shapes.OrganizationState(organization.display_name, organization.slug, organization.state)
 
 
+def _fill_region(wire: delivery_pb.Message, message: Message) -> None:
+    wire.region.SetInParent()
+    if message.deleted:
+        return
+    entry = shapes.decode(message.payload, shapes.RegionEntry)
+    wire.region.number = entry.number
+    wire.region.public_address = entry.public_address
+
+
+def _read_region(wire: delivery_pb.Message) -> shapes.RegionEntry:
+    return shapes.RegionEntry(wire.region.number, wire.region.public_address)
+
+
 def _refusal(result: delivery_pb.SlugsApplied.Result) -> str:
     if result.applied:
         return ""
@@ -233,10 +246,12 @@ _FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.APPLY_SLUGS.name: _fill_apply_slugs,
     shapes.SLUGS_APPLIED.name: _fill_slugs_applied,
     shapes.ORGANIZATION.name: _fill_organization,
+    shapes.REGION.name: _fill_region,
 }
 _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.TOKEN.name: _read_token,
     shapes.APPLY_SLUGS.name: _read_apply_slugs,
     shapes.SLUGS_APPLIED.name: _read_slugs_applied,
     shapes.ORGANIZATION.name: _read_organization,
+    shapes.REGION.name: _read_region,
 }

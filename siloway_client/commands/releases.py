@@ -13,7 +13,7 @@ from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 
 from siloway_client import output
-from siloway_client.options import Json, Organization, Region, RequestId, request_id_of, session
+from siloway_client.options import FirstRegion, Json, Organization, RequestId, request_id_of, session
 
 app = typer.Typer(no_args_is_help=True, help="Releases and their commits.")
 project_app = typer.Typer(no_args_is_help=True, help="Projects.")
@@ -30,7 +30,7 @@ def create(
     project: Annotated[list[str], typer.Option("--project", "-p", help="A project's id or slug; may be repeated.")],
     ref: Annotated[str, typer.Option(help="A branch, tag or commit.")] = "",
     url: Annotated[str, typer.Option(help="Where people read about it.")] = "",
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -41,8 +41,8 @@ def create(
         projects=project,
         request_id=request_id_of(request_id),
     )
-    with session(context).targets().region(region) as client:
-        answer = client.releases.CreateRelease(request)
+    with session(context).targets().router(region) as router:
+        answer = router.call(organization, lambda client: client.releases.CreateRelease(request))
     if json_output:
         output.as_json(answer)
     else:
@@ -55,12 +55,15 @@ def get(
     context: typer.Context,
     organization: Organization,
     version: Version,
-    region: Region = "us",
+    region: FirstRegion = None,
     json_output: Json = False,
 ) -> None:
     """Show a release."""
-    with session(context).targets().region(region) as client:
-        found = client.releases.GetRelease(release_pb.GetReleaseRequest(name=_name(organization, version)))
+    with session(context).targets().router(region) as router:
+        found = router.call(
+            organization,
+            lambda client: client.releases.GetRelease(release_pb.GetReleaseRequest(name=_name(organization, version))),
+        )
     if json_output:
         output.as_json(found)
     else:
@@ -75,7 +78,7 @@ def list_releases(
     query: Annotated[str, typer.Option(help="Only versions that contain this text.")] = "",
     archived: Annotated[bool, typer.Option("--archived", help="Archived ones instead of open ones.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    region: Region = "us",
+    region: FirstRegion = None,
     json_output: Json = False,
 ) -> None:
     """List releases, newest first."""
@@ -86,8 +89,8 @@ def list_releases(
         project=project,
         query=query,
     )
-    with session(context).targets().region(region) as client:
-        answer = client.releases.ListReleases(request)
+    with session(context).targets().router(region) as router:
+        answer = router.call(organization, lambda client: client.releases.ListReleases(request))
     if json_output:
         output.as_json(answer.releases)
     else:
@@ -112,7 +115,7 @@ def update(
         typer.Option(exists=True, dir_okay=False, help="A JSON array of commits; replaces all commits of the release."),
     ] = None,
     etag: Annotated[str, typer.Option(help="Refuse when the release has changed since this etag.")] = "",
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -131,8 +134,8 @@ def update(
     )
     if commits is not None:
         request.commits.CopyFrom(read_commits(commits))
-    with session(context).targets().region(region) as client:
-        answer = client.releases.UpdateRelease(request)
+    with session(context).targets().router(region) as router:
+        answer = router.call(organization, lambda client: client.releases.UpdateRelease(request))
     if json_output:
         output.as_json(answer)
     else:
@@ -145,13 +148,13 @@ def list_commits(
     organization: Organization,
     version: Version,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    region: Region = "us",
+    region: FirstRegion = None,
     json_output: Json = False,
 ) -> None:
     """List a release's commits, newest first."""
     request = release_pb.ListReleaseCommitsRequest(parent=_name(organization, version), page_size=limit)
-    with session(context).targets().region(region) as client:
-        answer = client.releases.ListReleaseCommits(request)
+    with session(context).targets().router(region) as router:
+        answer = router.call(organization, lambda client: client.releases.ListReleaseCommits(request))
     if json_output:
         output.as_json(answer.commits)
     else:
@@ -166,7 +169,7 @@ def create_project(
     display_name: Annotated[str, typer.Argument(help="The name that people read.")],
     slug: Annotated[str, typer.Option(help="Made from the name by default.")] = "",
     platform: Annotated[str, typer.Option(help="For example python.")] = "",
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -176,8 +179,8 @@ def create_project(
         project=project_pb.Project(display_name=display_name, slug=slug, platform=platform),
         request_id=request_id_of(request_id),
     )
-    with session(context).targets().region(region) as client:
-        made = client.projects.CreateProject(request)
+    with session(context).targets().router(region) as router:
+        made = router.call(organization, lambda client: client.projects.CreateProject(request))
     if json_output:
         output.as_json(made)
     else:
@@ -189,13 +192,13 @@ def list_projects(
     context: typer.Context,
     organization: Organization,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    region: Region = "us",
+    region: FirstRegion = None,
     json_output: Json = False,
 ) -> None:
     """List the projects of an organization."""
     request = project_pb.ListProjectsRequest(parent=f"organizations/{organization}", page_size=limit)
-    with session(context).targets().region(region) as client:
-        answer = client.projects.ListProjects(request)
+    with session(context).targets().router(region) as router:
+        answer = router.call(organization, lambda client: client.projects.ListProjects(request))
     if json_output:
         output.as_json(answer.projects)
     else:

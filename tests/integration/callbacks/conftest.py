@@ -20,6 +20,8 @@ def silos(
     try:
         silos = Silos(control, regions, clock)
         silos.register()
+        silos.drain()
+        silos.transport.seen.clear()
         yield silos
     finally:
         for database in (control, *regions.values()):

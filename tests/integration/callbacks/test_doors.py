@@ -20,8 +20,10 @@ from region_silo.callbacks import registry as region_callbacks
 from region_silo.callbacks.servicer import METHODS as REGION_METHODS
 from region_silo.callbacks.servicer import RegionCallbackServicer
 from region_silo.callbacks.transport import ControlTransport
+from region_silo.routing.control_peer import OwnerQuestion
+from region_silo.routing.domain import Owner
 from region_silo.slugs.reservations import SlugReservations, SlugWish
-from shared.errors import PeerUnavailable
+from shared.errors import OrganizationNotFound, PeerUnavailable
 from shared.identity import read_identity
 from shared.outbox.domain import Delivery
 from shared.outbox.drainer import Drainer
@@ -189,6 +191,20 @@ def test_region_that_the_directory_does_not_know_is_refused(doors: Doors) -> Non
     refusal = refused(stub.ReserveSlugs, control_pb.ReserveSlugsRequest(change_set="imports/1", items=[item]))
 
     assert refusal.reason == "PEER_REFUSED"
+
+
+def test_region_asks_control_who_owns_an_organization(silos: Silos, doors: Doors) -> None:
+    (theirs,) = organization_ids(2, 1)
+    add_organizations(silos.regions["de"], [(theirs, "acme")])
+    silos.reserve("de", [(theirs, "acme")])
+    silos.drain()
+    ask = OwnerQuestion(doors.channel("us", "control"))
+    assert ask("ACME") == ask(theirs) == Owner(theirs, "de", "127.0.0.1:7720")
+    for nobody in ("nobody", 17):
+        with pytest.raises(OrganizationNotFound):
+            ask(nobody)
+    as_control = control_rpc.ControlCallbackServiceStub(doors.channel("control", "control").channel)
+    assert refused(as_control.FindOrganization, control_pb.FindOrganizationRequest(key="acme")).reason == "PEER_REFUSED"
 
 
 def test_no_region_delivers_in_anothers_name_or_to_another_region(doors: Doors) -> None:

@@ -20,6 +20,7 @@ PAYLOADS: dict[str, shapes.Payload] = {
         "imports/1", (shapes.SlugResult(1, "a", 1), shapes.SlugResult(2, "b", 1, shapes.CLASH))
     ),
     shapes.ORGANIZATION.name: shapes.OrganizationState("Acme", "", "importing"),
+    shapes.REGION.name: shapes.RegionEntry(2, "127.0.0.1:7720"),
 }
 
 
@@ -37,7 +38,7 @@ def test_payload_survives_the_wire(category: str) -> None:
     assert (arrived.origin, arrived.epoch) == ("us", EPOCH)
 
 
-@pytest.mark.parametrize("category", [shapes.TOKEN.name, shapes.ORGANIZATION.name])
+@pytest.mark.parametrize("category", [shapes.TOKEN.name, shapes.ORGANIZATION.name, shapes.REGION.name])
 def test_deletion_survives_the_wire(category: str) -> None:
     given = sent(Message("some/1", 5, category, "1", version=9, deleted=True))
     arrived = from_wire(delivery_pb.DeliverMessagesRequest.FromString(to_wire(given).SerializeToString()))

@@ -112,6 +112,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNIMPLEMENTED: There is no such method on this door."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 44
     """INTERNAL: Internal error."""
+    ERROR_REASON_REGION_NOT_FOUND: _ErrorReason.ValueType  # 85
+    """NOT_FOUND: There is no such region."""
+    ERROR_REASON_REGION_DRAINING: _ErrorReason.ValueType  # 86
+    """FAILED_PRECONDITION: The region is draining and gets no new organizations."""
+    ERROR_REASON_ORGANIZATION_ELSEWHERE: _ErrorReason.ValueType  # 87
+    """FAILED_PRECONDITION: Another region owns the organization; the metadata names it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -208,4 +214,10 @@ ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 43
 """UNIMPLEMENTED: There is no such method on this door."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 44
 """INTERNAL: Internal error."""
+ERROR_REASON_REGION_NOT_FOUND: ErrorReason.ValueType  # 85
+"""NOT_FOUND: There is no such region."""
+ERROR_REASON_REGION_DRAINING: ErrorReason.ValueType  # 86
+"""FAILED_PRECONDITION: The region is draining and gets no new organizations."""
+ERROR_REASON_ORGANIZATION_ELSEWHERE: ErrorReason.ValueType  # 87
+"""FAILED_PRECONDITION: Another region owns the organization; the metadata names it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -22,11 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'siloway/control/v1/region_service.proto\x12\x12siloway.control.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"\x88\x01\n\x06Region\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x06number\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0epublic_address\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03:6\xea\x41\x33\n\x0esiloway/Region\x12\x10regions/{region}*\x07regions2\x06region\"\x14\n\x12ListRegionsRequest\"B\n\x13ListRegionsResponse\x12+\n\x07regions\x18\x01 \x03(\x0b\x32\x1a.siloway.control.v1.Region2o\n\rRegionService\x12^\n\x0bListRegions\x12&.siloway.control.v1.ListRegionsRequest\x1a\'.siloway.control.v1.ListRegionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'siloway/control/v1/region_service.proto\x12\x12siloway.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\x02\n\x06Region\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x06number\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0epublic_address\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x05state\x18\x04 \x01(\x0e\x32 .siloway.control.v1.Region.StateB\x04\xe2\x41\x01\x03\x12 \n\x12organization_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"D\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x12\n\x0eSTATE_DRAINING\x10\x02:6\xea\x41\x33\n\x0esiloway/Region\x12\x10regions/{region}*\x07regions2\x06region\"T\n\x10GetRegionRequest\x12@\n\x04name\x18\x01 \x01(\tB2\xe2\x41\x01\x02\xfa\x41\x10\n\x0esiloway/Region\xbaH\x18r\x16\x32\x14^regions/[^/]{1,48}$\"\x14\n\x12ListRegionsRequest\"B\n\x13ListRegionsResponse\x12+\n\x07regions\x18\x01 \x03(\x0b\x32\x1a.siloway.control.v1.Region\"|\n\x12\x44rainRegionRequest\x12@\n\x04name\x18\x01 \x01(\tB2\xe2\x41\x01\x02\xfa\x41\x10\n\x0esiloway/Region\xbaH\x18r\x16\x32\x14^regions/[^/]{1,48}$\x12$\n\nrequest_id\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\xb0\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"~\n\x14UndrainRegionRequest\x12@\n\x04name\x18\x01 \x01(\tB2\xe2\x41\x01\x02\xfa\x41\x10\n\x0esiloway/Region\xbaH\x18r\x16\x32\x14^regions/[^/]{1,48}$\x12$\n\nrequest_id\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\xb0\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x32\xe8\x02\n\rRegionService\x12M\n\tGetRegion\x12$.siloway.control.v1.GetRegionRequest\x1a\x1a.siloway.control.v1.Region\x12^\n\x0bListRegions\x12&.siloway.control.v1.ListRegionsRequest\x1a\'.siloway.control.v1.ListRegionsResponse\x12Q\n\x0b\x44rainRegion\x12&.siloway.control.v1.DrainRegionRequest\x1a\x1a.siloway.control.v1.Region\x12U\n\rUndrainRegion\x12(.siloway.control.v1.UndrainRegionRequest\x1a\x1a.siloway.control.v1.Regionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,14 +42,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGION'].fields_by_name['number']._serialized_options = b'\342A\001\003'
   _globals['_REGION'].fields_by_name['public_address']._loaded_options = None
   _globals['_REGION'].fields_by_name['public_address']._serialized_options = b'\342A\001\003'
+  _globals['_REGION'].fields_by_name['state']._loaded_options = None
+  _globals['_REGION'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_REGION'].fields_by_name['organization_count']._loaded_options = None
+  _globals['_REGION'].fields_by_name['organization_count']._serialized_options = b'\342A\001\003'
+  _globals['_REGION'].fields_by_name['update_time']._loaded_options = None
+  _globals['_REGION'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_REGION']._loaded_options = None
   _globals['_REGION']._serialized_options = b'\352A3\n\016siloway/Region\022\020regions/{region}*\007regions2\006region'
-  _globals['_REGION']._serialized_start=124
-  _globals['_REGION']._serialized_end=260
-  _globals['_LISTREGIONSREQUEST']._serialized_start=262
-  _globals['_LISTREGIONSREQUEST']._serialized_end=282
-  _globals['_LISTREGIONSRESPONSE']._serialized_start=284
-  _globals['_LISTREGIONSRESPONSE']._serialized_end=350
-  _globals['_REGIONSERVICE']._serialized_start=352
-  _globals['_REGIONSERVICE']._serialized_end=463
+  _globals['_GETREGIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETREGIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\020\n\016siloway/Region\272H\030r\0262\024^regions/[^/]{1,48}$'
+  _globals['_DRAINREGIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DRAINREGIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\020\n\016siloway/Region\272H\030r\0262\024^regions/[^/]{1,48}$'
+  _globals['_DRAINREGIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DRAINREGIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001\342\214\317\327\010\002\010\001'
+  _globals['_UNDRAINREGIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_UNDRAINREGIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\020\n\016siloway/Region\272H\030r\0262\024^regions/[^/]{1,48}$'
+  _globals['_UNDRAINREGIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UNDRAINREGIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001\342\214\317\327\010\002\010\001'
+  _globals['_REGION']._serialized_start=215
+  _globals['_REGION']._serialized_end=565
+  _globals['_REGION_STATE']._serialized_start=441
+  _globals['_REGION_STATE']._serialized_end=509
+  _globals['_GETREGIONREQUEST']._serialized_start=567
+  _globals['_GETREGIONREQUEST']._serialized_end=651
+  _globals['_LISTREGIONSREQUEST']._serialized_start=653
+  _globals['_LISTREGIONSREQUEST']._serialized_end=673
+  _globals['_LISTREGIONSRESPONSE']._serialized_start=675
+  _globals['_LISTREGIONSRESPONSE']._serialized_end=741
+  _globals['_DRAINREGIONREQUEST']._serialized_start=743
+  _globals['_DRAINREGIONREQUEST']._serialized_end=867
+  _globals['_UNDRAINREGIONREQUEST']._serialized_start=869
+  _globals['_UNDRAINREGIONREQUEST']._serialized_end=995
+  _globals['_REGIONSERVICE']._serialized_start=998
+  _globals['_REGIONSERVICE']._serialized_end=1358
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,9 @@ The directory of regions."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -24,29 +26,88 @@ class Region(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Region._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Region._State.ValueType  # 0
+        """Not given."""
+        STATE_ACTIVE: Region._State.ValueType  # 1
+        """It gets new organizations."""
+        STATE_DRAINING: Region._State.ValueType  # 2
+        """It gets none; what it has is served as before."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """State says whether a region gets new organizations."""
+
+    STATE_UNSPECIFIED: Region.State.ValueType  # 0
+    """Not given."""
+    STATE_ACTIVE: Region.State.ValueType  # 1
+    """It gets new organizations."""
+    STATE_DRAINING: Region.State.ValueType  # 2
+    """It gets none; what it has is served as before."""
+
     NAME_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     PUBLIC_ADDRESS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_COUNT_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"regions/{region}"."""
     number: _builtins.int
     """The number inside the region's ids, 1 to 31."""
     public_address: _builtins.str
     """Where clients reach it, "host:port"."""
+    state: Global___Region.State.ValueType
+    """Whether it gets new organizations."""
+    organization_count: _builtins.int
+    """How many organizations are mapped to it, those that an import still writes included."""
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When its addresses or its state changed last."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         number: _builtins.int = ...,
         public_address: _builtins.str = ...,
+        state: Global___Region.State.ValueType = ...,
+        organization_count: _builtins.int = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "number", b"number", "public_address", b"public_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "number", b"number", "organization_count", b"organization_count", "public_address", b"public_address", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Region: _TypeAlias = Region  # noqa: Y015
+
+@_typing.final
+class GetRegionRequest(_message.Message):
+    """GetRegionRequest asks for one region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"regions/{region}"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRegionRequest: _TypeAlias = GetRegionRequest  # noqa: Y015
 
 @_typing.final
 class ListRegionsRequest(_message.Message):
@@ -88,3 +149,55 @@ class ListRegionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRegionsResponse: _TypeAlias = ListRegionsResponse  # noqa: Y015
+
+@_typing.final
+class DrainRegionRequest(_message.Message):
+    """DrainRegionRequest names the region that gets no new organizations from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"regions/{region}"."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainRegionRequest: _TypeAlias = DrainRegionRequest  # noqa: Y015
+
+@_typing.final
+class UndrainRegionRequest(_message.Message):
+    """UndrainRegionRequest names the region that gets new organizations again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"regions/{region}"."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndrainRegionRequest: _TypeAlias = UndrainRegionRequest  # noqa: Y015

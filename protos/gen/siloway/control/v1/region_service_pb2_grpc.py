@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RegionServiceStub:
-    """RegionService lists the regions that control knows.
+    """RegionService shows the regions that control knows, and says which of them get new organizations.
     """
 
     def __init__(self, channel):
@@ -35,16 +35,38 @@ class RegionServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetRegion = channel.unary_unary(
+                '/siloway.control.v1.RegionService/GetRegion',
+                request_serializer=siloway_dot_control_dot_v1_dot_region__service__pb2.GetRegionRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_region__service__pb2.Region.FromString,
+                _registered_method=True)
         self.ListRegions = channel.unary_unary(
                 '/siloway.control.v1.RegionService/ListRegions',
                 request_serializer=siloway_dot_control_dot_v1_dot_region__service__pb2.ListRegionsRequest.SerializeToString,
                 response_deserializer=siloway_dot_control_dot_v1_dot_region__service__pb2.ListRegionsResponse.FromString,
                 _registered_method=True)
+        self.DrainRegion = channel.unary_unary(
+                '/siloway.control.v1.RegionService/DrainRegion',
+                request_serializer=siloway_dot_control_dot_v1_dot_region__service__pb2.DrainRegionRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_region__service__pb2.Region.FromString,
+                _registered_method=True)
+        self.UndrainRegion = channel.unary_unary(
+                '/siloway.control.v1.RegionService/UndrainRegion',
+                request_serializer=siloway_dot_control_dot_v1_dot_region__service__pb2.UndrainRegionRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_region__service__pb2.Region.FromString,
+                _registered_method=True)
 
 
 class RegionServiceServicer:
-    """RegionService lists the regions that control knows.
+    """RegionService shows the regions that control knows, and says which of them get new organizations.
     """
+
+    def GetRegion(self, request, context):
+        """Gets one region by name. Any valid token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListRegions(self, request, context):
         """Lists all regions by name; there are at most 31. Any valid token.
@@ -53,13 +75,43 @@ class RegionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainRegion(self, request, context):
+        """Keeps new organizations away from a region; those that it has stay and are served as before. A region that is
+        draining already is answered as it is. Needs silo:operate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndrainRegion(self, request, context):
+        """Lets a region have new organizations again; the undoing of DrainRegion. Needs silo:operate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRegion,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_region__service__pb2.GetRegionRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_region__service__pb2.Region.SerializeToString,
+            ),
             'ListRegions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRegions,
                     request_deserializer=siloway_dot_control_dot_v1_dot_region__service__pb2.ListRegionsRequest.FromString,
                     response_serializer=siloway_dot_control_dot_v1_dot_region__service__pb2.ListRegionsResponse.SerializeToString,
+            ),
+            'DrainRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainRegion,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_region__service__pb2.DrainRegionRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_region__service__pb2.Region.SerializeToString,
+            ),
+            'UndrainRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndrainRegion,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_region__service__pb2.UndrainRegionRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_region__service__pb2.Region.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -70,8 +122,35 @@ def add_RegionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegionService:
-    """RegionService lists the regions that control knows.
+    """RegionService shows the regions that control knows, and says which of them get new organizations.
     """
+
+    @staticmethod
+    def GetRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.RegionService/GetRegion',
+            siloway_dot_control_dot_v1_dot_region__service__pb2.GetRegionRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_region__service__pb2.Region.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListRegions(request,
@@ -90,6 +169,60 @@ class RegionService:
             '/siloway.control.v1.RegionService/ListRegions',
             siloway_dot_control_dot_v1_dot_region__service__pb2.ListRegionsRequest.SerializeToString,
             siloway_dot_control_dot_v1_dot_region__service__pb2.ListRegionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.RegionService/DrainRegion',
+            siloway_dot_control_dot_v1_dot_region__service__pb2.DrainRegionRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_region__service__pb2.Region.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndrainRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.RegionService/UndrainRegion',
+            siloway_dot_control_dot_v1_dot_region__service__pb2.UndrainRegionRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_region__service__pb2.Region.FromString,
             options,
             channel_credentials,
             insecure,

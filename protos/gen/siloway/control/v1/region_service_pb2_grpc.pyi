@@ -27,25 +27,49 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegionServiceStub:
-    """RegionService lists the regions that control knows."""
+    """RegionService shows the regions that control knows, and says which of them get new organizations."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegionServiceAsyncStub: ...
+    GetRegion: _grpc.UnaryUnaryMultiCallable[_region_service_pb2.GetRegionRequest, _region_service_pb2.Region]
+    """Gets one region by name. Any valid token."""
     ListRegions: _grpc.UnaryUnaryMultiCallable[_region_service_pb2.ListRegionsRequest, _region_service_pb2.ListRegionsResponse]
     """Lists all regions by name; there are at most 31. Any valid token."""
+    DrainRegion: _grpc.UnaryUnaryMultiCallable[_region_service_pb2.DrainRegionRequest, _region_service_pb2.Region]
+    """Keeps new organizations away from a region; those that it has stay and are served as before. A region that is
+    draining already is answered as it is. Needs silo:operate.
+    """
+    UndrainRegion: _grpc.UnaryUnaryMultiCallable[_region_service_pb2.UndrainRegionRequest, _region_service_pb2.Region]
+    """Lets a region have new organizations again; the undoing of DrainRegion. Needs silo:operate."""
 
 @_typing.type_check_only
 class RegionServiceAsyncStub(RegionServiceStub):
-    """RegionService lists the regions that control knows."""
+    """RegionService shows the regions that control knows, and says which of them get new organizations."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GetRegion: _aio.UnaryUnaryMultiCallable[_region_service_pb2.GetRegionRequest, _region_service_pb2.Region]  # type: ignore[assignment]
+    """Gets one region by name. Any valid token."""
     ListRegions: _aio.UnaryUnaryMultiCallable[_region_service_pb2.ListRegionsRequest, _region_service_pb2.ListRegionsResponse]  # type: ignore[assignment]
     """Lists all regions by name; there are at most 31. Any valid token."""
+    DrainRegion: _aio.UnaryUnaryMultiCallable[_region_service_pb2.DrainRegionRequest, _region_service_pb2.Region]  # type: ignore[assignment]
+    """Keeps new organizations away from a region; those that it has stay and are served as before. A region that is
+    draining already is answered as it is. Needs silo:operate.
+    """
+    UndrainRegion: _aio.UnaryUnaryMultiCallable[_region_service_pb2.UndrainRegionRequest, _region_service_pb2.Region]  # type: ignore[assignment]
+    """Lets a region have new organizations again; the undoing of DrainRegion. Needs silo:operate."""
 
 class RegionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """RegionService lists the regions that control knows."""
+    """RegionService shows the regions that control knows, and says which of them get new organizations."""
+
+    @_abc_1.abstractmethod
+    def GetRegion(
+        self,
+        request: _region_service_pb2.GetRegionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_service_pb2.Region, _abc.Awaitable[_region_service_pb2.Region]]:
+        """Gets one region by name. Any valid token."""
 
     @_abc_1.abstractmethod
     def ListRegions(
@@ -54,5 +78,23 @@ class RegionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_region_service_pb2.ListRegionsResponse, _abc.Awaitable[_region_service_pb2.ListRegionsResponse]]:
         """Lists all regions by name; there are at most 31. Any valid token."""
+
+    @_abc_1.abstractmethod
+    def DrainRegion(
+        self,
+        request: _region_service_pb2.DrainRegionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_service_pb2.Region, _abc.Awaitable[_region_service_pb2.Region]]:
+        """Keeps new organizations away from a region; those that it has stay and are served as before. A region that is
+        draining already is answered as it is. Needs silo:operate.
+        """
+
+    @_abc_1.abstractmethod
+    def UndrainRegion(
+        self,
+        request: _region_service_pb2.UndrainRegionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_service_pb2.Region, _abc.Awaitable[_region_service_pb2.Region]]:
+        """Lets a region have new organizations again; the undoing of DrainRegion. Needs silo:operate."""
 
 def add_RegionServiceServicer_to_server(servicer: RegionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

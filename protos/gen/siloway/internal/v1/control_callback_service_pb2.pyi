@@ -125,3 +125,55 @@ class ReserveSlugsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReserveSlugsResponse: _TypeAlias = ReserveSlugsResponse  # noqa: Y015
+
+@_typing.final
+class FindOrganizationRequest(_message.Message):
+    """FindOrganizationRequest asks for the owner of one organization."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """The organization's id, decimal, or its slug in any case."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindOrganizationRequest: _TypeAlias = FindOrganizationRequest  # noqa: Y015
+
+@_typing.final
+class FindOrganizationResponse(_message.Message):
+    """FindOrganizationResponse tells the owner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    organization_id: _builtins.int
+    """The organization."""
+    region: _builtins.str
+    """The region that owns its data."""
+    address: _builtins.str
+    """Where clients reach that region, "host:port"."""
+    def __init__(
+        self,
+        *,
+        organization_id: _builtins.int = ...,
+        region: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "organization_id", b"organization_id", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindOrganizationResponse: _TypeAlias = FindOrganizationResponse  # noqa: Y015

@@ -46,6 +46,11 @@ class ControlCallbackServiceStub:
                 request_serializer=siloway_dot_internal_dot_v1_dot_delivery__pb2.DeliverMessagesRequest.SerializeToString,
                 response_deserializer=siloway_dot_internal_dot_v1_dot_delivery__pb2.DeliverMessagesResponse.FromString,
                 _registered_method=True)
+        self.FindOrganization = channel.unary_unary(
+                '/siloway.internal.v1.ControlCallbackService/FindOrganization',
+                request_serializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.FindOrganizationRequest.SerializeToString,
+                response_deserializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.FindOrganizationResponse.FromString,
+                _registered_method=True)
 
 
 class ControlCallbackServiceServicer:
@@ -67,6 +72,14 @@ class ControlCallbackServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindOrganization(self, request, context):
+        """Tells which region owns an organization, so that the calling region can send a client there. An organization that
+        nobody has is ORGANIZATION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlCallbackServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +92,11 @@ def add_ControlCallbackServiceServicer_to_server(servicer, server):
                     servicer.DeliverMessages,
                     request_deserializer=siloway_dot_internal_dot_v1_dot_delivery__pb2.DeliverMessagesRequest.FromString,
                     response_serializer=siloway_dot_internal_dot_v1_dot_delivery__pb2.DeliverMessagesResponse.SerializeToString,
+            ),
+            'FindOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindOrganization,
+                    request_deserializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.FindOrganizationRequest.FromString,
+                    response_serializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.FindOrganizationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +154,33 @@ class ControlCallbackService:
             '/siloway.internal.v1.ControlCallbackService/DeliverMessages',
             siloway_dot_internal_dot_v1_dot_delivery__pb2.DeliverMessagesRequest.SerializeToString,
             siloway_dot_internal_dot_v1_dot_delivery__pb2.DeliverMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.internal.v1.ControlCallbackService/FindOrganization',
+            siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.FindOrganizationRequest.SerializeToString,
+            siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.FindOrganizationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,10 @@ class ControlCallbackServiceStub:
     """
     DeliverMessages: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.DeliverMessagesRequest, _delivery_pb2.DeliverMessagesResponse]
     """Applies a delivery of the calling region's outbox."""
+    FindOrganization: _grpc.UnaryUnaryMultiCallable[_control_callback_service_pb2.FindOrganizationRequest, _control_callback_service_pb2.FindOrganizationResponse]
+    """Tells which region owns an organization, so that the calling region can send a client there. An organization that
+    nobody has is ORGANIZATION_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class ControlCallbackServiceAsyncStub(ControlCallbackServiceStub):
@@ -52,6 +56,10 @@ class ControlCallbackServiceAsyncStub(ControlCallbackServiceStub):
     """
     DeliverMessages: _aio.UnaryUnaryMultiCallable[_delivery_pb2.DeliverMessagesRequest, _delivery_pb2.DeliverMessagesResponse]  # type: ignore[assignment]
     """Applies a delivery of the calling region's outbox."""
+    FindOrganization: _aio.UnaryUnaryMultiCallable[_control_callback_service_pb2.FindOrganizationRequest, _control_callback_service_pb2.FindOrganizationResponse]  # type: ignore[assignment]
+    """Tells which region owns an organization, so that the calling region can send a client there. An organization that
+    nobody has is ORGANIZATION_NOT_FOUND.
+    """
 
 class ControlCallbackServiceServicer(metaclass=_abc_1.ABCMeta):
     """ControlCallbackService is served by control on its internal door and called by regions."""
@@ -73,5 +81,15 @@ class ControlCallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.DeliverMessagesResponse, _abc.Awaitable[_delivery_pb2.DeliverMessagesResponse]]:
         """Applies a delivery of the calling region's outbox."""
+
+    @_abc_1.abstractmethod
+    def FindOrganization(
+        self,
+        request: _control_callback_service_pb2.FindOrganizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_callback_service_pb2.FindOrganizationResponse, _abc.Awaitable[_control_callback_service_pb2.FindOrganizationResponse]]:
+        """Tells which region owns an organization, so that the calling region can send a client there. An organization that
+        nobody has is ORGANIZATION_NOT_FOUND.
+        """
 
 def add_ControlCallbackServiceServicer_to_server(servicer: ControlCallbackServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -102,6 +102,7 @@ class Message(_message.Message):
     APPLY_SLUGS_FIELD_NUMBER: _builtins.int
     SLUGS_APPLIED_FIELD_NUMBER: _builtins.int
     ORGANIZATION_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the shard."""
     subject: _builtins.str
@@ -126,6 +127,10 @@ class Message(_message.Message):
     def organization(self) -> Global___OrganizationState:
         """LATEST, region to control: the state of an organization."""
 
+    @_builtins.property
+    def region(self) -> Global___RegionEntry:
+        """LATEST, control to region: a region of the directory; the subject is its name."""
+
     def __init__(
         self,
         *,
@@ -137,12 +142,13 @@ class Message(_message.Message):
         apply_slugs: Global___ApplySlugs | None = ...,
         slugs_applied: Global___SlugsApplied | None = ...,
         organization: Global___OrganizationState | None = ...,
+        region: Global___RegionEntry | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "effect", b"effect", "organization", b"organization", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "effect", b"effect", "organization", b"organization", "region", b"region", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "sequence", b"sequence", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "region", b"region", "sequence", b"sequence", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization"]  # noqa: Y015
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
@@ -357,6 +363,32 @@ class OrganizationState(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrganizationState: _TypeAlias = OrganizationState  # noqa: Y015
+
+@_typing.final
+class RegionEntry(_message.Message):
+    """RegionEntry is what a region needs to know of the regions, itself among them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    PUBLIC_ADDRESS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The number inside the region's ids, 1 to 31."""
+    public_address: _builtins.str
+    """Where clients reach it, "host:port"."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        public_address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "public_address", b"public_address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegionEntry: _TypeAlias = RegionEntry  # noqa: Y015
 
 @_typing.final
 class DeliverMessagesResponse(_message.Message):

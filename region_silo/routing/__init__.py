@@ -1,0 +1,1 @@
+"""Sending clients to the region that owns what they ask for."""
