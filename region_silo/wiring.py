@@ -18,6 +18,9 @@ from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.control_peer import ControlSilo
 from region_silo.imports.runner import ImportRunner
 from region_silo.imports.usecases import ImportUseCases, clean_spool
+from region_silo.members import servicer as members
+from region_silo.members.teams import TeamLookup, TeamUseCases
+from region_silo.members.usecases import MemberUseCases
 from region_silo.organizations import servicer as organizations
 from region_silo.organizations.lookup import OrganizationCache, OrganizationLookup, organization_cache
 from region_silo.organizations.usecases import OrganizationUseCases
@@ -45,6 +48,7 @@ from shared.wake import Listener
 
 PUBLIC_METHODS = (
     *organizations.METHODS,
+    *members.METHODS,
     *projects.METHODS,
     *releases.METHODS,
     *imports.METHODS,
@@ -110,13 +114,18 @@ def public_servicers(
 ) -> list[Servicer]:
     """The servicers of the public door."""
     database, ids = parts.database, parts.ids
-    organization_lookup = OrganizationLookup(cache, owners)
+    organization_lookup = OrganizationLookup(cache, database, owners)
     project_lookup = ProjectLookup(database, project_cache(database, parts.redis, gate, parts.identity.name))
+    team_lookup = TeamLookup(database)
     spool = Spool(settings.spool_folder, settings.spool_bytes_max)
     return [
         (
             organization_rpc.add_RegionOrganizationServiceServicer_to_server,
-            organizations.RegionOrganizationServicer(OrganizationUseCases(database, organization_lookup)),
+            members.RegionOrganizationServicer(
+                OrganizationUseCases(database, organization_lookup),
+                MemberUseCases(database, organization_lookup, team_lookup),
+                TeamUseCases(database, ids, organization_lookup, project_lookup, team_lookup),
+            ),
         ),
         (
             project_rpc.add_ProjectServiceServicer_to_server,

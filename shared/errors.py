@@ -167,6 +167,18 @@ class ProjectNotFound(NotFound):
     reason = "PROJECT_NOT_FOUND"
 
 
+class MemberNotFound(NotFound):
+    """There is no such member."""
+
+    reason = "MEMBER_NOT_FOUND"
+
+
+class TeamNotFound(NotFound):
+    """There is no such team."""
+
+    reason = "TEAM_NOT_FOUND"
+
+
 class ReleaseNotFound(NotFound):
     """There is no such release."""
 
@@ -210,6 +222,18 @@ class ProjectExists(AlreadyExists):
     reason = "PROJECT_EXISTS"
 
 
+class MemberExists(AlreadyExists):
+    """The organization has that member."""
+
+    reason = "MEMBER_EXISTS"
+
+
+class TeamExists(AlreadyExists):
+    """The organization has a team with that slug."""
+
+    reason = "TEAM_EXISTS"
+
+
 class RequestIdReused(AlreadyExists):
     """The request id was used for another request."""
 
@@ -227,6 +251,12 @@ class OrganizationImporting(FailedPrecondition):
     """The organization is being imported; only the import writes to it."""
 
     reason = "ORGANIZATION_IMPORTING"
+
+
+class LastOwner(FailedPrecondition):
+    """The last owner of an organization stays its owner."""
+
+    reason = "LAST_OWNER"
 
 
 class WrongSilo(FailedPrecondition):

@@ -25,6 +25,22 @@ class ProjectName:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberName:
+    """A member by its organization's key and its own id."""
+
+    organization: Key
+    member: int
+
+
+@dataclass(frozen=True, slots=True)
+class TeamName:
+    """A team by keys."""
+
+    organization: Key
+    team: Key
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseName:
     """A release by its organization's key and its version."""
 
@@ -49,14 +65,20 @@ def parse_organization(name: str, field: str) -> Key:
 
 def parse_project(name: str, field: str) -> ProjectName:
     """The keys in `organizations/<key>/projects/<key>`. Raises InvalidArgument of `field`."""
-    parts = name.split("/")
-    if (
-        len(parts) != 4
-        or (parts[0], parts[2]) != (_ORGANIZATIONS, "projects")
-        or not (_is_plain(parts[1]) and _is_plain(parts[3]))
-    ):
-        raise InvalidArgument.of(field, "must read organizations/{id or slug}/projects/{id or slug}")
-    return ProjectName(parse_key(parts[1]), parse_key(parts[3]))
+    return ProjectName(*_parse_child(name, "projects", field, "{id or slug}"))
+
+
+def parse_member(name: str, field: str) -> MemberName:
+    """The keys in `organizations/<key>/members/<id>`. Raises InvalidArgument of `field`."""
+    organization, member = _parse_child(name, "members", field, "{id}")
+    if not isinstance(member, int):
+        raise InvalidArgument.of(field, "must read organizations/{id or slug}/members/{id}")
+    return MemberName(organization, member)
+
+
+def parse_team(name: str, field: str) -> TeamName:
+    """The keys in `organizations/<key>/teams/<key>`. Raises InvalidArgument of `field`."""
+    return TeamName(*_parse_child(name, "teams", field, "{id or slug}"))
 
 
 def parse_release(name: str, field: str) -> ReleaseName:
@@ -81,9 +103,30 @@ def project_name(organization: Key, project: Key) -> str:
     return f"organizations/{organization}/projects/{project}"
 
 
+def member_name(organization: Key, member: int) -> str:
+    """`organizations/<key>/members/<id>`."""
+    return f"organizations/{organization}/members/{member}"
+
+
+def team_name(organization: Key, team: Key) -> str:
+    """`organizations/<key>/teams/<key>`."""
+    return f"organizations/{organization}/teams/{team}"
+
+
 def release_name(organization: Key, version: str) -> str:
     """`organizations/<key>/releases/<version>`."""
     return f"organizations/{organization}/releases/{version}"
+
+
+def _parse_child(name: str, collection: str, field: str, child: str) -> tuple[Key, Key]:
+    parts = name.split("/")
+    if (
+        len(parts) != 4
+        or (parts[0], parts[2]) != (_ORGANIZATIONS, collection)
+        or not (_is_plain(parts[1]) and _is_plain(parts[3]))
+    ):
+        raise InvalidArgument.of(field, f"must read organizations/{{id or slug}}/{collection}/{child}")
+    return parse_key(parts[1]), parse_key(parts[3])
 
 
 def _is_plain(part: str) -> bool:

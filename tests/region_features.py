@@ -20,6 +20,9 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 from sqlalchemy import text
 
+from region_silo.members import servicer as members
+from region_silo.members.teams import TeamLookup, TeamUseCases
+from region_silo.members.usecases import MemberUseCases
 from region_silo.organizations import servicer as organizations
 from region_silo.organizations.lookup import OrganizationLookup, organization_cache
 from region_silo.organizations.usecases import OrganizationUseCases
@@ -47,10 +50,17 @@ CALLERS: Mapping[str, Caller] = {
     "ci": Caller("tokens/4", frozenset({"org:ci"})),
     "bound": Caller("tokens/5", ALL_SCOPES, organization_id=100),
     "nothing": Caller("tokens/6"),
+    "administrator": Caller("tokens/7", ALL_SCOPES | {"org:admin"}),
+    "bound administrator": Caller("tokens/8", ALL_SCOPES | {"org:admin"}, organization_id=100),
 }
+USERS = "user "
+"""A secret that begins so and goes on with a number is of a token that acts as that user."""
 
 
 def _caller(secret: str) -> Caller:
+    if secret.startswith(USERS):
+        user_id = int(secret.removeprefix(USERS))
+        return Caller(f"users/{user_id}", ALL_SCOPES | {"org:admin"}, user_id=user_id)
     if secret not in CALLERS:
         raise Unauthenticated
     return CALLERS[secret]
@@ -119,17 +129,24 @@ class RegionFeatures:
         gate = CacheGate(self.database, clock=SystemClock())
         self.organization_cache = organization_cache(self.database, self.link, gate, "us")
         self.project_cache = project_cache(self.database, self.link, gate, "us")
-        self.organizations = OrganizationLookup(self.organization_cache, owners(self.database) if owners else None)
+        self.organizations = OrganizationLookup(
+            self.organization_cache, self.database, owners(self.database) if owners else None
+        )
         self.projects = ProjectLookup(self.database, self.project_cache)
+        teams = TeamLookup(self.database)
         shared = (self.database, self.ids, self.organizations, self.projects)
         self.server = build_server(
             address="127.0.0.1:0",
-            table=MethodTable.of(*organizations.METHODS, *projects.METHODS, *releases.METHODS),
+            table=MethodTable.of(*organizations.METHODS, *members.METHODS, *projects.METHODS, *releases.METHODS),
             door=Door.PUBLIC,
             servicers=[
                 (
                     organization_rpc.add_RegionOrganizationServiceServicer_to_server,
-                    organizations.RegionOrganizationServicer(OrganizationUseCases(self.database, self.organizations)),
+                    members.RegionOrganizationServicer(
+                        OrganizationUseCases(self.database, self.organizations),
+                        MemberUseCases(self.database, self.organizations, teams),
+                        TeamUseCases(*shared, teams),
+                    ),
                 ),
                 (project_rpc.add_ProjectServiceServicer_to_server, projects.ProjectServicer(ProjectUseCases(*shared))),
                 (release_rpc.add_ReleaseServiceServicer_to_server, releases.ReleaseServicer(ReleaseUseCases(*shared))),
@@ -168,6 +185,10 @@ class RegionFeatures:
         """The one value that a statement finds."""
         ((value,),) = self.rows(statement, **values)
         return value
+
+    def user(self, user_id: int) -> "Client":
+        """A client that acts as that user, with all scopes."""
+        return self.client_of(f"{USERS}{user_id}")
 
     def add_organization(self, organization_id: int, slug: str | None, *, state: int = 1) -> None:
         self.rows(

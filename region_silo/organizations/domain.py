@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
+FLAG_OPEN_MEMBERSHIP = 1
+"""The flag of an organization whose members may join every team, and so see every project."""
+
 
 class OrganizationState(IntEnum):
     """The life in the region; the numbers stand in the rows."""

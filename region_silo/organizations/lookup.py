@@ -1,8 +1,9 @@
 """Which organization a name means, for every feature of the region.
 
 Names are resolved once, through the model cache, before a transaction opens; what is written is decided inside it,
-under a lock, never by the cache. A caller that is bound to another organization hears what it would hear of an unknown
-one. Only a name that means nothing here costs a look at who else may own it.
+under a lock, never by the cache. A caller that is bound to another organization, or acts as a user who is no member,
+hears what it would hear of an unknown one; who is a member is asked of the database each time. Only a name that means
+nothing here costs a look at who else may own it.
 """
 
 from region_silo.organizations import store
@@ -37,8 +38,9 @@ def organization_cache(database: Database, link: RedisLink | None, gate: CacheGa
 class OrganizationLookup:
     """Finds organizations by key for the current caller. Without `owners` it knows of this region only."""
 
-    def __init__(self, cache: OrganizationCache, owners: Owners | None = None) -> None:
+    def __init__(self, cache: OrganizationCache, database: Database, owners: Owners | None = None) -> None:
         self._cache = cache
+        self._database = database
         self._owners = owners
 
     def find(self, key: Key) -> Organization:
@@ -47,6 +49,12 @@ class OrganizationLookup:
         Raises OrganizationNotFound, also when the caller may not know it, OrganizationElsewhere, and ResourceExhausted
         when too many callers are asking for what is not here.
         """
+        found = self.locate(key)
+        self.check_known(found.id, key)
+        return found
+
+    def locate(self, key: Key) -> Organization:
+        """As `find`, for work that asks by itself whether an acting user is a member and then calls `check_known`."""
         if isinstance(key, int):
             found = self._cache.get_from_cache(id=key)
         else:
@@ -73,13 +81,22 @@ class OrganizationLookup:
             resource=errors.Resource("siloway/Organization", organization_name(owner.organization_id)),
         )
 
+    def check_known(self, organization_id: int, key: Key) -> None:
+        """Raise OrganizationNotFound of `key` when the caller acts as a user who is no member."""
+        user_id = current_caller().user_id
+        if user_id is not None and not self._database.read(
+            lambda transaction: store.knows(transaction, organization_id, user_id)
+        ):
+            raise _not_found(key)
+
 
 def hold_active(transaction: Transaction, organization_id: int) -> None:
     """Keep the organization as it is until the transaction ends; the first lock of every write below it.
 
-    Raises OrganizationNotFound when it has gone, OrganizationImporting while an import writes it.
+    Raises OrganizationNotFound when it has gone or the caller acts as a user who is no member, OrganizationImporting
+    while an import writes it.
     """
-    state = store.hold(transaction, organization_id)
+    state = store.hold(transaction, organization_id, current_caller().user_id)
     if state is None:
         raise _not_found(organization_id)
     if state is OrganizationState.IMPORTING:

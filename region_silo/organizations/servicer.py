@@ -1,4 +1,7 @@
-"""RegionOrganizationService on the wire: messages in and out, nothing decided here."""
+"""The reads of organizations in RegionOrganizationService: messages in and out, nothing decided here.
+
+The rest of the service, members and teams, is region_silo/members/servicer.py.
+"""
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,8 +26,8 @@ _STATES = {
 }
 
 
-class RegionOrganizationServicer(organization_rpc.RegionOrganizationServiceServicer):
-    """Serves the region's own rows of organizations."""
+class OrganizationReads(organization_rpc.RegionOrganizationServiceServicer):
+    """Shows the region's own rows of organizations."""
 
     def __init__(self, usecases: OrganizationUseCases) -> None:
         self._usecases = usecases

@@ -1,7 +1,20 @@
 """Organizations' rows: reading them by id and slug, and holding one while something below it is written."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, DateTime, Integer, SmallInteger, Table, Text, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    select,
+    true,
+)
 
+from region_silo.members.membership import is_member
 from region_silo.organizations.domain import Organization, OrganizationState
 from region_silo.schema import METADATA
 from shared.database import Transaction
@@ -39,17 +52,39 @@ def by_slug(transaction: Transaction, slug: str) -> Organization | None:
     return _one(transaction, organization.c.slug == slug.lower())
 
 
-def after_id(transaction: Transaction, after: int, limit: int, only_id: int | None) -> list[Organization]:
-    """At most `limit` rows with an id above `after`, ascending; `only_id` leaves out all others."""
+def after_id(
+    transaction: Transaction, after: int, limit: int, only_id: int | None, user_id: int | None = None
+) -> list[Organization]:
+    """At most `limit` rows with an id above `after`, ascending.
+
+    `only_id` leaves out all others, `user_id` those that the user is no member of.
+    """
     statement = _SHOWN.where(organization.c.id > after).order_by(organization.c.id).limit(limit)
     if only_id is not None:
         statement = statement.where(organization.c.id == only_id)
+    if user_id is not None:
+        statement = statement.where(is_member(organization.c.id, user_id))
     return [_shown(row) for row in transaction.execute(statement)]
 
 
-def hold(transaction: Transaction, organization_id: int) -> OrganizationState | None:
-    """Keep the row as it is until the transaction ends; its state, or None when there is no such row."""
-    statement = select(organization.c.state).where(organization.c.id == organization_id).with_for_update(read=True)
+def knows(transaction: Transaction, organization_id: int, user_id: int) -> bool:
+    """Whether the user is a member of the organization."""
+    return bool(transaction.execute(select(is_member(organization_id, user_id))).scalar_one())
+
+
+def hold(transaction: Transaction, organization_id: int, user_id: int | None = None) -> OrganizationState | None:
+    """Keep the row as it is until the transaction ends; its state, or None when there is no such row.
+
+    With a `user_id` there is none for who is not its member.
+    """
+    statement = (
+        select(organization.c.state)
+        .where(
+            organization.c.id == organization_id,
+            true() if user_id is None else is_member(organization_id, user_id),
+        )
+        .with_for_update(read=True)
+    )
     state = transaction.execute(statement).scalar_one_or_none()
     return None if state is None else OrganizationState(state)
 

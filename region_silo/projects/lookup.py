@@ -1,15 +1,19 @@
-"""Which project a name means: resolved once, through the cache, before writing, as organizations are."""
+"""Which project a name means: resolved once, through the cache, before writing, as organizations are.
+
+A project that the caller may not see is told as one that is not there; whether it may is asked of the database.
+"""
 
 from collections.abc import Sequence
 
 from region_silo.projects import store
 from region_silo.projects.domain import Project, place_of
 from shared import errors
-from shared.database import Database, Transaction
+from shared.database import Database
 from shared.model_cache import ModelCache
 from shared.model_cache_gate import CacheGate
 from shared.names import Key, project_name
 from shared.redis import RedisLink
+from shared.rpc.call import current_caller
 
 ProjectCache = ModelCache[Project]
 
@@ -42,12 +46,12 @@ class ProjectLookup:
         self._cache = cache
 
     def find(self, organization_id: int, key: Key) -> Project:
-        """The organization's project with that id or slug. Raises ProjectNotFound."""
+        """The project with that id or slug. Raises ProjectNotFound, also when the caller may not see it."""
         if isinstance(key, int):
             found = self._cache.get_from_cache(id=key)
         else:
             found = self._by_slug(organization_id, key)
-        if found is None or found.organization_id != organization_id:
+        if found is None or found.organization_id != organization_id or not self._is_seen(found):
             name = project_name(organization_id, key)
             raise errors.ProjectNotFound(resource=errors.Resource("siloway/Project", name))
         return found
@@ -68,11 +72,12 @@ class ProjectLookup:
                     found[slug] = project.id
         return [key if isinstance(key, int) else found.get(key) for key in keys]
 
+    def _is_seen(self, project: Project) -> bool:
+        user_id = current_caller().user_id
+        return user_id is None or self._database.read(
+            lambda transaction: store.sees(transaction, project.organization_id, project.id, user_id)
+        )
+
     def _by_slug(self, organization_id: int, slug: str) -> Project | None:
         # No stored text holds NUL, and PostgreSQL does not take one as a question either.
         return None if "\0" in slug else self._cache.get_from_cache(place=place_of(organization_id, slug))
-
-
-def hold_projects(transaction: Transaction, organization_id: int, project_ids: Sequence[int]) -> set[int]:
-    """Keep these projects until the transaction ends; the ones that the organization really has."""
-    return store.hold(transaction, organization_id, project_ids)

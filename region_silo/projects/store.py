@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from region_silo.members.access import may_see
 from region_silo.projects.domain import FLAG_HAS_RELEASES, KEY_LABEL, Project, ProjectKeyPair
 from region_silo.schema import METADATA
 from shared.database import Transaction
@@ -86,10 +87,26 @@ def ids_by_slugs(transaction: Transaction, organization_id: int, slugs: Collecti
     return {row.slug: row.id for row in transaction.execute(statement)}
 
 
-def after_id(transaction: Transaction, organization_id: int, after: int, limit: int) -> list[Project]:
-    """At most `limit` rows of the organization with an id above `after`, ascending."""
+def sees(transaction: Transaction, organization_id: int, project_id: int, user_id: int) -> bool:
+    """Whether the user sees the organization's project with that id."""
+    statement = select(project.c.id).where(
+        project.c.id == project_id,
+        project.c.organization_id == organization_id,
+        may_see(project.c.id, organization_id, user_id),
+    )
+    return transaction.execute(statement).one_or_none() is not None
+
+
+def after_id(
+    transaction: Transaction, organization_id: int, after: int, limit: int, user_id: int | None = None
+) -> list[Project]:
+    """At most `limit` rows of the organization that the caller sees, with an id above `after`, ascending."""
     statement = (
-        _SHOWN.where(project.c.organization_id == organization_id, project.c.id > after)
+        _SHOWN.where(
+            project.c.organization_id == organization_id,
+            project.c.id > after,
+            may_see(project.c.id, organization_id, user_id),
+        )
         .order_by(project.c.id)
         .limit(limit)
     )
@@ -136,11 +153,20 @@ def insert_key(transaction: Transaction, row: Project, pair: ProjectKeyPair) -> 
     )
 
 
-def hold(transaction: Transaction, organization_id: int, project_ids: Collection[int]) -> set[int]:
-    """Keep these projects from being deleted until the transaction ends; the ids that the organization has."""
+def hold(
+    transaction: Transaction, organization_id: int, project_ids: Collection[int], user_id: int | None = None
+) -> set[int]:
+    """Keep these projects from being deleted until the transaction ends; the ids that the organization has.
+
+    With a `user_id` those that the user sees.
+    """
     statement = (
         select(project.c.id)
-        .where(project.c.id.in_(sorted(project_ids)), project.c.organization_id == organization_id)
+        .where(
+            project.c.id.in_(sorted(project_ids)),
+            project.c.organization_id == organization_id,
+            may_see(project.c.id, organization_id, user_id),
+        )
         .order_by(project.c.id)
         .with_for_update(read=True, key_share=True)
     )

@@ -19,6 +19,7 @@ from shared.names import Key, ProjectName, project_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once
 from shared.rpc import page_token as tokens
+from shared.rpc.call import current_caller
 from shared.slugs import PROJECT_LENGTH_MAX, PROJECT_RESERVED, candidates
 from shared.snowflake.allocator import SnowflakeAllocator
 
@@ -70,15 +71,18 @@ class ProjectUseCases:
         return self._projects.find(organization.id, name.project)
 
     def list_projects(self, parent: Key, page_size: int, page_token: str) -> tuple[list[Project], str]:
-        """A page by id and the token of the next one, empty at the end.
+        """A page, by id, of the projects that the caller may see, and the token of the next one, empty at the end.
 
         Raises OrganizationNotFound, InvalidPageToken, InvalidArgument of `page_size`.
         """
         organization_id = self._organizations.find(parent).id
         limit = tokens.page_size(page_size)
-        query = tokens.query_digest("projects", organization_id)
+        user_id = current_caller().user_id
+        query = tokens.query_digest("projects", organization_id, user_id)
         after = int(tokens.decode(page_token, query, [int])[0]) if page_token else 0  # type: ignore[arg-type]
-        rows = self._database.read(lambda transaction: store.after_id(transaction, organization_id, after, limit + 1))
+        rows = self._database.read(
+            lambda transaction: store.after_id(transaction, organization_id, after, limit + 1, user_id)
+        )
         page = rows[:limit]
         return page, tokens.encode((page[-1].id,), query) if len(rows) > limit else ""
 

@@ -1,6 +1,7 @@
 """Releases' rows, their links to projects and their activities: each function is one statement.
 
-A release is read whole in one statement, with its newest commit, heads and authors. The semver columns are computed
+A release is read whole in one statement, with its newest commit, heads and authors; `user_id` is the user that the
+caller acts as, and leaves out what that user may not see. The semver columns are computed
 when the row is inserted, never later.
 """
 
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from region_silo.members.access import may_see
 from region_silo.releases.domain import (
     Commit,
     Release,
@@ -36,6 +38,7 @@ from region_silo.releases.domain import (
     RepositoryHead,
     etag_of,
 )
+from region_silo.releases.permission import is_readable
 from region_silo.releases.tables import (
     ACTIVITY_RELEASE,
     activity,
@@ -66,16 +69,6 @@ class NewRelease:
 
 
 @dataclass(frozen=True)
-class HeldRelease:
-    """A release's row that nobody else changes until the transaction ends."""
-
-    id: int
-    version: str
-    fields: ReleaseFields
-    etag: str
-
-
-@dataclass(frozen=True)
 class ReleaseFilter:
     """Which releases a list shows."""
 
@@ -83,6 +76,7 @@ class ReleaseFilter:
     state: ReleaseState
     project_id: int | None
     query: str
+    user_id: int | None
 
 
 def insert_release(transaction: Transaction, row: NewRelease) -> bool:
@@ -107,28 +101,6 @@ def insert_release(transaction: Transaction, row: NewRelease) -> bool:
         .returning(release.c.id)
     )
     return transaction.execute(statement).one_or_none() is not None
-
-
-def hold(transaction: Transaction, organization_id: int, version: str) -> HeldRelease | None:
-    """Lock the release for writing, waiting for other writers up to the deadline; None when there is no such one."""
-    statement = (
-        select(
-            release.c.id,
-            release.c.version,
-            release.c.ref,
-            release.c.url,
-            release.c.date_released,
-            release.c.status,
-            release.c.row_version,
-        )
-        .where(release.c.organization_id == organization_id, release.c.version == version)
-        .with_for_update()
-    )
-    row = transaction.execute(statement).one_or_none()
-    if row is None:
-        return None
-    fields = ReleaseFields(row.ref or "", row.url or "", row.date_released, ReleaseState(row.status))
-    return HeldRelease(row.id, row.version, fields, etag_of(row.id, row.row_version))
 
 
 def attach_projects(
@@ -191,8 +163,8 @@ def add_release_activities(
     )
 
 
-def read_release(transaction: Transaction, organization_id: int, version: str) -> Release | None:
-    """The release with its newest commit, heads and authors."""
+def read_release(transaction: Transaction, organization_id: int, version: str, user_id: int | None) -> Release | None:
+    """The release with its newest commit, heads and authors; None also for one that the caller may not read."""
     head_commit, head_repository = commit.alias(), repository.alias()
     heads = (
         select(
@@ -217,10 +189,14 @@ def read_release(transaction: Transaction, organization_id: int, version: str) -
     )
     last = _commit_of(release.c.last_commit_id)
     statement = (
-        _shown()
+        _shown(organization_id, user_id)
         .add_columns(heads.label("heads"), authors.label("emails"), *last.c)
         .select_from(release.outerjoin(last, true()))
-        .where(release.c.organization_id == organization_id, release.c.version == version)
+        .where(
+            release.c.organization_id == organization_id,
+            release.c.version == version,
+            is_readable(organization_id, user_id),
+        )
     )
     row = transaction.execute(statement).one_or_none()
     return None if row is None else _release(row, whole=True)
@@ -229,8 +205,12 @@ def read_release(transaction: Transaction, organization_id: int, version: str) -
 def newest_releases(
     transaction: Transaction, wanted: ReleaseFilter, before: tuple[datetime, int] | None, limit: int
 ) -> list[Release]:
-    """At most `limit` releases, newest first by (date_added, id), of those older than `before`."""
-    statement = _shown().where(release.c.organization_id == wanted.organization_id, release.c.status == wanted.state)
+    """At most `limit` releases that the caller may read, newest first by (date_added, id), older than `before`."""
+    statement = _shown(wanted.organization_id, wanted.user_id).where(
+        release.c.organization_id == wanted.organization_id,
+        release.c.status == wanted.state,
+        is_readable(wanted.organization_id, wanted.user_id),
+    )
     if wanted.project_id is not None:
         statement = statement.where(
             select(release_project.c.id)
@@ -245,9 +225,13 @@ def newest_releases(
     return [_release(row, whole=False) for row in transaction.execute(statement)]
 
 
-def release_id(transaction: Transaction, organization_id: int, version: str) -> int | None:
-    """The id of the release with that version."""
-    statement = select(release.c.id).where(release.c.organization_id == organization_id, release.c.version == version)
+def release_id(transaction: Transaction, organization_id: int, version: str, user_id: int | None) -> int | None:
+    """The id of the release with that version; None also for one that the caller may not read."""
+    statement = select(release.c.id).where(
+        release.c.organization_id == organization_id,
+        release.c.version == version,
+        is_readable(organization_id, user_id),
+    )
     found: int | None = transaction.execute(statement).scalar_one_or_none()
     return found
 
@@ -281,10 +265,13 @@ def newest_commits(
     return kept, len(kept) < len(rows)
 
 
-def _shown() -> Select[Any]:
+def _shown(organization_id: int, user_id: int | None) -> Select[Any]:
     projects = func.array(
         select(release_project.c.project_id)
-        .where(release_project.c.release_id == release.c.id)
+        .where(
+            release_project.c.release_id == release.c.id,
+            may_see(release_project.c.project_id, organization_id, user_id),
+        )
         .order_by(release_project.c.project_id)
         .scalar_subquery()
     )

@@ -1,7 +1,8 @@
 """Making, changing and reading releases.
 
 Each mutation is one transaction with all its effects, or nothing; locks are taken in the order request record,
-organization, project, release, repository, author, commit. Writers of one release take turns on its row.
+organization, project, release, repository, author, commit. Writers of one release take turns on its row. What a caller
+may not see is told as what is not there, in the same words (permission.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +16,11 @@ from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.projects import store as projects_store
 from region_silo.projects.lookup import ProjectLookup
 from region_silo.releases import domain, store
+from region_silo.releases import held as held_releases
 from region_silo.releases.commit_list import ListedRelease, replace_commits
 from region_silo.releases.commits import CommitSpec, check_commits, default_repository, normalise
 from region_silo.releases.domain import Commit, CreatedRelease, Release, ReleaseFields, ReleaseState
+from region_silo.releases.permission import has_release_permission, has_unseen_project
 from shared import deadline, errors
 from shared.database import Database, Transaction, constraint_name
 from shared.errors import Violation
@@ -25,6 +28,7 @@ from shared.names import Key, ReleaseName, parse_key, release_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once
 from shared.rpc import page_token as tokens
+from shared.rpc.call import current_caller
 from shared.snowflake.allocator import SnowflakeAllocator
 
 ID_TRIES = 3
@@ -85,8 +89,9 @@ class ReleaseUseCases:
         """The release of that version, made if it is not there, with all the projects attached.
 
         The draft's fields apply to a new release only. Raises InvalidArgument (`release.version`, one violation a
-        broken rule; `projects[i]` for one that is not there), OrganizationNotFound, OrganizationImporting, Aborted,
-        what SnowflakeAllocator.take raises, RequestIdReused.
+        broken rule; `projects[i]` for one that is not there or not accessible), OrganizationNotFound,
+        OrganizationImporting, ProjectNotAccessible when the release is there with a project that the caller may not
+        see, Aborted, what SnowflakeAllocator.take raises, RequestIdReused.
         """
         domain.check_new_release(draft.version, draft.fields)
         organization_id = self._organizations.find(parent).id
@@ -119,11 +124,12 @@ class ReleaseUseCases:
         wanted = {path: getattr(update.fields, path) for path in sorted(paths)}
         mutation = identify("UpdateRelease", organization_id, name.version, wanted, update.etag, commits)
         listed = None if commits is None else normalise(commits, default_repository(organization_id))
+        user_id = current_caller().user_id
 
         def work(transaction: Transaction) -> Release:
             hold_active(transaction, organization_id)
-            held = store.hold(transaction, organization_id, name.version)
-            if held is None:
+            held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
+            if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
                 raise _not_found(organization_id, name.version)
             if update.etag and update.etag != held.etag:
                 raise errors.EtagMismatch(metadata={"etag": held.etag})
@@ -134,7 +140,7 @@ class ReleaseUseCases:
                 store.update_release(transaction, held.id, fields)
             if "release_time" in paths and fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, held.version, fields.release_time)
-            return _existing(store.read_release(transaction, organization_id, name.version))
+            return _existing(store.read_release(transaction, organization_id, name.version, user_id))
 
         return self._database.transact(
             lambda transaction: once(transaction, mutation, Release, lambda: work(transaction), resource=_name)
@@ -142,9 +148,13 @@ class ReleaseUseCases:
 
     def get_release(self, name: ReleaseName) -> Release:
         """The release with its newest commit, heads and authors. Raises OrganizationNotFound, ReleaseNotFound."""
-        organization_id = self._organizations.find(name.organization).id
-        found = self._database.read(lambda transaction: store.read_release(transaction, organization_id, name.version))
+        organization_id = self._organizations.locate(name.organization).id
+        user_id = current_caller().user_id
+        found = self._database.read(
+            lambda transaction: store.read_release(transaction, organization_id, name.version, user_id)
+        )
         if found is None:
+            self._organizations.check_known(organization_id, name.organization)
             raise _not_found(organization_id, name.version)
         return found
 
@@ -161,7 +171,7 @@ class ReleaseUseCases:
         project_id = None
         if query.project:
             project_id = self._projects.find(organization_id, parse_key(query.project)).id
-        wanted = store.ReleaseFilter(organization_id, query.state, project_id, query.text)
+        wanted = store.ReleaseFilter(organization_id, query.state, project_id, query.text, current_caller().user_id)
         digest = tokens.query_digest("releases", wanted)
         limit = tokens.page_size(page_size)
         before: tuple[datetime, int] | None = None
@@ -184,9 +194,10 @@ class ReleaseUseCases:
         before: int | None = None
         if page_token:
             before = tokens.decode(page_token, digest, [int])[0]  # type: ignore[assignment]
+        user_id = current_caller().user_id
 
         def work(transaction: Transaction) -> tuple[list[tuple[int, Commit]], bool]:
-            release_id = store.release_id(transaction, organization_id, name.version)
+            release_id = store.release_id(transaction, organization_id, name.version, user_id)
             if release_id is None:
                 raise _not_found(organization_id, name.version)
             return store.newest_commits(transaction, release_id, before, limit, domain.COMMITS_PAGE_BYTES_MAX)
@@ -202,22 +213,26 @@ class ReleaseUseCases:
         transaction: Transaction,
     ) -> CreatedRelease:
         organization_id, version = row.organization_id, row.version
+        user_id = current_caller().user_id
 
         def work() -> CreatedRelease:
             hold_active(transaction, organization_id)
             wanted = sorted({project_id for project_id in project_ids if project_id is not None})
-            _refuse_unknown_projects(project_ids, projects_store.hold(transaction, organization_id, wanted))
+            there = projects_store.hold(transaction, organization_id, wanted, user_id)
+            _refuse_unknown_projects(project_ids, there)
             projects_store.flag_has_releases(transaction, wanted)
             is_new = store.insert_release(transaction, row)
-            held = store.hold(transaction, organization_id, version)
+            held = held_releases.hold(transaction, organization_id, version)
             if held is None:  # it was there, and has gone between the two statements
                 raise errors.Aborted(retry_after_s=0.1)
+            if has_unseen_project(transaction, organization_id, held.id, user_id):
+                raise errors.ProjectNotAccessible
             attached = store.attach_projects(transaction, organization_id, held.id, wanted)
             if attached and not is_new:
                 store.update_release(transaction, held.id, None)
             if attached and held.fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, version, held.fields.release_time, attached)
-            release = _existing(store.read_release(transaction, organization_id, version))
+            release = _existing(store.read_release(transaction, organization_id, version, user_id))
             return CreatedRelease(release, already_existed=not (is_new or attached))
 
         return once(transaction, mutation, CreatedRelease, work, resource=lambda created: _name(created.release))

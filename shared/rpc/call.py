@@ -17,13 +17,17 @@ from shared.requests.domain import Mutation, fingerprint
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `organization_id` binds the caller to one organization; `silo` is set on the internal door only."""
+    """Who calls. `organization_id` binds the caller to one organization; `silo` is set on the internal door only.
+
+    With a `user_id` the caller acts as that user and sees what the user's memberships show.
+    """
 
     principal: str
     scopes: frozenset[str] = frozenset()
     organization_id: int | None = None
     silo: str | None = None
     token_id: int | None = None
+    user_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Routing:
         self.lookups = {
             name: OrganizationLookup(
                 organization_cache(database, None, CacheGate(database, clock=self.silos.clock), name),
+                database,
                 Owners(database, self._ask, region=name, clock=self.silos.clock, waiting_max=self.waiting_max),
             )
             for name, database in self.silos.regions.items()

@@ -118,6 +118,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The region is draining and gets no new organizations."""
     ERROR_REASON_ORGANIZATION_ELSEWHERE: _ErrorReason.ValueType  # 87
     """FAILED_PRECONDITION: Another region owns the organization; the metadata names it."""
+    ERROR_REASON_LAST_OWNER: _ErrorReason.ValueType  # 80
+    """FAILED_PRECONDITION: The last owner of an organization stays its owner."""
+    ERROR_REASON_MEMBER_NOT_FOUND: _ErrorReason.ValueType  # 81
+    """NOT_FOUND: There is no such member."""
+    ERROR_REASON_TEAM_NOT_FOUND: _ErrorReason.ValueType  # 82
+    """NOT_FOUND: There is no such team."""
+    ERROR_REASON_MEMBER_EXISTS: _ErrorReason.ValueType  # 83
+    """ALREADY_EXISTS: The organization has that member."""
+    ERROR_REASON_TEAM_EXISTS: _ErrorReason.ValueType  # 84
+    """ALREADY_EXISTS: The organization has a team with that slug."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -220,4 +230,14 @@ ERROR_REASON_REGION_DRAINING: ErrorReason.ValueType  # 86
 """FAILED_PRECONDITION: The region is draining and gets no new organizations."""
 ERROR_REASON_ORGANIZATION_ELSEWHERE: ErrorReason.ValueType  # 87
 """FAILED_PRECONDITION: Another region owns the organization; the metadata names it."""
+ERROR_REASON_LAST_OWNER: ErrorReason.ValueType  # 80
+"""FAILED_PRECONDITION: The last owner of an organization stays its owner."""
+ERROR_REASON_MEMBER_NOT_FOUND: ErrorReason.ValueType  # 81
+"""NOT_FOUND: There is no such member."""
+ERROR_REASON_TEAM_NOT_FOUND: ErrorReason.ValueType  # 82
+"""NOT_FOUND: There is no such team."""
+ERROR_REASON_MEMBER_EXISTS: ErrorReason.ValueType  # 83
+"""ALREADY_EXISTS: The organization has that member."""
+ERROR_REASON_TEAM_EXISTS: ErrorReason.ValueType  # 84
+"""ALREADY_EXISTS: The organization has a team with that slug."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class RegionOrganizationServiceStub:
-    """RegionOrganizationService shows the organizations whose data this region owns.
+    """RegionOrganizationService shows the organizations whose data this region owns, and keeps their members, teams, and which team
+    works on which project. A caller that acts as a user sees the organizations that the user is a member of, and changes members
+    and teams only as an owner or manager there.
     """
 
     def __init__(self, channel):
@@ -45,10 +47,77 @@ class RegionOrganizationServiceStub:
                 request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListOrganizationsRequest.SerializeToString,
                 response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListOrganizationsResponse.FromString,
                 _registered_method=True)
+        self.AddMember = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/AddMember',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.AddMemberRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Member.FromString,
+                _registered_method=True)
+        self.GetMember = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/GetMember',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.GetMemberRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Member.FromString,
+                _registered_method=True)
+        self.ListMembers = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/ListMembers',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListMembersRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListMembersResponse.FromString,
+                _registered_method=True)
+        self.UpdateMember = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/UpdateMember',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.UpdateMemberRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Member.FromString,
+                _registered_method=True)
+        self.RemoveMember = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/RemoveMember',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RemoveMemberRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RemoveMemberResponse.FromString,
+                _registered_method=True)
+        self.CreateTeam = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/CreateTeam',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.CreateTeamRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+                _registered_method=True)
+        self.GetTeam = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/GetTeam',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.GetTeamRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+                _registered_method=True)
+        self.ListTeams = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/ListTeams',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListTeamsRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListTeamsResponse.FromString,
+                _registered_method=True)
+        self.DeleteTeam = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/DeleteTeam',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.DeleteTeamRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.DeleteTeamResponse.FromString,
+                _registered_method=True)
+        self.AddTeamMember = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/AddTeamMember',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.AddTeamMemberRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+                _registered_method=True)
+        self.RemoveTeamMember = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/RemoveTeamMember',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RemoveTeamMemberRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+                _registered_method=True)
+        self.GrantProjectTeam = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/GrantProjectTeam',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.GrantProjectTeamRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+                _registered_method=True)
+        self.RevokeProjectTeam = channel.unary_unary(
+                '/siloway.region.v1.RegionOrganizationService/RevokeProjectTeam',
+                request_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RevokeProjectTeamRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+                _registered_method=True)
 
 
 class RegionOrganizationServiceServicer:
-    """RegionOrganizationService shows the organizations whose data this region owns.
+    """RegionOrganizationService shows the organizations whose data this region owns, and keeps their members, teams, and which team
+    works on which project. A caller that acts as a user sees the organizations that the user is a member of, and changes members
+    and teams only as an owner or manager there.
     """
 
     def GetOrganization(self, request, context):
@@ -60,6 +129,101 @@ class RegionOrganizationServiceServicer:
 
     def ListOrganizations(self, request, context):
         """Lists organizations by id. Needs org:read; a token of one organization sees only that one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddMember(self, request, context):
+        """Adds a user, or invites an e-mail address. Needs org:admin. A user or an address that is there already is ALREADY_EXISTS; only
+        an owner makes owners.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMember(self, request, context):
+        """Gets one member. Needs org:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMembers(self, request, context):
+        """Lists the members of an organization by id. Needs org:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMember(self, request, context):
+        """Changes a member's role. Needs org:admin; only an owner makes owners or changes one. The last owner stays one:
+        FAILED_PRECONDITION, LAST_OWNER.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveMember(self, request, context):
+        """Removes a member from the organization and its teams. Needs org:admin; only an owner removes owners. The last owner stays:
+        FAILED_PRECONDITION, LAST_OWNER.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateTeam(self, request, context):
+        """Makes a team. Needs org:admin. Without a slug one is made from the name, with a suffix where it is taken; a given slug that is
+        taken is ALREADY_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTeam(self, request, context):
+        """Gets one team, with its projects. Needs org:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTeams(self, request, context):
+        """Lists the teams of an organization by id, without their projects. Needs org:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTeam(self, request, context):
+        """Deletes a team; its members and projects stay. Needs org:admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddTeamMember(self, request, context):
+        """Puts a member into a team; nothing changes for one who is in it. Needs org:admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveTeamMember(self, request, context):
+        """Takes a member out of a team; nothing changes for one who is not in it. Needs org:admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantProjectTeam(self, request, context):
+        """Lets a team work on a project; nothing changes when it may already. Needs org:admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeProjectTeam(self, request, context):
+        """Ends a team's work on a project; nothing changes when it may not. Needs org:admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +242,71 @@ def add_RegionOrganizationServiceServicer_to_server(servicer, server):
                     request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListOrganizationsRequest.FromString,
                     response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListOrganizationsResponse.SerializeToString,
             ),
+            'AddMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddMember,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.AddMemberRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Member.SerializeToString,
+            ),
+            'GetMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMember,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.GetMemberRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Member.SerializeToString,
+            ),
+            'ListMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMembers,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListMembersRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListMembersResponse.SerializeToString,
+            ),
+            'UpdateMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMember,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.UpdateMemberRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Member.SerializeToString,
+            ),
+            'RemoveMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveMember,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RemoveMemberRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RemoveMemberResponse.SerializeToString,
+            ),
+            'CreateTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTeam,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.CreateTeamRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.SerializeToString,
+            ),
+            'GetTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTeam,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.GetTeamRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.SerializeToString,
+            ),
+            'ListTeams': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTeams,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListTeamsRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListTeamsResponse.SerializeToString,
+            ),
+            'DeleteTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTeam,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.DeleteTeamRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.DeleteTeamResponse.SerializeToString,
+            ),
+            'AddTeamMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddTeamMember,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.AddTeamMemberRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.SerializeToString,
+            ),
+            'RemoveTeamMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveTeamMember,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RemoveTeamMemberRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.SerializeToString,
+            ),
+            'GrantProjectTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantProjectTeam,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.GrantProjectTeamRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.SerializeToString,
+            ),
+            'RevokeProjectTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeProjectTeam,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RevokeProjectTeamRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'siloway.region.v1.RegionOrganizationService', rpc_method_handlers)
@@ -87,7 +316,9 @@ def add_RegionOrganizationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegionOrganizationService:
-    """RegionOrganizationService shows the organizations whose data this region owns.
+    """RegionOrganizationService shows the organizations whose data this region owns, and keeps their members, teams, and which team
+    works on which project. A caller that acts as a user sees the organizations that the user is a member of, and changes members
+    and teams only as an owner or manager there.
     """
 
     @staticmethod
@@ -134,6 +365,357 @@ class RegionOrganizationService:
             '/siloway.region.v1.RegionOrganizationService/ListOrganizations',
             siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListOrganizationsRequest.SerializeToString,
             siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListOrganizationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/AddMember',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.AddMemberRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Member.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/GetMember',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.GetMemberRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Member.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/ListMembers',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListMembersRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/UpdateMember',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.UpdateMemberRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Member.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/RemoveMember',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RemoveMemberRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RemoveMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/CreateTeam',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.CreateTeamRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/GetTeam',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.GetTeamRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTeams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/ListTeams',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListTeamsRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.ListTeamsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/DeleteTeam',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.DeleteTeamRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.DeleteTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddTeamMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/AddTeamMember',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.AddTeamMemberRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveTeamMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/RemoveTeamMember',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RemoveTeamMemberRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantProjectTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/GrantProjectTeam',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.GrantProjectTeamRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeProjectTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.RegionOrganizationService/RevokeProjectTeam',
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.RevokeProjectTeamRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_region__organization__service__pb2.Team.FromString,
             options,
             channel_credentials,
             insecure,

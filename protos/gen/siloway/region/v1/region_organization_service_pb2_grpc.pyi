@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegionOrganizationServiceStub:
-    """RegionOrganizationService shows the organizations whose data this region owns."""
+    """RegionOrganizationService shows the organizations whose data this region owns, and keeps their members, teams, and which team
+    works on which project. A caller that acts as a user sees the organizations that the user is a member of, and changes members
+    and teams only as an owner or manager there.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,19 +40,93 @@ class RegionOrganizationServiceStub:
     """Gets one organization by id or slug. Needs org:read."""
     ListOrganizations: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.ListOrganizationsRequest, _region_organization_service_pb2.ListOrganizationsResponse]
     """Lists organizations by id. Needs org:read; a token of one organization sees only that one."""
+    AddMember: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.AddMemberRequest, _region_organization_service_pb2.Member]
+    """Adds a user, or invites an e-mail address. Needs org:admin. A user or an address that is there already is ALREADY_EXISTS; only
+    an owner makes owners.
+    """
+    GetMember: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.GetMemberRequest, _region_organization_service_pb2.Member]
+    """Gets one member. Needs org:read."""
+    ListMembers: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.ListMembersRequest, _region_organization_service_pb2.ListMembersResponse]
+    """Lists the members of an organization by id. Needs org:read."""
+    UpdateMember: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.UpdateMemberRequest, _region_organization_service_pb2.Member]
+    """Changes a member's role. Needs org:admin; only an owner makes owners or changes one. The last owner stays one:
+    FAILED_PRECONDITION, LAST_OWNER.
+    """
+    RemoveMember: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.RemoveMemberRequest, _region_organization_service_pb2.RemoveMemberResponse]
+    """Removes a member from the organization and its teams. Needs org:admin; only an owner removes owners. The last owner stays:
+    FAILED_PRECONDITION, LAST_OWNER.
+    """
+    CreateTeam: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.CreateTeamRequest, _region_organization_service_pb2.Team]
+    """Makes a team. Needs org:admin. Without a slug one is made from the name, with a suffix where it is taken; a given slug that is
+    taken is ALREADY_EXISTS.
+    """
+    GetTeam: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.GetTeamRequest, _region_organization_service_pb2.Team]
+    """Gets one team, with its projects. Needs org:read."""
+    ListTeams: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.ListTeamsRequest, _region_organization_service_pb2.ListTeamsResponse]
+    """Lists the teams of an organization by id, without their projects. Needs org:read."""
+    DeleteTeam: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.DeleteTeamRequest, _region_organization_service_pb2.DeleteTeamResponse]
+    """Deletes a team; its members and projects stay. Needs org:admin."""
+    AddTeamMember: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.AddTeamMemberRequest, _region_organization_service_pb2.Team]
+    """Puts a member into a team; nothing changes for one who is in it. Needs org:admin."""
+    RemoveTeamMember: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.RemoveTeamMemberRequest, _region_organization_service_pb2.Team]
+    """Takes a member out of a team; nothing changes for one who is not in it. Needs org:admin."""
+    GrantProjectTeam: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.GrantProjectTeamRequest, _region_organization_service_pb2.Team]
+    """Lets a team work on a project; nothing changes when it may already. Needs org:admin."""
+    RevokeProjectTeam: _grpc.UnaryUnaryMultiCallable[_region_organization_service_pb2.RevokeProjectTeamRequest, _region_organization_service_pb2.Team]
+    """Ends a team's work on a project; nothing changes when it may not. Needs org:admin."""
 
 @_typing.type_check_only
 class RegionOrganizationServiceAsyncStub(RegionOrganizationServiceStub):
-    """RegionOrganizationService shows the organizations whose data this region owns."""
+    """RegionOrganizationService shows the organizations whose data this region owns, and keeps their members, teams, and which team
+    works on which project. A caller that acts as a user sees the organizations that the user is a member of, and changes members
+    and teams only as an owner or manager there.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetOrganization: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.GetOrganizationRequest, _region_organization_service_pb2.Organization]  # type: ignore[assignment]
     """Gets one organization by id or slug. Needs org:read."""
     ListOrganizations: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.ListOrganizationsRequest, _region_organization_service_pb2.ListOrganizationsResponse]  # type: ignore[assignment]
     """Lists organizations by id. Needs org:read; a token of one organization sees only that one."""
+    AddMember: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.AddMemberRequest, _region_organization_service_pb2.Member]  # type: ignore[assignment]
+    """Adds a user, or invites an e-mail address. Needs org:admin. A user or an address that is there already is ALREADY_EXISTS; only
+    an owner makes owners.
+    """
+    GetMember: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.GetMemberRequest, _region_organization_service_pb2.Member]  # type: ignore[assignment]
+    """Gets one member. Needs org:read."""
+    ListMembers: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.ListMembersRequest, _region_organization_service_pb2.ListMembersResponse]  # type: ignore[assignment]
+    """Lists the members of an organization by id. Needs org:read."""
+    UpdateMember: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.UpdateMemberRequest, _region_organization_service_pb2.Member]  # type: ignore[assignment]
+    """Changes a member's role. Needs org:admin; only an owner makes owners or changes one. The last owner stays one:
+    FAILED_PRECONDITION, LAST_OWNER.
+    """
+    RemoveMember: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.RemoveMemberRequest, _region_organization_service_pb2.RemoveMemberResponse]  # type: ignore[assignment]
+    """Removes a member from the organization and its teams. Needs org:admin; only an owner removes owners. The last owner stays:
+    FAILED_PRECONDITION, LAST_OWNER.
+    """
+    CreateTeam: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.CreateTeamRequest, _region_organization_service_pb2.Team]  # type: ignore[assignment]
+    """Makes a team. Needs org:admin. Without a slug one is made from the name, with a suffix where it is taken; a given slug that is
+    taken is ALREADY_EXISTS.
+    """
+    GetTeam: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.GetTeamRequest, _region_organization_service_pb2.Team]  # type: ignore[assignment]
+    """Gets one team, with its projects. Needs org:read."""
+    ListTeams: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.ListTeamsRequest, _region_organization_service_pb2.ListTeamsResponse]  # type: ignore[assignment]
+    """Lists the teams of an organization by id, without their projects. Needs org:read."""
+    DeleteTeam: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.DeleteTeamRequest, _region_organization_service_pb2.DeleteTeamResponse]  # type: ignore[assignment]
+    """Deletes a team; its members and projects stay. Needs org:admin."""
+    AddTeamMember: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.AddTeamMemberRequest, _region_organization_service_pb2.Team]  # type: ignore[assignment]
+    """Puts a member into a team; nothing changes for one who is in it. Needs org:admin."""
+    RemoveTeamMember: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.RemoveTeamMemberRequest, _region_organization_service_pb2.Team]  # type: ignore[assignment]
+    """Takes a member out of a team; nothing changes for one who is not in it. Needs org:admin."""
+    GrantProjectTeam: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.GrantProjectTeamRequest, _region_organization_service_pb2.Team]  # type: ignore[assignment]
+    """Lets a team work on a project; nothing changes when it may already. Needs org:admin."""
+    RevokeProjectTeam: _aio.UnaryUnaryMultiCallable[_region_organization_service_pb2.RevokeProjectTeamRequest, _region_organization_service_pb2.Team]  # type: ignore[assignment]
+    """Ends a team's work on a project; nothing changes when it may not. Needs org:admin."""
 
 class RegionOrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """RegionOrganizationService shows the organizations whose data this region owns."""
+    """RegionOrganizationService shows the organizations whose data this region owns, and keeps their members, teams, and which team
+    works on which project. A caller that acts as a user sees the organizations that the user is a member of, and changes members
+    and teams only as an owner or manager there.
+    """
 
     @_abc_1.abstractmethod
     def GetOrganization(
@@ -66,5 +143,117 @@ class RegionOrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_region_organization_service_pb2.ListOrganizationsResponse, _abc.Awaitable[_region_organization_service_pb2.ListOrganizationsResponse]]:
         """Lists organizations by id. Needs org:read; a token of one organization sees only that one."""
+
+    @_abc_1.abstractmethod
+    def AddMember(
+        self,
+        request: _region_organization_service_pb2.AddMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.Member, _abc.Awaitable[_region_organization_service_pb2.Member]]:
+        """Adds a user, or invites an e-mail address. Needs org:admin. A user or an address that is there already is ALREADY_EXISTS; only
+        an owner makes owners.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMember(
+        self,
+        request: _region_organization_service_pb2.GetMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.Member, _abc.Awaitable[_region_organization_service_pb2.Member]]:
+        """Gets one member. Needs org:read."""
+
+    @_abc_1.abstractmethod
+    def ListMembers(
+        self,
+        request: _region_organization_service_pb2.ListMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.ListMembersResponse, _abc.Awaitable[_region_organization_service_pb2.ListMembersResponse]]:
+        """Lists the members of an organization by id. Needs org:read."""
+
+    @_abc_1.abstractmethod
+    def UpdateMember(
+        self,
+        request: _region_organization_service_pb2.UpdateMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.Member, _abc.Awaitable[_region_organization_service_pb2.Member]]:
+        """Changes a member's role. Needs org:admin; only an owner makes owners or changes one. The last owner stays one:
+        FAILED_PRECONDITION, LAST_OWNER.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveMember(
+        self,
+        request: _region_organization_service_pb2.RemoveMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.RemoveMemberResponse, _abc.Awaitable[_region_organization_service_pb2.RemoveMemberResponse]]:
+        """Removes a member from the organization and its teams. Needs org:admin; only an owner removes owners. The last owner stays:
+        FAILED_PRECONDITION, LAST_OWNER.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateTeam(
+        self,
+        request: _region_organization_service_pb2.CreateTeamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.Team, _abc.Awaitable[_region_organization_service_pb2.Team]]:
+        """Makes a team. Needs org:admin. Without a slug one is made from the name, with a suffix where it is taken; a given slug that is
+        taken is ALREADY_EXISTS.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTeam(
+        self,
+        request: _region_organization_service_pb2.GetTeamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.Team, _abc.Awaitable[_region_organization_service_pb2.Team]]:
+        """Gets one team, with its projects. Needs org:read."""
+
+    @_abc_1.abstractmethod
+    def ListTeams(
+        self,
+        request: _region_organization_service_pb2.ListTeamsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.ListTeamsResponse, _abc.Awaitable[_region_organization_service_pb2.ListTeamsResponse]]:
+        """Lists the teams of an organization by id, without their projects. Needs org:read."""
+
+    @_abc_1.abstractmethod
+    def DeleteTeam(
+        self,
+        request: _region_organization_service_pb2.DeleteTeamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.DeleteTeamResponse, _abc.Awaitable[_region_organization_service_pb2.DeleteTeamResponse]]:
+        """Deletes a team; its members and projects stay. Needs org:admin."""
+
+    @_abc_1.abstractmethod
+    def AddTeamMember(
+        self,
+        request: _region_organization_service_pb2.AddTeamMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.Team, _abc.Awaitable[_region_organization_service_pb2.Team]]:
+        """Puts a member into a team; nothing changes for one who is in it. Needs org:admin."""
+
+    @_abc_1.abstractmethod
+    def RemoveTeamMember(
+        self,
+        request: _region_organization_service_pb2.RemoveTeamMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.Team, _abc.Awaitable[_region_organization_service_pb2.Team]]:
+        """Takes a member out of a team; nothing changes for one who is not in it. Needs org:admin."""
+
+    @_abc_1.abstractmethod
+    def GrantProjectTeam(
+        self,
+        request: _region_organization_service_pb2.GrantProjectTeamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.Team, _abc.Awaitable[_region_organization_service_pb2.Team]]:
+        """Lets a team work on a project; nothing changes when it may already. Needs org:admin."""
+
+    @_abc_1.abstractmethod
+    def RevokeProjectTeam(
+        self,
+        request: _region_organization_service_pb2.RevokeProjectTeamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_region_organization_service_pb2.Team, _abc.Awaitable[_region_organization_service_pb2.Team]]:
+        """Ends a team's work on a project; nothing changes when it may not. Needs org:admin."""
 
 def add_RegionOrganizationServiceServicer_to_server(servicer: RegionOrganizationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,23 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.members.directory import Directory
+from tests.region_features import Client, RegionFeatures, opened
+
+
+@pytest.fixture
+def features(region_database_url: str, redis_url: str) -> Iterator[RegionFeatures]:
+    with opened(region_database_url, redis_url) as features:
+        yield features
+
+
+@pytest.fixture
+def client(features: RegionFeatures) -> Client:
+    """Of a token with org:admin that acts as nobody."""
+    return features.client_of("administrator")
+
+
+@pytest.fixture
+def directory(client: Client) -> Directory:
+    return Directory(client)
