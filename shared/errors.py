@@ -191,6 +191,12 @@ class SlugNotFound(NotFound):
     reason = "SLUG_NOT_FOUND"
 
 
+class OrganizationChangeNotFound(NotFound):
+    """The caller has not asked for such a change."""
+
+    reason = "ORGANIZATION_CHANGE_NOT_FOUND"
+
+
 class AlreadyExists(ServiceError):
     """The resource exists already."""
 
@@ -202,6 +208,12 @@ class ProjectExists(AlreadyExists):
     """The organization has a project with that slug."""
 
     reason = "PROJECT_EXISTS"
+
+
+class SlugConflict(AlreadyExists):
+    """An organization that control does not know of has that slug in the region."""
+
+    reason = "SLUG_CONFLICT"
 
 
 class RequestIdReused(AlreadyExists):

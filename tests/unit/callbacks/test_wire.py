@@ -20,6 +20,8 @@ PAYLOADS: dict[str, shapes.Payload] = {
         "imports/1", (shapes.SlugResult(1, "a", 1), shapes.SlugResult(2, "b", 1, shapes.CLASH))
     ),
     shapes.ORGANIZATION.name: shapes.OrganizationState("Acme", "", "importing"),
+    shapes.CREATE_ORGANIZATION.name: shapes.CreateOrganization("requests/t/1", "acme", 1, "Acme", 7, "", True, True),
+    shapes.ORGANIZATION_CREATED.name: shapes.OrganizationCreated("requests/t/1", 2**53 - 1, 1, shapes.CLASH),
 }
 
 

@@ -112,6 +112,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNIMPLEMENTED: There is no such method on this door."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 44
     """INTERNAL: Internal error."""
+    ERROR_REASON_SLUG_CONFLICT: _ErrorReason.ValueType  # 60
+    """ALREADY_EXISTS: An organization that control does not know of has that slug in the region."""
+    ERROR_REASON_ORGANIZATION_CHANGE_NOT_FOUND: _ErrorReason.ValueType  # 61
+    """NOT_FOUND: The caller has not asked for such a change."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -208,4 +212,8 @@ ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 43
 """UNIMPLEMENTED: There is no such method on this door."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 44
 """INTERNAL: Internal error."""
+ERROR_REASON_SLUG_CONFLICT: ErrorReason.ValueType  # 60
+"""ALREADY_EXISTS: An organization that control does not know of has that slug in the region."""
+ERROR_REASON_ORGANIZATION_CHANGE_NOT_FOUND: ErrorReason.ValueType  # 61
+"""NOT_FOUND: The caller has not asked for such a change."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
