@@ -29,6 +29,10 @@ from tests.clock import FakeClock
 _TEST_BEGINS_AT = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
 
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES_MIN = 2 << 30
+
+
 @dataclass
 class TestServers:
     """What the tests run against, started here or given by URL."""
@@ -68,8 +72,11 @@ class TestServers:
 
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
-    """A folder that an unprivileged server account can reach, as pytest's own temporary folders are not."""
-    folder = Path(tempfile.mkdtemp(prefix="siloway-test-"))
+    """A folder that an unprivileged server account can reach, as pytest's own temporary folders are not.
+
+    In memory where there is room: a database a test is thousands of small files made and removed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="siloway-test-", dir=_MEMORY if _has_room(_MEMORY) else None))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -188,6 +195,10 @@ def postgres_server(server_folder: Path) -> Iterator[PostgresServer]:
 def clock() -> FakeClock:
     """A clock that stands still until it is moved."""
     return FakeClock(_TEST_BEGINS_AT)
+
+
+def _has_room(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= _MEMORY_BYTES_MIN
 
 
 def _path(variable: str) -> Path | None:

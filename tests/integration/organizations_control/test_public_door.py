@@ -258,7 +258,7 @@ def test_reservations_are_listed_in_pages(client: Client, acme: list[int]) -> No
     assert seen == [f"acme-{place}" for place in range(7)]
     one = slug_pb.ListSlugReservationsRequest(organization=f"organizations/{acme[0]}")
     listed = client.call(client.slugs.ListSlugReservations, one).slug_reservations
-    beyond = slug_pb.ListSlugReservationsRequest(organization=f"organizations/{'9' * 19}")
+    beyond = slug_pb.ListSlugReservationsRequest(organization=f"organizations/{'9' * 16}")
     assert client.call(client.slugs.ListSlugReservations, beyond).slug_reservations == []
     assert [reservation.slug for reservation in listed] == ["acme-0"]
 
