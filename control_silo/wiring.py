@@ -9,6 +9,8 @@ from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rp
 from control_silo.callbacks import servicer as callbacks
 from control_silo.callbacks.registry import sending_registry
 from control_silo.callbacks.transport import RegionTransport
+from control_silo.changes.usecases import change_tasks
+from control_silo.changes.waiting import ChangeWaiter
 from control_silo.model_imports import servicer as model_imports
 from control_silo.model_imports.cleaner import model_import_tasks
 from control_silo.model_imports.usecases import ModelImportUseCases
@@ -30,11 +32,17 @@ def serve(settings: ControlSettings) -> int:
     """Answer calls until told to stop. Returns the exit code."""
     parts = silo.open_parts(settings.silo)
     _register(parts, settings)
+    waiter = ChangeWaiter(parts.database, settings.silo.database_url)
     doors = [
-        silo.public_door(parts, PUBLIC_METHODS, public_servicers(parts), authenticator(parts.database, parts.clock)),
+        silo.public_door(
+            parts, PUBLIC_METHODS, public_servicers(parts, waiter), authenticator(parts.database, parts.clock)
+        ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts)),
     ]
-    return silo.serve(parts, doors)
+    try:
+        return silo.serve(parts, doors)
+    finally:
+        waiter.close()
 
 
 def work(settings: ControlSettings) -> int:
@@ -46,18 +54,22 @@ def work(settings: ControlSettings) -> int:
     )
     try:
         return silo.work(
-            parts, registry=sending_registry(), transport=transport, loops={}, cleaning=model_import_tasks()
+            parts,
+            registry=sending_registry(),
+            transport=transport,
+            loops={},
+            cleaning=(*model_import_tasks(), *change_tasks()),
         )
     finally:
         transport.close()
 
 
-def public_servicers(parts: Parts) -> list[Servicer]:
+def public_servicers(parts: Parts, waiter: ChangeWaiter) -> list[Servicer]:
     """The servicers of the public door."""
     return [
         (
             organization_rpc.add_OrganizationServiceServicer_to_server,
-            organizations.OrganizationServicer(parts.database),
+            organizations.OrganizationServicer(parts.database, waiter),
         ),
         (slug_rpc.add_SlugReservationServiceServicer_to_server, slugs.SlugReservationServicer(parts.database)),
         (region_rpc.add_RegionServiceServicer_to_server, regions.RegionServicer(parts.database)),
@@ -69,7 +81,7 @@ def internal_servicers(parts: Parts) -> list[Servicer]:
     return [
         (
             callback_rpc.add_ControlCallbackServiceServicer_to_server,
-            callbacks.ControlCallbackServicer(parts.database),
+            callbacks.ControlCallbackServicer(parts.database, wake=parts.waker.wake),
         ),
         (
             model_import_rpc.add_ModelImportServiceServicer_to_server,

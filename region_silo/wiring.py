@@ -152,7 +152,9 @@ def internal_servicers(parts: Parts, cache: OrganizationCache) -> list[Servicer]
     return [
         (
             callback_rpc.add_RegionCallbackServiceServicer_to_server,
-            callbacks.RegionCallbackServicer(parts.database, registry, changing=lambda ids: cache.changing(*ids)),
+            callbacks.RegionCallbackServicer(
+                parts.database, registry, take_ids=parts.ids.take, changing=lambda ids: cache.changing(*ids)
+            ),
         ),
     ]
 

@@ -28,6 +28,12 @@ ORGANIZATION = Category("organization", Mode.LATEST)
 REGION = Category("region", Mode.LATEST)
 """Control to region: a region of the directory, the receiver itself among them."""
 
+CREATE_ORGANIZATION = Category("create_organization", Mode.EVERY)
+"""Control to region: an organization that the region is to make."""
+
+ORGANIZATION_CREATED = Category("organization_created", Mode.EVERY)
+"""Region to control: what became of CREATE_ORGANIZATION."""
+
 PAIRS_MAX = 500
 """The most pairs in one ApplySlugs."""
 
@@ -35,7 +41,7 @@ MISSING = "MISSING"
 """A refusal of a pair: the region has no such organization."""
 
 CLASH = "CLASH"
-"""A refusal of a pair: another organization of the region has that slug, or a newer slug was applied already."""
+"""A refusal: another organization of the region has that slug, or a newer slug was applied already."""
 
 
 class SlugPair(msgspec.Struct, frozen=True, array_like=True):
@@ -92,6 +98,35 @@ class RegionEntry:
 
 
 @dataclass(frozen=True)
+class CreateOrganization:
+    """A new organization as it was asked for; `owner_user_id` 0 means that `owner_email` is invited.
+
+    The ids are the region's own: it fills them in when the message has arrived, before its transaction.
+    """
+
+    change_set: str
+    slug: str
+    fence_version: int
+    name: str
+    owner_user_id: int
+    owner_email: str
+    create_default_team: bool
+    is_test: bool
+    organization_id: int = 0
+    team_id: int = 0
+
+
+@dataclass(frozen=True)
+class OrganizationCreated:
+    """A region's answer to CreateOrganization; `refusal` is CLASH, or empty with the organization's id and version."""
+
+    change_set: str
+    organization_id: int
+    version: int
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
 class TokenState:
     """A token without its id and version, which are the message's subject and version."""
 
@@ -133,8 +168,19 @@ class TokenState:
         )
 
 
-Payload = ApplySlugs | SlugsApplied | OrganizationState | TokenState | RegionEntry
-_Shape = TypeVar("_Shape", ApplySlugs, SlugsApplied, OrganizationState, TokenState, RegionEntry)
+Payload = (
+    ApplySlugs | SlugsApplied | OrganizationState | TokenState | RegionEntry | CreateOrganization | OrganizationCreated
+)
+_Shape = TypeVar(
+    "_Shape",
+    ApplySlugs,
+    SlugsApplied,
+    OrganizationState,
+    TokenState,
+    RegionEntry,
+    CreateOrganization,
+    OrganizationCreated,
+)
 
 
 def encode(payload: Payload) -> dict[str, object]:

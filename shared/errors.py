@@ -209,6 +209,12 @@ class RegionNotFound(NotFound):
     reason = "REGION_NOT_FOUND"
 
 
+class OrganizationChangeNotFound(NotFound):
+    """The caller has not asked for such a change."""
+
+    reason = "ORGANIZATION_CHANGE_NOT_FOUND"
+
+
 class AlreadyExists(ServiceError):
     """The resource exists already."""
 
@@ -232,6 +238,12 @@ class TeamExists(AlreadyExists):
     """The organization has a team with that slug."""
 
     reason = "TEAM_EXISTS"
+
+
+class SlugConflict(AlreadyExists):
+    """An organization that control does not know of has that slug in the region."""
+
+    reason = "SLUG_CONFLICT"
 
 
 class RequestIdReused(AlreadyExists):

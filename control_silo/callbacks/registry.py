@@ -3,10 +3,11 @@
 What a region may change depends on which region it is, so the handlers of a delivery are made for its origin.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from control_silo.organizations.usecases import apply_organizations
+from control_silo.provisioning.usecases import settle_created
 from control_silo.regions.usecases import RegionSource
 from control_silo.slugs.usecases import settle_slugs
 from control_silo.tokens.usecases import TokenSource
@@ -17,13 +18,20 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: tokens, slugs and the directory of regions go out."""
-    return Registry(sends={delivery.TOKEN: TokenSource(), delivery.APPLY_SLUGS: None, delivery.REGION: RegionSource()})
+    """For the drainer: tokens, slugs, new organizations and the directory of regions go out."""
+    return Registry(
+        sends={
+            delivery.TOKEN: TokenSource(),
+            delivery.APPLY_SLUGS: None,
+            delivery.CREATE_ORGANIZATION: None,
+            delivery.REGION: RegionSource(),
+        }
+    )
 
 
 @cache
-def receiving_registry(region: str) -> Registry:
-    """For the inbox: what comes from this region."""
+def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -> Registry:
+    """For the inbox: what comes from this region. `wake(channel)` tells those who wait for the end of a change."""
 
     def settle(transaction: Transaction, messages: Sequence[Message]) -> None:
         answers = [delivery.decode(message.payload, delivery.SlugsApplied) for message in messages]
@@ -32,4 +40,14 @@ def receiving_registry(region: str) -> Registry:
     def apply(transaction: Transaction, messages: Sequence[Message]) -> None:
         apply_organizations(transaction, region=region, messages=messages)
 
-    return Registry(receives={delivery.SLUGS_APPLIED: settle, delivery.ORGANIZATION: apply})
+    def create(transaction: Transaction, messages: Sequence[Message]) -> None:
+        answers = [delivery.decode(message.payload, delivery.OrganizationCreated) for message in messages]
+        settle_created(transaction, region=region, answers=answers, wake=wake)
+
+    return Registry(
+        receives={
+            delivery.SLUGS_APPLIED: settle,
+            delivery.ORGANIZATION: apply,
+            delivery.ORGANIZATION_CREATED: create,
+        }
+    )

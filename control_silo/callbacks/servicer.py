@@ -2,6 +2,8 @@
 message's.
 """
 
+from collections.abc import Callable
+
 import grpc
 from siloway.internal.v1 import control_callback_service_pb2 as callback_pb
 from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
@@ -36,8 +38,10 @@ METHODS = (
 class ControlCallbackServicer(callback_rpc.ControlCallbackServiceServicer):
     """Serves the calling region's own organizations."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, wake: Callable[[str], None] | None = None) -> None:
+        """`wake(channel)` tells those who wait for the end of a change."""
         self._database = database
+        self._wake = wake
 
     def ReserveSlugs(
         self, request: callback_pb.ReserveSlugsRequest, context: grpc.ServicerContext
@@ -63,7 +67,7 @@ class ControlCallbackServicer(callback_rpc.ControlCallbackServiceServicer):
     ) -> delivery_pb.DeliverMessagesResponse:
         del context
         delivery = from_peer(request)
-        return results_to_wire(receive(self._database, receiving_registry(delivery.origin), delivery))
+        return results_to_wire(receive(self._database, receiving_registry(delivery.origin, self._wake), delivery))
 
     def FindOrganization(
         self, request: callback_pb.FindOrganizationRequest, context: grpc.ServicerContext

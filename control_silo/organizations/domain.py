@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 IMPORTING = "importing"
+ACTIVE = "active"
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,36 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.control.v1 import organization_service_pb2 as organization_pb
 from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
 
-from control_silo.organizations import usecases
+from control_silo.changes.usecases import get_change
+from control_silo.changes.waiting import ChangeWaiter
+from control_silo.organizations import messages, usecases
 from control_silo.organizations.domain import Mapping
+from control_silo.provisioning.usecases import provision
 from shared.database import Database
 from shared.names import organization_name, parse_organization
-from shared.rpc.methods import Door, Method
+from shared.rpc.call import current_caller, mutation, require_unbound
+from shared.rpc.methods import Budget, Door, Method
 
 METHODS = (
     Method("/siloway.control.v1.OrganizationService/GetOrganization", Door.PUBLIC, ("org:read",)),
     Method("/siloway.control.v1.OrganizationService/ListOrganizations", Door.PUBLIC, ("org:read",)),
+    Method(
+        "/siloway.control.v1.OrganizationService/ProvisionOrganization",
+        Door.PUBLIC,
+        ("org:admin",),
+        budget=Budget.PEERS,
+        mutating=True,
+    ),
+    Method("/siloway.control.v1.OrganizationService/GetOrganizationChange", Door.PUBLIC, ("org:read", "org:admin")),
 )
 
 
 class OrganizationServicer(organization_rpc.OrganizationServiceServicer):
-    """Serves the mapping in the database."""
+    """Serves the mapping in the database, and opens changes; calls that change wait for the regions' answers."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, waiter: ChangeWaiter) -> None:
         self._database = database
+        self._waiter = waiter
 
     def GetOrganization(
         self, request: organization_pb.GetOrganizationRequest, context: grpc.ServicerContext
@@ -42,6 +55,24 @@ class OrganizationServicer(organization_rpc.OrganizationServiceServicer):
         return organization_pb.ListOrganizationsResponse(
             organizations=[_organization(mapping) for mapping in page], next_page_token=token
         )
+
+    def ProvisionOrganization(
+        self, request: organization_pb.ProvisionOrganizationRequest, context: grpc.ServicerContext
+    ) -> organization_pb.OrganizationChange:
+        del context
+        require_unbound()
+        new = messages.new_organization(request)
+        asked = mutation(request, "provision", new)
+        change = self._database.transact(lambda transaction: provision(transaction, asked, new))
+        return messages.change(self._waiter.wait(change))
+
+    def GetOrganizationChange(
+        self, request: organization_pb.GetOrganizationChangeRequest, context: grpc.ServicerContext
+    ) -> organization_pb.OrganizationChange:
+        del context
+        principal = current_caller().principal
+        request_id = request.name.removeprefix("organizationChanges/").lower()
+        return messages.change(self._database.read(lambda transaction: get_change(transaction, principal, request_id)))
 
 
 def _organization(mapping: Mapping) -> organization_pb.Organization:

@@ -44,6 +44,14 @@ _ADD = text(
     """
 )
 
+_ADD_MADE = text(
+    """
+    INSERT INTO organization_mapping
+        (organization_id, slug, name, region, state, version, fence_version, created_at, updated_at)
+    VALUES (:id, :slug, :name, :region, :state, :version, :fence_version, :now, :now)
+    """
+)
+
 _PARK_SLUGS = text(
     """
     UPDATE organization_mapping SET slug = NULL
@@ -53,9 +61,20 @@ _PARK_SLUGS = text(
 
 _SET_SLUGS = text(
     """
-    UPDATE organization_mapping AS mapping SET slug = given.slug, updated_at = :now
-    FROM ROWS FROM (unnest(string_to_array(:ids, ',')), unnest(string_to_array(:slugs, ','))) AS given (id, slug)
+    UPDATE organization_mapping AS mapping
+    SET slug = given.slug, updated_at = :now,
+        fence_version = greatest(mapping.fence_version, CAST(given.fence AS bigint))
+    FROM ROWS FROM (
+        unnest(string_to_array(:ids, ',')), unnest(string_to_array(:slugs, ',')), unnest(string_to_array(:fences, ','))
+    ) AS given (id, slug, fence)
     WHERE mapping.organization_id = CAST(given.id AS bigint)
+    """
+)
+
+_RAISE_FENCE = text(
+    """
+    UPDATE organization_mapping SET fence_version = greatest(fence_version, :fence_version)
+    WHERE organization_id = :id
     """
 )
 
@@ -97,12 +116,46 @@ def add(transaction: Transaction, region: str, names: Mapping[int, str]) -> int:
     return transaction.execute(_ADD, parameters).rowcount
 
 
-def set_slugs(transaction: Transaction, slugs: Mapping[int, str]) -> None:
-    """Give each organization its slug; first all are parked, so that slugs may change hands within the set."""
+def add_made(
+    transaction: Transaction,
+    organization_id: int,
+    *,
+    slug: str,
+    name: str,
+    region: str,
+    version: int,
+    fence_version: int,
+) -> None:
+    """Insert the row of an organization that its region has just made, with its slug."""
+    transaction.execute(
+        _ADD_MADE,
+        {
+            "id": organization_id,
+            "slug": slug,
+            "name": name,
+            "region": region,
+            "state": domain.ACTIVE,
+            "version": version,
+            "fence_version": fence_version,
+            "now": transaction.now,
+        },
+    )
+
+
+def raise_fence(transaction: Transaction, organization_id: int, fence_version: int) -> None:
+    """Remember a fence version whose reservation ends: the next one must be above it."""
+    transaction.execute(_RAISE_FENCE, {"id": organization_id, "fence_version": fence_version})
+
+
+def set_slugs(transaction: Transaction, slugs: Mapping[int, tuple[str, int]]) -> None:
+    """Give each organization its (slug, fence version); first all are parked, so that slugs may change hands."""
     ids = sorted(slugs)
     transaction.execute(_PARK_SLUGS, {"ids": _ids(ids)})
-    joined = ",".join(slugs[organization_id] for organization_id in ids)
-    transaction.execute(_SET_SLUGS, {"ids": _ids(ids), "slugs": joined, "now": transaction.now})
+    given = {
+        "slugs": ",".join(slugs[organization_id][0] for organization_id in ids),
+        "fences": _ids(slugs[organization_id][1] for organization_id in ids),
+    }
+    transaction.execute(_SET_SLUGS, {"ids": _ids(ids), **given, "now": transaction.now})
 
 
 def forget(transaction: Transaction, organization_ids: Iterable[int]) -> None:

@@ -50,6 +50,8 @@ class Reservation:
     expires_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    use_count: int = 0
+    last_used_at: datetime | None = None
 
 
 class Wish(NamedTuple):
@@ -69,16 +71,25 @@ class Reserved(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """What one organization holds. `fence_version` is the highest that was given to it, 0 before the first."""
+    """What one organization holds. `fence_version` is the highest that was given to it, 0 before the first.
+
+    `is_moving`: the PRIMARY slug came by a swap that regions have still to carry out.
+    """
 
     primary: str | None = None
     temporary: str | None = None
     fence_version: int = 0
+    is_moving: bool = False
 
     @property
     def needs_slug(self) -> bool:
         """Whether a wish leads to a new hold: a repeat renames nobody, and queues nothing twice."""
         return self.primary is None and self.temporary is None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a region has still to answer about one of its slugs."""
+        return self.temporary is not None or self.is_moving
 
 
 class Won(NamedTuple):
@@ -117,8 +128,8 @@ class Effect(Enum):
 def step(holding: Holding, event: Won | Answered) -> tuple[Holding, tuple[Effect, ...]]:
     """The next state and the effects, in order. Rules: house.md 8, spec/hybrid.md 6 (S2-S5, B2, P11)."""
     if isinstance(event, Won):
-        assert holding.needs_slug, "a slug was chosen for an organization that holds one"
-        return Holding(None, event.slug, holding.fence_version + 1), (Effect.QUEUE,)
+        assert not holding.is_pending, "a slug was chosen while another one is on its way"
+        return Holding(holding.primary, event.slug, holding.fence_version + 1), (Effect.QUEUE,)
     if event.slug != holding.temporary or event.fence_version != holding.fence_version:
         return holding, ()
     if event.verdict is Verdict.APPLIED:
@@ -148,21 +159,36 @@ def _number_in(snowflake: int) -> int | None:
 class Seeker:
     """An organization that looks for a slug, and the slugs that it would still try, best first."""
 
-    __slots__ = ("_attempt", "_base", "_random", "fence_version", "organization_id")
+    __slots__ = ("_attempt", "_base", "_random", "_reserved", "fence_version", "organization_id")
 
-    def __init__(self, organization_id: int, base_slug: str, fence_version: int, random: Random) -> None:
+    def __init__(
+        self,
+        organization_id: int,
+        base_slug: str,
+        fence_version: int,
+        random: Random,
+        reserved: frozenset[str] = RESERVED,
+    ) -> None:
         """Starts from the slug that the text suggests; `fence_version` is the one that the hold will have."""
         self.organization_id = organization_id
         self.fence_version = fence_version
         self._random = random
-        self._base = slugs.base_slug(base_slug, LENGTH_MAX, RESERVED) or slugs.random_slug(random)
+        self._reserved = reserved
+        self._base = slugs.base_slug(base_slug, LENGTH_MAX, reserved) or slugs.random_slug(random)
         # One of digits only would read as an id: it starts from the first suffix.
         self._attempt = 1 if slugs.is_numeric(self._base) else 0
 
     @classmethod
-    def again(cls, organization_id: int, clashed: str, fence_version: int, random: Random) -> "Seeker":
+    def again(
+        cls,
+        organization_id: int,
+        clashed: str,
+        fence_version: int,
+        random: Random,
+        reserved: frozenset[str] = RESERVED,
+    ) -> "Seeker":
         """Starts from the first suffix: `clashed` itself is out."""
-        seeker = cls(organization_id, clashed, fence_version, random)
+        seeker = cls(organization_id, clashed, fence_version, random, reserved)
         seeker._attempt = 1
         return seeker
 
@@ -175,7 +201,7 @@ class Seeker:
         if attempt == 0:
             return self._base
         slug = slugs.suffixed(self._base, LENGTH_MAX, attempt, self._random)
-        return self.next_candidate() if slug in RESERVED else slug
+        return self.next_candidate() if slug in self._reserved else slug
 
 
 @dataclass

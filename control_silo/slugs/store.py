@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Row, SmallInteger, Table, T
 from control_silo.schema import METADATA
 from control_silo.slugs.domain import Holding, Reservation, ReservationState, ReservationType, Seeker
 from shared.database import Transaction
+from shared.names import organization_name
 
 slug_reservation = Table(
     "slug_reservation",
@@ -25,6 +26,8 @@ slug_reservation = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("use_count", BigInteger, nullable=False),
+    Column("last_used_at", DateTime(timezone=True)),
 )
 
 _USE_INDEXES = text(
@@ -34,16 +37,27 @@ _USE_INDEXES = text(
     """
 )
 
-# "type <> 3" (no REDIRECT) is written as the index has it, or the index could not be used.
+# "type <> 3" (no REDIRECT) is written as the index has it, or the index could not be used. The mapping remembers the
+# fence versions of slugs that have ended.
 _READ_HOLDINGS = text(
     """
-    SELECT organization_id,
-        max(slug) FILTER (WHERE type = :primary) AS primary_slug,
-        max(slug) FILTER (WHERE type = :temporary) AS temporary_slug,
-        max(fence_version) AS fence_version
-    FROM slug_reservation
-    WHERE organization_id = ANY (CAST(string_to_array(:ids, ',') AS bigint[])) AND type <> 3
-    GROUP BY organization_id
+    SELECT mapping.organization_id,
+        max(slug.slug) FILTER (WHERE type = :primary) AS primary_slug,
+        max(slug.slug) FILTER (WHERE type = :temporary) AS temporary_slug,
+        greatest(mapping.fence_version, max(slug.fence_version)) AS fence_version,
+        coalesce(bool_or(type = :primary AND slug.state = :held), false) AS is_moving
+    FROM organization_mapping AS mapping
+    LEFT JOIN slug_reservation AS slug ON slug.organization_id = mapping.organization_id AND type <> 3
+    WHERE mapping.organization_id = ANY (CAST(string_to_array(:ids, ',') AS bigint[]))
+    GROUP BY mapping.organization_id
+    """
+)
+
+# A redirect or a quarantine that is over is nobody's, whether the cleaner was there or not.
+_END_EXPIRED = text(
+    """
+    DELETE FROM slug_reservation
+    WHERE slug = ANY (string_to_array(:slugs, ',')) AND expires_at <= :now AND (type = 3 OR state = 2)
     """
 )
 
@@ -57,6 +71,24 @@ _HOLD = text(
     ) AS held (slug, id, fence)
     ON CONFLICT ON CONSTRAINT slug_reservation_pkey DO NOTHING
     RETURNING slug
+    """
+)
+
+_HOLD_ONE = text(
+    """
+    INSERT INTO slug_reservation
+        (slug, organization_id, holder, region, type, state, fence_version, created_at, updated_at)
+    VALUES (:slug, :organization_id, :holder, :region, :type, :state, :fence_version, :now, :now)
+    ON CONFLICT ON CONSTRAINT slug_reservation_pkey DO NOTHING
+    RETURNING slug
+    """
+)
+
+_GIVE = text(
+    """
+    UPDATE slug_reservation
+    SET organization_id = :organization_id, holder = :holder, state = :state, updated_at = :now
+    WHERE slug = :slug
     """
 )
 
@@ -80,14 +112,15 @@ def use_indexes(transaction: Transaction) -> None:
 
 
 def read_holdings(transaction: Transaction, organization_ids: Iterable[int]) -> dict[int, Holding]:
-    """What these organizations hold, redirects aside; one that holds nothing is left out."""
+    """What these organizations hold, redirects aside; one that has no mapping is left out."""
     parameters = {
         "ids": ",".join(map(str, organization_ids)),
         "primary": ReservationType.PRIMARY.value,
         "temporary": ReservationType.TEMPORARY_RENAME_ALIAS.value,
+        "held": ReservationState.HELD.value,
     }
     return {
-        row.organization_id: Holding(row.primary_slug, row.temporary_slug, row.fence_version)
+        row.organization_id: Holding(row.primary_slug, row.temporary_slug, row.fence_version, row.is_moving)
         for row in transaction.execute(_READ_HOLDINGS, parameters)
     }
 
@@ -107,7 +140,42 @@ def hold(transaction: Transaction, *, region: str, holder: str, offers: Sequence
         "state": ReservationState.HELD.value,
         "now": transaction.now,
     }
+    transaction.execute(_END_EXPIRED, parameters)
     return frozenset(transaction.execute(_HOLD, parameters).scalars())
+
+
+def hold_one(
+    transaction: Transaction, slug: str, *, organization_id: int | None, holder: str, region: str, fence_version: int
+) -> bool:
+    """Insert one slug as HELD if it is free: TEMPORARY of an organization, or PRIMARY of one that is still to be made.
+
+    A slug that another transaction inserts at this moment is waited for.
+    """
+    role = ReservationType.PRIMARY if organization_id is None else ReservationType.TEMPORARY_RENAME_ALIAS
+    parameters = {
+        "slug": slug,
+        "organization_id": organization_id,
+        "holder": holder,
+        "region": region,
+        "type": role.value,
+        "state": ReservationState.HELD.value,
+        "fence_version": fence_version,
+        "now": transaction.now,
+    }
+    transaction.execute(_END_EXPIRED, {"slugs": slug, "now": transaction.now})
+    return transaction.execute(_HOLD_ONE, parameters).scalar() is not None
+
+
+def give(transaction: Transaction, slug: str, organization_id: int) -> None:
+    """Make a held PRIMARY slug the new organization's own."""
+    parameters = {
+        "slug": slug,
+        "organization_id": organization_id,
+        "holder": organization_name(organization_id),
+        "state": ReservationState.ACTIVE.value,
+        "now": transaction.now,
+    }
+    transaction.execute(_GIVE, parameters)
 
 
 def release(transaction: Transaction, slugs: Iterable[str]) -> None:
@@ -155,4 +223,6 @@ def _reservation(row: Row[tuple[object, ...]]) -> Reservation:
         expires_at=row.expires_at,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        use_count=row.use_count,
+        last_used_at=row.last_used_at,
     )

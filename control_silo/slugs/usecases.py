@@ -36,12 +36,13 @@ def reserve_slugs(
     store.use_indexes(transaction)
     known = _lock_own(transaction, region, wishes)
     holdings = store.read_holdings(transaction, sorted(known)) if known else {}
+    reserved = reserved_words(transaction)
     seekers = []
     for wish in wishes:
         holding = holdings.get(wish.organization_id, _NOTHING)
         if holding.needs_slug:
             fence_version = holding.fence_version + 1
-            seekers.append(Seeker(wish.organization_id, wish.base_slug, fence_version, random))
+            seekers.append(Seeker(wish.organization_id, wish.base_slug, fence_version, random, reserved))
     _hold(transaction, region, change_set, holdings, seekers)
     barrier.reach("slugs.reserved")
     return [_reserved(wish.organization_id, holdings[wish.organization_id]) for wish in wishes]
@@ -64,6 +65,11 @@ def settle_slugs(
         _settle(transaction, region, applied, holdings, random)
 
 
+def reserved_words(transaction: Transaction) -> frozenset[str]:
+    """The words that no organization may have as its slug: the product's own, and the names of the regions."""
+    return domain.RESERVED | {region.name for region in regions.list_regions(transaction)}
+
+
 def _settle(
     transaction: Transaction, region: str, applied: SlugsApplied, holdings: dict[int, Holding], random: Random
 ) -> None:
@@ -76,8 +82,9 @@ def _settle(
             effects[effect].append((before, result))
     _end(transaction, effects)
     _promote(transaction, effects)
+    reserved = reserved_words(transaction) if effects[Effect.CHOOSE_AGAIN] else domain.RESERVED
     seekers = [
-        Seeker.again(result.organization_id, result.slug, before.fence_version + 1, random)
+        Seeker.again(result.organization_id, result.slug, before.fence_version + 1, random, reserved)
         for before, result in effects[Effect.CHOOSE_AGAIN]
     ]
     _hold(transaction, region, applied.change_set, holdings, seekers)
@@ -163,9 +170,9 @@ def _end(transaction: Transaction, effects: Mapping[Effect, Sequence[tuple[Holdi
 
 
 def _promote(transaction: Transaction, effects: Mapping[Effect, Sequence[tuple[Holding, SlugResult]]]) -> None:
-    promoted = {result.organization_id: result.slug for _, result in effects[Effect.PROMOTE]}
+    promoted = {result.organization_id: (result.slug, result.fence_version) for _, result in effects[Effect.PROMOTE]}
     if promoted:
-        store.promote(transaction, promoted.values())
+        store.promote(transaction, [slug for slug, _ in promoted.values()])
         organization_store.set_slugs(transaction, promoted)
 
 

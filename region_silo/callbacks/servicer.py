@@ -7,6 +7,7 @@ import grpc
 from siloway.internal.v1 import delivery_pb2 as delivery_pb
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 
+from region_silo.provisioning.arrival import TakeIds, organizations_in, with_ids
 from shared import barrier
 from shared.database import Database
 from shared.outbox.inbox import receive
@@ -22,7 +23,8 @@ METHODS = (
 class RegionCallbackServicer(callback_rpc.RegionCallbackServiceServicer):
     """Applies control's deliveries by the region's receiving registry.
 
-    `changing` encloses the transaction that changes those organizations, so that caches of them are told.
+    `take_ids` gives the ids of organizations that are to be made. `changing` encloses the transaction that changes
+    those organizations, so that caches of them are told.
     """
 
     def __init__(
@@ -30,28 +32,21 @@ class RegionCallbackServicer(callback_rpc.RegionCallbackServiceServicer):
         database: Database,
         registry: Registry,
         *,
+        take_ids: TakeIds,
         changing: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda _ids: nullcontext(),
     ) -> None:
         self._database = database
         self._registry = registry
+        self._take_ids = take_ids
         self._changing = changing
 
     def DeliverMessages(
         self, request: delivery_pb.DeliverMessagesRequest, context: grpc.ServicerContext
     ) -> delivery_pb.DeliverMessagesResponse:
         del context
-        delivery = from_peer(request)
+        delivery = with_ids(from_peer(request), self._take_ids)
         # Caches are told before the transaction, for it must not wait for the network.
-        with self._changing(_organizations_that_change(request)):
+        with self._changing(organizations_in(delivery)):
             results = receive(self._database, self._registry, delivery)
         barrier.reach("slugs.apply_committed")
         return results_to_wire(results)
-
-
-def _organizations_that_change(request: delivery_pb.DeliverMessagesRequest) -> list[int]:
-    return [
-        pair.organization_id
-        for shard in request.shards
-        for message in shard.messages
-        for pair in message.apply_slugs.pairs
-    ]

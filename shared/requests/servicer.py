@@ -48,13 +48,14 @@ def _request(record: RequestRecord) -> request_pb.Request:
         method=record.method,
         state=_STATES[record.state],
         resource=record.resource,
-        error=None if record.error is None else _status(record.error),
+        error=None if record.error is None else stored_status(record.error),
         create_time=create_time,
         update_time=update_time,
     )
 
 
-def _status(error: StoredError) -> status_pb2.Status:
+def stored_status(error: StoredError) -> status_pb2.Status:
+    """A kept error as callers know it from a refused call."""
     status = status_pb2.Status(code=error.code, message=error.message)
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata))
     return status

@@ -229,6 +229,47 @@ def _read_region(wire: delivery_pb.Message) -> shapes.RegionEntry:
     return shapes.RegionEntry(wire.region.number, wire.region.public_address)
 
 
+def _fill_create_organization(wire: delivery_pb.Message, message: Message) -> None:
+    asked = shapes.decode(message.payload, shapes.CreateOrganization)
+    wire.create_organization.change_set = asked.change_set
+    wire.create_organization.slug = asked.slug
+    wire.create_organization.fence_version = asked.fence_version
+    wire.create_organization.display_name = asked.name
+    wire.create_organization.owner_user_id = asked.owner_user_id
+    wire.create_organization.owner_email = asked.owner_email
+    wire.create_organization.create_default_team = asked.create_default_team
+    wire.create_organization.is_test = asked.is_test
+
+
+def _read_create_organization(wire: delivery_pb.Message) -> shapes.CreateOrganization:
+    asked = wire.create_organization
+    return shapes.CreateOrganization(
+        change_set=asked.change_set,
+        slug=asked.slug,
+        fence_version=asked.fence_version,
+        name=asked.display_name,
+        owner_user_id=asked.owner_user_id,
+        owner_email=asked.owner_email,
+        create_default_team=asked.create_default_team,
+        is_test=asked.is_test,
+    )
+
+
+def _fill_organization_created(wire: delivery_pb.Message, message: Message) -> None:
+    created = shapes.decode(message.payload, shapes.OrganizationCreated)
+    wire.organization_created.change_set = created.change_set
+    wire.organization_created.organization_id = created.organization_id
+    wire.organization_created.version = created.version
+    wire.organization_created.refusal = created.refusal
+
+
+def _read_organization_created(wire: delivery_pb.Message) -> shapes.OrganizationCreated:
+    created = wire.organization_created
+    if created.refusal not in ("", shapes.CLASH):
+        raise errors.InvalidArgument.of("shards.messages.organization_created.refusal", "must be CLASH or empty")
+    return shapes.OrganizationCreated(created.change_set, created.organization_id, created.version, created.refusal)
+
+
 def _refusal(result: delivery_pb.SlugsApplied.Result) -> str:
     if result.applied:
         return ""
@@ -247,6 +288,8 @@ _FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.SLUGS_APPLIED.name: _fill_slugs_applied,
     shapes.ORGANIZATION.name: _fill_organization,
     shapes.REGION.name: _fill_region,
+    shapes.CREATE_ORGANIZATION.name: _fill_create_organization,
+    shapes.ORGANIZATION_CREATED.name: _fill_organization_created,
 }
 _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.TOKEN.name: _read_token,
@@ -254,4 +297,6 @@ _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.SLUGS_APPLIED.name: _read_slugs_applied,
     shapes.ORGANIZATION.name: _read_organization,
     shapes.REGION.name: _read_region,
+    shapes.CREATE_ORGANIZATION.name: _read_create_organization,
+    shapes.ORGANIZATION_CREATED.name: _read_organization_created,
 }

@@ -18,7 +18,7 @@ def silos(
         name: Database.open(make_region_database(name, number), clock=clock) for name, number in (("us", 1), ("de", 2))
     }
     try:
-        silos = Silos(control, regions, clock)
+        silos = Silos(control, regions, clock, control_database_url)
         silos.register()
         silos.drain()
         silos.transport.seen.clear()

@@ -17,6 +17,7 @@ from control_silo.regions.usecases import register_regions
 from control_silo.slugs.domain import Reserved, Wish
 from control_silo.slugs.usecases import reserve_slugs
 from region_silo.callbacks import registry as region_callbacks
+from region_silo.provisioning.arrival import with_ids
 from shared.clock import Clock
 from shared.database import Database, Transaction
 from shared.identity import read_identity
@@ -26,6 +27,7 @@ from shared.outbox.inbox import receive
 from shared.outbox.registry import Registry
 from shared.rpc.call import Caller, acting
 from shared.rpc.delivery import from_peer, to_wire
+from shared.snowflake.allocator import SnowflakeAllocator
 from shared.snowflake.domain import LAYOUT_2
 
 REGIONS = (
@@ -49,21 +51,29 @@ class InProcess:
 
 
 class Silos:
-    """One control and its regions. `changed` and `woken` record the regions' hooks."""
+    """One control and its regions. `woken` records the regions' hook, `closed` control's."""
 
-    def __init__(self, control: Database, regions: dict[str, Database], clock: Clock) -> None:
+    def __init__(self, control: Database, regions: dict[str, Database], clock: Clock, control_url: str = "") -> None:
         self.control = control
+        self.control_url = control_url
+        self.closed: list[str] = []
+        numbers = {region.name: region.number for region in REGIONS}
+        self.ids = {
+            name: SnowflakeAllocator(database, clock=clock, number=numbers[name]) for name, database in regions.items()
+        }
         self.regions = regions
         self.clock = clock
         self.transport = InProcess()
         self.woken: list[str] = []
         self.drainers = {"control": self._drainer(control, "control", control_callbacks.sending_registry())}
         self.transport.receivers["control"] = lambda delivery: receive(
-            control, control_callbacks.receiving_registry(delivery.origin), arrived(delivery, delivery.origin)
+            control,
+            control_callbacks.receiving_registry(delivery.origin, self._close),
+            arrived(delivery, delivery.origin),
         )
         for name, database in regions.items():
             self.drainers[name] = self._drainer(database, name, region_callbacks.sending_registry())
-            self.transport.receivers[name] = self._region_inbox(database)
+            self.transport.receivers[name] = self._region_inbox(name, database)
 
     def register(self, *names: str) -> None:
         chosen = [region for region in REGIONS if region.name in (names or tuple(self.regions))]
@@ -93,9 +103,13 @@ class Silos:
         epoch = database.read(read_identity).epoch
         return Drainer(database, registry, self.transport, clock=self.clock, origin=origin, epoch=epoch)
 
-    def _region_inbox(self, database: Database) -> Callable[[Delivery], Sequence[ShardResult]]:
+    def _region_inbox(self, name: str, database: Database) -> Callable[[Delivery], Sequence[ShardResult]]:
         registry = region_callbacks.receiving_registry(wake=self.woken.append)
-        return lambda delivery: receive(database, registry, arrived(delivery, "control"))
+        take = self.ids[name].take
+        return lambda delivery: receive(database, registry, with_ids(arrived(delivery, "control"), take))
+
+    def _close(self, channel: str) -> None:
+        self.closed.append(channel)
 
 
 def arrived(delivery: Delivery, silo: str) -> Delivery:

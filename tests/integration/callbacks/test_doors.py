@@ -104,7 +104,7 @@ def _control(silos: Silos) -> tuple[Callable[..., None], object]:
 
 def _region(silos: Silos, name: str) -> tuple[Callable[..., None], object]:
     registry = region_callbacks.receiving_registry(wake=silos.woken.append)
-    servicer = RegionCallbackServicer(silos.regions[name], registry)
+    servicer = RegionCallbackServicer(silos.regions[name], registry, take_ids=silos.ids[name].take)
     return region_rpc.add_RegionCallbackServiceServicer_to_server, servicer
 
 

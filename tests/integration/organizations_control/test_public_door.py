@@ -14,6 +14,7 @@ from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2 as slug_pb
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
 
+from control_silo.changes.waiting import ChangeWaiter
 from control_silo.organizations import servicer as organizations
 from control_silo.regions import servicer as regions
 from control_silo.slugs import servicer as slugs
@@ -55,6 +56,8 @@ class Client:
 @contextmanager
 def door(silos: Silos, authenticate: Callable[[str], Caller]) -> Iterator[Client]:
     with ExitStack() as stack:
+        waiter = ChangeWaiter(silos.control, silos.control_url)
+        stack.callback(waiter.close)
         server = build_server(
             address="127.0.0.1:0",
             table=TABLE,
@@ -62,7 +65,7 @@ def door(silos: Silos, authenticate: Callable[[str], Caller]) -> Iterator[Client
             servicers=[
                 (
                     organization_rpc.add_OrganizationServiceServicer_to_server,
-                    organizations.OrganizationServicer(silos.control),
+                    organizations.OrganizationServicer(silos.control, waiter),
                 ),
                 (slug_rpc.add_SlugReservationServiceServicer_to_server, slugs.SlugReservationServicer(silos.control)),
                 (region_rpc.add_RegionServiceServicer_to_server, regions.RegionServicer(silos.control)),

@@ -128,6 +128,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS: The organization has that member."""
     ERROR_REASON_TEAM_EXISTS: _ErrorReason.ValueType  # 84
     """ALREADY_EXISTS: The organization has a team with that slug."""
+    ERROR_REASON_SLUG_CONFLICT: _ErrorReason.ValueType  # 60
+    """ALREADY_EXISTS: An organization that control does not know of has that slug in the region."""
+    ERROR_REASON_ORGANIZATION_CHANGE_NOT_FOUND: _ErrorReason.ValueType  # 61
+    """NOT_FOUND: The caller has not asked for such a change."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -240,4 +244,8 @@ ERROR_REASON_MEMBER_EXISTS: ErrorReason.ValueType  # 83
 """ALREADY_EXISTS: The organization has that member."""
 ERROR_REASON_TEAM_EXISTS: ErrorReason.ValueType  # 84
 """ALREADY_EXISTS: The organization has a team with that slug."""
+ERROR_REASON_SLUG_CONFLICT: ErrorReason.ValueType  # 60
+"""ALREADY_EXISTS: An organization that control does not know of has that slug in the region."""
+ERROR_REASON_ORGANIZATION_CHANGE_NOT_FOUND: ErrorReason.ValueType  # 61
+"""NOT_FOUND: The caller has not asked for such a change."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -45,6 +45,16 @@ class OrganizationServiceStub:
                 request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.ListOrganizationsRequest.SerializeToString,
                 response_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.ListOrganizationsResponse.FromString,
                 _registered_method=True)
+        self.ProvisionOrganization = channel.unary_unary(
+                '/siloway.control.v1.OrganizationService/ProvisionOrganization',
+                request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.ProvisionOrganizationRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
+                _registered_method=True)
+        self.GetOrganizationChange = channel.unary_unary(
+                '/siloway.control.v1.OrganizationService/GetOrganizationChange',
+                request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.GetOrganizationChangeRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
+                _registered_method=True)
 
 
 class OrganizationServiceServicer:
@@ -65,6 +75,22 @@ class OrganizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProvisionOrganization(self, request, context):
+        """Makes an organization in a region, with its owner as a member. One organization for one request id, however often
+        and however late it is sent. Answers when it is made, or RUNNING after at most 10 seconds: it goes on by itself then,
+        and GetOrganizationChange or a repeat tells its end. Needs org:admin and a token that is bound to no organization.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOrganizationChange(self, request, context):
+        """Gets a change that the caller has asked for. Needs org:read or org:admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrganizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +103,16 @@ def add_OrganizationServiceServicer_to_server(servicer, server):
                     servicer.ListOrganizations,
                     request_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.ListOrganizationsRequest.FromString,
                     response_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.ListOrganizationsResponse.SerializeToString,
+            ),
+            'ProvisionOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProvisionOrganization,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.ProvisionOrganizationRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.SerializeToString,
+            ),
+            'GetOrganizationChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrganizationChange,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.GetOrganizationChangeRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +170,60 @@ class OrganizationService:
             '/siloway.control.v1.OrganizationService/ListOrganizations',
             siloway_dot_control_dot_v1_dot_organization__service__pb2.ListOrganizationsRequest.SerializeToString,
             siloway_dot_control_dot_v1_dot_organization__service__pb2.ListOrganizationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProvisionOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.OrganizationService/ProvisionOrganization',
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.ProvisionOrganizationRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrganizationChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.OrganizationService/GetOrganizationChange',
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.GetOrganizationChangeRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
             options,
             channel_credentials,
             insecure,

@@ -103,6 +103,8 @@ class Message(_message.Message):
     SLUGS_APPLIED_FIELD_NUMBER: _builtins.int
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
+    CREATE_ORGANIZATION_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_CREATED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the shard."""
     subject: _builtins.str
@@ -131,6 +133,14 @@ class Message(_message.Message):
     def region(self) -> Global___RegionEntry:
         """LATEST, control to region: a region of the directory; the subject is its name."""
 
+    @_builtins.property
+    def create_organization(self) -> Global___CreateOrganization:
+        """EVERY, control to region: an organization that the region is to make."""
+
+    @_builtins.property
+    def organization_created(self) -> Global___OrganizationCreated:
+        """EVERY, region to control: what became of CreateOrganization."""
+
     def __init__(
         self,
         *,
@@ -143,12 +153,14 @@ class Message(_message.Message):
         slugs_applied: Global___SlugsApplied | None = ...,
         organization: Global___OrganizationState | None = ...,
         region: Global___RegionEntry | None = ...,
+        create_organization: Global___CreateOrganization | None = ...,
+        organization_created: Global___OrganizationCreated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "effect", b"effect", "organization", b"organization", "region", b"region", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "region", b"region", "sequence", b"sequence", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "sequence", b"sequence", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region"]  # noqa: Y015
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
@@ -389,6 +401,90 @@ class RegionEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegionEntry: _TypeAlias = RegionEntry  # noqa: Y015
+
+@_typing.final
+class CreateOrganization(_message.Message):
+    """CreateOrganization is a new organization as it was asked for; the region gives it its id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_SET_FIELD_NUMBER: _builtins.int
+    SLUG_FIELD_NUMBER: _builtins.int
+    FENCE_VERSION_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    OWNER_USER_ID_FIELD_NUMBER: _builtins.int
+    OWNER_EMAIL_FIELD_NUMBER: _builtins.int
+    CREATE_DEFAULT_TEAM_FIELD_NUMBER: _builtins.int
+    IS_TEST_FIELD_NUMBER: _builtins.int
+    change_set: _builtins.str
+    """The request, "requests/{principal}/{request id}"; one organization for one of these."""
+    slug: _builtins.str
+    """The slug that control holds for it."""
+    fence_version: _builtins.int
+    """The fence version of that slug."""
+    display_name: _builtins.str
+    """The name that people read."""
+    owner_user_id: _builtins.int
+    """The owner when control knows the user; 0 otherwise."""
+    owner_email: _builtins.str
+    """The owner's address when somebody is invited; empty otherwise."""
+    create_default_team: _builtins.bool
+    """Whether it gets a team with the owner in it."""
+    is_test: _builtins.bool
+    """It is there for tests."""
+    def __init__(
+        self,
+        *,
+        change_set: _builtins.str = ...,
+        slug: _builtins.str = ...,
+        fence_version: _builtins.int = ...,
+        display_name: _builtins.str = ...,
+        owner_user_id: _builtins.int = ...,
+        owner_email: _builtins.str = ...,
+        create_default_team: _builtins.bool = ...,
+        is_test: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "create_default_team", b"create_default_team", "display_name", b"display_name", "fence_version", b"fence_version", "is_test", b"is_test", "owner_email", b"owner_email", "owner_user_id", b"owner_user_id", "slug", b"slug"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateOrganization: _TypeAlias = CreateOrganization  # noqa: Y015
+
+@_typing.final
+class OrganizationCreated(_message.Message):
+    """OrganizationCreated is a region's answer to CreateOrganization."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_SET_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    change_set: _builtins.str
+    """The request."""
+    organization_id: _builtins.int
+    """The organization; 0 when it was refused."""
+    version: _builtins.int
+    """The version of the organization's row."""
+    refusal: _builtins.str
+    """Why there is none: CLASH when another organization of the region has the slug; empty when it was made."""
+    def __init__(
+        self,
+        *,
+        change_set: _builtins.str = ...,
+        organization_id: _builtins.int = ...,
+        version: _builtins.int = ...,
+        refusal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "organization_id", b"organization_id", "refusal", b"refusal", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrganizationCreated: _TypeAlias = OrganizationCreated  # noqa: Y015
 
 @_typing.final
 class DeliverMessagesResponse(_message.Message):

@@ -1,0 +1,92 @@
+"""A change that silos carry out together, under the request id of who asked for it.
+
+It is RUNNING from its first transaction on, and closed once, by what the regions answer. The text `change_set` stands
+for it in reservations and messages.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import IntEnum
+
+from shared.requests.domain import RequestKey, RequestState, StoredError
+
+CHANNEL = "organization_changes"
+"""Woken when a change was closed."""
+
+_PREFIX = "requests/"
+
+
+class ChangeKind(IntEnum):
+    """What was asked for, by the numbers in the rows."""
+
+    PROVISION = 1
+    RENAME = 2
+    SWAP = 3
+
+
+@dataclass(frozen=True)
+class Move:
+    """One organization's part of a swap. `answer` is None until its region has answered, then empty or the refusal."""
+
+    organization_id: int
+    region: str
+    former: str
+    slug: str
+    fence_version: int
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the change needs to know later: a provision the name, a rename for how long the former slug resolves.
+
+    A swap that a region refuses is taken back: `reverting`.
+    """
+
+    name: str = ""
+    redirect_ttl_s: int = 0
+    moves: tuple[Move, ...] = ()
+    reverting: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change. `organization_id` and `slug` are those of a provision or rename; `region` is whom it waits for."""
+
+    key: RequestKey
+    kind: ChangeKind
+    state: RequestState
+    fingerprint: bytes
+    created_at: datetime
+    updated_at: datetime
+    region: str = ""
+    organization_id: int | None = None
+    slug: str = ""
+    plan: Plan = field(default_factory=Plan)
+    error: StoredError | None = None
+
+    @property
+    def change_set(self) -> str:
+        return f"{_PREFIX}{self.key.principal}/{self.key.request_id}"
+
+    @property
+    def is_running(self) -> bool:
+        return self.state is RequestState.RUNNING
+
+    def closed(self, *, at: datetime, error: StoredError | None = None, organization_id: int | None = None) -> "Change":
+        """The change at its end: FAILED with an error, SUCCEEDED without."""
+        return replace(
+            self,
+            state=RequestState.SUCCEEDED if error is None else RequestState.FAILED,
+            error=error,
+            organization_id=self.organization_id if organization_id is None else organization_id,
+            updated_at=at,
+        )
+
+
+def key_of(change_set: str) -> RequestKey | None:
+    """The key that a change set stands for; None for another kind of change set, like an import's."""
+    principal, separator, request_id = change_set.removeprefix(_PREFIX).rpartition("/")
+    if not change_set.startswith(_PREFIX) or not separator:
+        return None
+    return RequestKey(principal, request_id)

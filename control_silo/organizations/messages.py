@@ -1,0 +1,54 @@
+"""Between the messages of OrganizationService and the types of the features behind it."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.control.v1 import organization_service_pb2 as organization_pb
+
+from control_silo.changes.domain import Change, ChangeKind
+from control_silo.changes.usecases import change_name
+from control_silo.provisioning.domain import NewOrganization
+from shared.names import organization_name
+from shared.requests import RequestState
+from shared.requests.servicer import stored_status
+
+_KINDS = {
+    ChangeKind.PROVISION: organization_pb.OrganizationChange.KIND_PROVISION,
+    ChangeKind.RENAME: organization_pb.OrganizationChange.KIND_RENAME,
+    ChangeKind.SWAP: organization_pb.OrganizationChange.KIND_SWAP,
+}
+_STATES = {
+    RequestState.RUNNING: organization_pb.OrganizationChange.STATE_RUNNING,
+    RequestState.SUCCEEDED: organization_pb.OrganizationChange.STATE_SUCCEEDED,
+    RequestState.FAILED: organization_pb.OrganizationChange.STATE_FAILED,
+}
+
+
+def new_organization(request: organization_pb.ProvisionOrganizationRequest) -> NewOrganization:
+    """The wish in a request whose shape was checked."""
+    owner = request.WhichOneof("owner")
+    return NewOrganization(
+        region=request.region,
+        slug=request.slug,
+        name=request.display_name,
+        owner_user_id=int(request.owner_user.removeprefix("users/")) if owner == "owner_user" else None,
+        owner_email=request.owner_email if owner == "owner_email" else None,
+        create_default_team=not request.HasField("create_default_team") or request.create_default_team,
+        is_test=request.is_test,
+    )
+
+
+def change(of: Change) -> organization_pb.OrganizationChange:
+    """A change on the wire."""
+    create_time, update_time = Timestamp(), Timestamp()
+    create_time.FromDatetime(of.created_at)
+    update_time.FromDatetime(of.updated_at)
+    return organization_pb.OrganizationChange(
+        name=change_name(of.key.request_id),
+        kind=_KINDS[of.kind],
+        state=_STATES[of.state],
+        organization="" if of.organization_id is None else organization_name(of.organization_id),
+        slug=of.slug,
+        region=of.region,
+        error=None if of.error is None else stored_status(of.error),
+        create_time=create_time,
+        update_time=update_time,
+    )

@@ -1,0 +1,1 @@
+"""Organizations that control asks this region to make."""

@@ -1,0 +1,90 @@
+"""The invariants of spec/hybrid.md 6 as checks on live databases: I1, I2, I4 at every commit, I3 and I9 once all is
+quiet.
+
+`strangers` are organizations that a region has and control was never told of, as after a restore.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import text
+
+from shared.database import Database
+
+PRIMARY, VANITY, TEMPORARY, REDIRECT = range(4)
+HELD, ACTIVE, QUARANTINED = range(3)
+
+
+def check_always(control: Database, regions: Mapping[str, Database]) -> None:
+    """What must hold at every commit; call it while nothing is being delivered."""
+    held = _rows(control, "SELECT slug, organization_id, type, state, holder, region FROM slug_reservation")
+    slugs = Counter(str(row[0]).lower() for row in held)
+    assert all(count == 1 for count in slugs.values()), f"I1: {slugs}"
+    roles = Counter((row[1], row[2]) for row in held if row[2] != REDIRECT and row[1] is not None)
+    assert all(count == 1 for count in roles.values()), f"I2: {roles}"
+    assert all(row[2] == PRIMARY for row in held if row[1] is None and row[3] != QUARANTINED), "a hold has no role"
+    for slug, _, _, state, holder, region in held:
+        if state == HELD:
+            _check_is_on_its_way(control, regions, str(slug), str(holder), str(region))
+
+
+def check_quiet(control: Database, regions: Mapping[str, Database], *, strangers: Collection[int] = ()) -> None:
+    """What must hold once all outboxes are empty, besides what holds always."""
+    check_always(control, regions)
+    for database in (control, *regions.values()):
+        assert _rows(database, "SELECT target, aggregate, last_error FROM outbox_message") == [], "not quiet"
+    assert _rows(control, "SELECT request_id FROM organization_change WHERE state = 'RUNNING'") == [], "a change runs"
+    primaries = _rows(
+        control, "SELECT organization_id, slug, region FROM slug_reservation WHERE type = 0 AND state = 1"
+    )
+    others = _rows(control, "SELECT slug FROM slug_reservation WHERE (type <> 3 AND state = 0) OR type = 2")
+    assert others == [], f"I3: held when quiet: {others}"
+    mapped = _rows(control, "SELECT organization_id, slug, region FROM organization_mapping")
+    living = [
+        (organization, slug, name)
+        for name, database in regions.items()
+        for organization, slug in _rows(database, "SELECT id, slug FROM organization")
+        if organization not in strangers
+    ]
+    assert sorted(map(str, primaries)) == sorted(map(str, living)), "I3: reservations and regions differ"
+    assert sorted(map(str, mapped)) == sorted(map(str, living)), "I3: mappings and regions differ"
+    _check_one_organization_a_request(control, regions)
+
+
+def _check_is_on_its_way(
+    control: Database, regions: Mapping[str, Database], slug: str, holder: str, region: str
+) -> None:
+    """I4: what is held has a message in control's outbox, or its answer in a region's, and its request runs."""
+    statement = "SELECT 1 FROM outbox_message WHERE aggregate = :holder OR starts_with(aggregate, :holder || '/')"
+    everywhere = (control, *regions.values())
+    assert any(_rows(database, statement, holder=holder) for database in everywhere), (
+        f"I4: nothing is on its way for {slug}, held by {holder} for {region}"
+    )
+    if holder.startswith("requests/"):
+        principal, _, request_id = holder.removeprefix("requests/").rpartition("/")
+        running = "SELECT state FROM organization_change WHERE principal = :p AND request_id = CAST(:r AS uuid)"
+        assert _rows(control, running, p=principal, r=request_id) == [("RUNNING",)], f"I4: {holder} does not run"
+
+
+def _check_one_organization_a_request(control: Database, regions: Mapping[str, Database]) -> None:
+    """I9: a request has made one organization at most, in the region that control says."""
+    made = Counter(
+        str(change_set)
+        for database in regions.values()
+        for (change_set,) in _rows(database, "SELECT change_set FROM organization_provision")
+    )
+    assert all(count == 1 for count in made.values()), f"I9: {made}"
+    known = _rows(
+        control,
+        """
+        SELECT 'requests/' || principal || '/' || request_id, organization_id, state FROM organization_change
+        WHERE kind = 1 AND state = 'SUCCEEDED'
+        """,
+    )
+    assert {row[0] for row in known} == set(made), "I9: control and the regions know different requests"
+    records = _rows(control, "SELECT state, count(*) FROM request_record WHERE state = 'RUNNING' GROUP BY state")
+    assert records == [], "a request record runs for ever"
+
+
+def _rows(database: Database, statement: str, **parameters: object) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in database.read(lambda t: t.execute(text(statement), parameters).all())]
