@@ -11,7 +11,7 @@ import grpc
 import typer
 
 from siloway_client import output
-from siloway_client.commands import ids, imports, local, regions, releases
+from siloway_client.commands import ids, imports, local, members, regions, releases, teams
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.options import Session, advice
 from siloway_client.refusal import refusal_of
@@ -22,6 +22,8 @@ app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
 app.add_typer(releases.app, name="release")
 app.add_typer(releases.project_app, name="project")
+app.add_typer(members.app, name="members")
+app.add_typer(teams.app, name="teams")
 app.add_typer(ids.app, name="ids")
 app.add_typer(regions.app, name="regions")
 app.add_typer(local.tokens_app, name="tokens")
