@@ -2,7 +2,21 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Row, Table, Text, delete, exists, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    Row,
+    Table,
+    Text,
+    delete,
+    exists,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from region_silo.schema import METADATA
@@ -22,6 +36,10 @@ token = Table(
     Column("revoked_at", DateTime(timezone=True)),
     Column("version", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("user_id", BigInteger),
+    Column("user_suspended", Boolean, nullable=False),
+    Column("calls_per_minute", Integer, nullable=False),
+    Column("ids_per_minute", Integer, nullable=False),
 )
 
 
@@ -44,6 +62,10 @@ def write(transaction: Transaction, tokens: Sequence[Token]) -> None:
             "revoked_at": given.revoked_at,
             "version": given.version,
             "created_at": given.created_at,
+            "user_id": given.user_id,
+            "user_suspended": given.user_suspended,
+            "calls_per_minute": given.calls_per_minute,
+            "ids_per_minute": given.ids_per_minute,
         }
         for given in sorted(tokens, key=lambda given: given.id)
     ]
@@ -73,6 +95,10 @@ def _token(row: Row[tuple[object, ...]]) -> Token:
         revoked_at=row.revoked_at,
         version=row.version,
         created_at=row.created_at,
+        user_id=row.user_id,
+        user_suspended=row.user_suspended,
+        calls_per_minute=row.calls_per_minute,
+        ids_per_minute=row.ids_per_minute,
     )
 
 

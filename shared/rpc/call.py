@@ -17,13 +17,18 @@ from shared.requests.domain import Mutation, fingerprint
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `organization_id` binds the caller to one organization; `silo` is set on the internal door only."""
+    """Who calls. `organization_id` binds the caller to one organization; `silo` is set on the internal door only;
+    `user_id` is the user that the token acts for. Quotas are per minute, 0 is none.
+    """
 
     principal: str
     scopes: frozenset[str] = frozenset()
     organization_id: int | None = None
     silo: str | None = None
     token_id: int | None = None
+    user_id: int | None = None
+    calls_per_minute: int = 0
+    ids_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
