@@ -21,6 +21,7 @@ from control_silo.regions.usecases import number_of, register_regions
 from control_silo.settings import ControlSettings
 from control_silo.slugs import servicer as slugs
 from control_silo.tokens import servicer as tokens
+from control_silo.tokens.confirmation import Confirmations
 from control_silo.tokens.grants import TokenUseCases
 from control_silo.tokens.usecases import authenticator, scopes_of
 from control_silo.users import servicer as users
@@ -50,7 +51,7 @@ def serve(settings: ControlSettings) -> int:
 
 
 def work(settings: ControlSettings) -> int:
-    """Deliver the outbox and clean until told to stop. Returns the exit code."""
+    """Deliver the outbox, confirm the tokens and clean until told to stop. Returns the exit code."""
     parts = silo.open_parts(settings.silo)
     _register(parts, settings)
     transport = RegionTransport(
@@ -58,7 +59,11 @@ def work(settings: ControlSettings) -> int:
     )
     try:
         return silo.work(
-            parts, registry=sending_registry(), transport=transport, loops={}, cleaning=model_import_tasks()
+            parts,
+            registry=sending_registry(),
+            transport=transport,
+            loops={"confirmations": Confirmations(parts.database).run},
+            cleaning=model_import_tasks(),
         )
     finally:
         transport.close()

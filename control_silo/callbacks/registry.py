@@ -8,6 +8,7 @@ from functools import cache
 
 from control_silo.organizations.usecases import apply_organizations
 from control_silo.slugs.usecases import settle_slugs
+from control_silo.tokens.confirmation import ConfirmationSource
 from control_silo.tokens.usecases import TokenSource
 from shared import delivery
 from shared.database import Transaction
@@ -16,8 +17,14 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: tokens and slugs go out."""
-    return Registry(sends={delivery.TOKEN: TokenSource(), delivery.APPLY_SLUGS: None})
+    """For the drainer: tokens, their confirmation and slugs go out."""
+    return Registry(
+        sends={
+            delivery.TOKEN: TokenSource(),
+            delivery.CONFIRMATION: ConfirmationSource(),
+            delivery.APPLY_SLUGS: None,
+        }
+    )
 
 
 @cache

@@ -1,6 +1,8 @@
 """SQL on control's token table. Every change of a row raises its version."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import cast
 
 from sqlalchemy import (
     ARRAY,
@@ -43,6 +45,15 @@ token = Table(
 )
 
 _IDS_FOR_AUDIENCE = text("SELECT id FROM token WHERE audience && CAST(ARRAY[:everywhere, :silo] AS text[]) ORDER BY id")
+
+# A refused message backs off on its own and is told to operators; one without attempts is on its way.
+_OLDEST_WAITING = text(
+    """
+    SELECT created_at FROM outbox_message
+    WHERE target = :region AND category = 'token' AND attempts = 0 ORDER BY id LIMIT 1
+    """
+)
+_IS_WAITING = text("SELECT true FROM outbox_message WHERE target = :region AND aggregate = :aggregate LIMIT 1")
 
 
 def add(transaction: Transaction, new: Token) -> None:
@@ -158,6 +169,16 @@ def ids_for_audience(transaction: Transaction, silo: str) -> list[int]:
     """The ids of all tokens that are for a silo, ascending."""
     found = transaction.execute(_IDS_FOR_AUDIENCE, {"everywhere": EVERYWHERE, "silo": silo})
     return list(found.scalars())
+
+
+def oldest_waiting(transaction: Transaction, region: str) -> datetime | None:
+    """When the oldest change of a token was noted that is on its way to the region; None when there is none."""
+    return cast("datetime | None", transaction.execute(_OLDEST_WAITING, {"region": region}).scalar())
+
+
+def is_waiting(transaction: Transaction, region: str, aggregate: str) -> bool:
+    """Whether a message of the aggregate waits to be delivered to the region."""
+    return transaction.execute(_IS_WAITING, {"region": region, "aggregate": aggregate}).scalar() is not None
 
 
 def to_token(row: Row[tuple[object, ...]]) -> Token:

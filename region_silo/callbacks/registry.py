@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from region_silo.slugs.usecases import OrganizationSource, apply_slugs
+from region_silo.tokens.confirmation import apply_confirmations
 from region_silo.tokens.usecases import apply_tokens
 from shared import delivery
 from shared.database import Transaction
@@ -22,4 +23,10 @@ def receiving_registry(*, wake: Callable[[str], None]) -> Registry:
         parts = [(message.aggregate, delivery.decode(message.payload, delivery.ApplySlugs)) for message in messages]
         apply_slugs(transaction, parts, wake=wake)
 
-    return Registry(receives={delivery.TOKEN: apply_tokens, delivery.APPLY_SLUGS: apply})
+    return Registry(
+        receives={
+            delivery.TOKEN: apply_tokens,
+            delivery.CONFIRMATION: apply_confirmations,
+            delivery.APPLY_SLUGS: apply,
+        }
+    )

@@ -1,6 +1,7 @@
 """SQL on the region's replica of tokens. An older version never replaces a newer one."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import (
     ARRAY,
@@ -11,6 +12,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Row,
+    SmallInteger,
     Table,
     Text,
     delete,
@@ -40,6 +42,13 @@ token = Table(
     Column("user_suspended", Boolean, nullable=False),
     Column("calls_per_minute", Integer, nullable=False),
     Column("ids_per_minute", Integer, nullable=False),
+)
+
+token_confirmation = Table(
+    "token_confirmation",
+    METADATA,
+    Column("id", SmallInteger, primary_key=True),
+    Column("confirmed_at", DateTime(timezone=True), nullable=False),
 )
 
 
@@ -105,3 +114,19 @@ def _token(row: Row[tuple[object, ...]]) -> Token:
 def knows_tokens(transaction: Transaction) -> bool:
     """Whether any token has come yet: before that no call can be let in."""
     return bool(transaction.execute(select(exists(select(token.c.id)))).scalar_one())
+
+
+def write_confirmation(transaction: Transaction, confirmed_at: datetime) -> None:
+    """Keep the confirmation unless a newer one is there."""
+    statement = insert(token_confirmation).values(id=1, confirmed_at=confirmed_at)
+    statement = statement.on_conflict_do_update(
+        constraint="token_confirmation_pkey",
+        set_={"confirmed_at": statement.excluded.confirmed_at},
+        where=token_confirmation.c.confirmed_at < statement.excluded.confirmed_at,
+    )
+    transaction.execute(statement)
+
+
+def read_confirmation(transaction: Transaction) -> datetime | None:
+    """Up to when control has told every change of a token; None before the first confirmation."""
+    return transaction.execute(select(token_confirmation.c.confirmed_at)).scalar_one_or_none()

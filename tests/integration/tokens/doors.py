@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -31,8 +30,11 @@ from region_silo.projects import servicer as projects
 from region_silo.projects.lookup import ProjectLookup, project_cache
 from region_silo.projects.usecases import ProjectUseCases
 from region_silo.snowflakes import servicer as snowflakes
+from region_silo.tokens.confirmation import Confirmation
 from region_silo.tokens.usecases import authenticator as region_authenticator
 from shared.model_cache_gate import CacheGate
+from shared.quota import Quotas
+from shared.redis import RedisLink
 from shared.rpc.methods import Door, MethodTable
 from shared.rpc.server import build_server
 from shared.snowflake.allocator import SnowflakeAllocator
@@ -44,10 +46,18 @@ NUMBERS = {"us": 1, "de": 2}
 
 
 class Doors:
-    """A public door of each silo of `silos`; `operator` is a secret with all scopes."""
+    """A public door of each silo of `silos`; `operator` is a secret with all scopes.
 
-    def __init__(self, silos: Silos, stack: ExitStack) -> None:
+    `link` counts quotas; `confirmation_max_s` is how old control's confirmation may be in the regions.
+    """
+
+    def __init__(
+        self, silos: Silos, stack: ExitStack, *, link: RedisLink | None = None, confirmation_max_s: float = 0
+    ) -> None:
         self.silos = silos
+        self._link = link
+        self._confirmation_max_s = confirmation_max_s
+        self._stops: dict[str, Callable[[], object]] = {}
         self._stack = stack
         self._allocator = SnowflakeAllocator(silos.control, clock=silos.clock, number=0)
         self._channels = {"control": self._open_control()}
@@ -87,6 +97,11 @@ class Doors:
         generating = snowflake_rpc.SnowflakeServiceStub(self._channels[silo]).GenerateIds
         return list(self.call(generating, snowflake_pb.GenerateIdsRequest(count=count), secret).ids)
 
+    def stop_control(self) -> None:
+        """Control answers nobody and has no database any more."""
+        self._stops["control"]()
+        self.silos.control.close()
+
     def projects(self, silo: str) -> Any:
         return project_rpc.ProjectServiceStub(self._channels[silo])
 
@@ -114,6 +129,7 @@ class Doors:
                 ),
             ],
             usecases.authenticator(control, self.silos.clock),
+            "control",
         )
 
     def _open_region(self, name: str) -> grpc.Channel:
@@ -121,6 +137,8 @@ class Doors:
         ids = SnowflakeAllocator(database, clock=clock, number=NUMBERS[name])
         gate = CacheGate(database, clock=clock)
         organizations = OrganizationLookup(organization_cache(database, None, gate, name))
+        spend = Quotas(self._link, clock=clock, silo=name).spend_ids
+        confirmation = Confirmation(database, clock, self._confirmation_max_s)
         lookup = ProjectLookup(database, project_cache(database, None, gate, name))
         return self._open(
             [*projects.METHODS, *snowflakes.METHODS],
@@ -129,28 +147,31 @@ class Doors:
                     project_rpc.add_ProjectServiceServicer_to_server,
                     projects.ProjectServicer(ProjectUseCases(database, ids, organizations, lookup)),
                 ),
-                (snowflake_rpc.add_SnowflakeServiceServicer_to_server, snowflakes.SnowflakeServicer(ids)),
+                (snowflake_rpc.add_SnowflakeServiceServicer_to_server, snowflakes.SnowflakeServicer(ids, spend)),
             ],
-            region_authenticator(database, clock, name),
+            region_authenticator(database, clock, name, confirmation.check),
+            name,
         )
 
-    def _open(self, methods: Any, servicers: Any, authenticate: Any) -> grpc.Channel:
+    def _open(self, methods: Any, servicers: Any, authenticate: Any, silo: str) -> grpc.Channel:
         server = build_server(
             address="127.0.0.1:0",
             table=MethodTable.of(*methods),
             door=Door.PUBLIC,
             servicers=servicers,
             authenticate=authenticate,
+            spend_call=Quotas(self._link, clock=self.silos.clock, silo=silo).spend_call,
         )
         server.start()
+        self._stops[silo] = lambda: server.stop(0)
         self._stack.callback(server.stop, 0)
         return self._stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{server.port}"))
 
 
 @contextmanager
-def opened(silos: Silos) -> Iterator[Doors]:
+def opened(silos: Silos, **settings: Any) -> Iterator[Doors]:
     with ExitStack() as stack:
-        yield Doors(silos, stack)
+        yield Doors(silos, stack, **settings)
 
 
 def new_id() -> str:
@@ -177,6 +198,3 @@ def project_request(organization: int, request_id: str = "") -> project_pb.Creat
         project=project_pb.Project(display_name="web"),
         request_id=request_id or new_id(),
     )
-
-
-SECOND = timedelta(seconds=1)
