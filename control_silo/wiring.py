@@ -3,6 +3,8 @@
 from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
 from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
+from siloway.control.v1 import token_service_pb2_grpc as token_rpc
+from siloway.control.v1 import user_service_pb2_grpc as user_rpc
 from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 
@@ -20,11 +22,22 @@ from control_silo.regions.domain import Region
 from control_silo.regions.usecases import number_of, register_regions
 from control_silo.settings import ControlSettings
 from control_silo.slugs import servicer as slugs
+from control_silo.tokens import servicer as tokens
+from control_silo.tokens.confirmation import Confirmations
+from control_silo.tokens.grants import TokenUseCases
 from control_silo.tokens.usecases import authenticator, scopes_of
+from control_silo.users import servicer as users
+from control_silo.users.usecases import UserUseCases
 from shared import silo
 from shared.silo import Parts, Servicer
 
-PUBLIC_METHODS = (*organizations.METHODS, *slugs.METHODS, *regions.METHODS)
+PUBLIC_METHODS = (
+    *organizations.METHODS,
+    *slugs.METHODS,
+    *regions.METHODS,
+    *tokens.METHODS,
+    *users.METHODS,
+)
 INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS)
 
 
@@ -46,7 +59,7 @@ def serve(settings: ControlSettings) -> int:
 
 
 def work(settings: ControlSettings) -> int:
-    """Deliver the outbox and clean until told to stop. Returns the exit code."""
+    """Deliver the outbox, confirm the tokens and clean until told to stop. Returns the exit code."""
     parts = silo.open_parts(settings.silo)
     _register(parts, settings)
     transport = RegionTransport(
@@ -57,7 +70,7 @@ def work(settings: ControlSettings) -> int:
             parts,
             registry=sending_registry(),
             transport=transport,
-            loops={},
+            loops={"confirmations": Confirmations(parts.database).run},
             cleaning=(*model_import_tasks(), *change_tasks()),
         )
     finally:
@@ -73,6 +86,11 @@ def public_servicers(parts: Parts, waiter: ChangeWaiter) -> list[Servicer]:
         ),
         (slug_rpc.add_SlugReservationServiceServicer_to_server, slugs.SlugReservationServicer(parts.database)),
         (region_rpc.add_RegionServiceServicer_to_server, regions.RegionServicer(parts.database)),
+        (
+            token_rpc.add_TokenServiceServicer_to_server,
+            tokens.TokenServicer(TokenUseCases(parts.database, parts.ids)),
+        ),
+        (user_rpc.add_UserServiceServicer_to_server, users.UserServicer(UserUseCases(parts.database, parts.ids))),
     ]
 
 

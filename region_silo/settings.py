@@ -7,11 +7,14 @@ from pathlib import Path
 from shared.settings import REGION_NAME, Reader, SettingsError, SiloSettings, read_silo
 
 MIB = 1024 * 1024
+CONFIRMATION_MAX_S_MIN = 60
 
 
 @dataclass(frozen=True)
 class RegionSettings:
-    """Everything that a process of a region silo is told from outside. Sizes in bytes."""
+    """Everything that a process of a region silo is told from outside. Sizes in bytes; how old control's confirmation
+    of the tokens may be, 0 for any age.
+    """
 
     silo: SiloSettings
     id_layout: int
@@ -19,6 +22,7 @@ class RegionSettings:
     spool_bytes_max: int
     upload_bytes_max: int
     control_internal_address: str
+    token_confirmation_max_s: int
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ def read_settings(environment: Mapping[str, str], name: str) -> RegionSettings:
         spool_bytes_max=reader.integer(f"{prefix}_SPOOL_MIB_MAX", 8192, 1, 10_000_000) * MIB,
         upload_bytes_max=reader.integer(f"{prefix}_UPLOAD_MIB_MAX", 2048, 1, 1_000_000) * MIB,
         control_internal_address=reader.address("SILOWAY_CONTROL_INTERNAL_ADDRESS", "127.0.0.1:7701"),
+        token_confirmation_max_s=_confirmation_max_s(reader),
     )
     reader.finish()
     return settings
@@ -51,6 +56,15 @@ def read_migrate_settings(environment: Mapping[str, str], name: str) -> MigrateS
     settings = MigrateSettings(name, number, reader.database_url(f"{prefix}_DATABASE_URL"))
     reader.finish()
     return settings
+
+
+def _confirmation_max_s(reader: Reader) -> int:
+    """Below a minute, six of control's confirmations, one lost message would close the region."""
+    name = "SILOWAY_TOKEN_CONFIRMATION_MAX_S"
+    seconds = reader.integer(name, 86_400, 0, 31_536_000)
+    if 0 < seconds < CONFIRMATION_MAX_S_MIN:
+        reader.problems.append(f"{name} must be 0 (off) or at least {CONFIRMATION_MAX_S_MIN}, not {seconds}")
+    return seconds
 
 
 def _begin(environment: Mapping[str, str], name: str) -> tuple[str, int, Reader]:

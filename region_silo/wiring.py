@@ -35,12 +35,15 @@ from region_silo.routing.usecases import check_number
 from region_silo.settings import RegionSettings
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from region_silo.snowflakes import servicer as snowflakes
+from region_silo.tokens.confirmation import Confirmation
 from region_silo.tokens.store import knows_tokens
 from region_silo.tokens.usecases import authenticator
 from shared import program, silo
 from shared.errors import ServiceError
 from shared.importing.spool import Spool
 from shared.model_cache_gate import CacheGate
+from shared.quota import Quotas
+from shared.rpc.admin import Check
 from shared.rpc.channel import InternalChannel
 from shared.rpc.identity import CONTROL
 from shared.silo import INTERNAL_MESSAGE_BYTES_MAX, Parts, Servicer
@@ -68,17 +71,22 @@ def serve(settings: RegionSettings) -> int:
     cache = organization_cache(parts.database, parts.redis, gate, parts.identity.name)
     channel = _channel_to_control(parts, settings)
     owners = Owners(parts.database, OwnerQuestion(channel), region=parts.identity.name, clock=parts.clock)
+    confirmation = Confirmation(parts.database, parts.clock, settings.token_confirmation_max_s)
     doors = [
         silo.public_door(
             parts,
             PUBLIC_METHODS,
             public_servicers(parts, settings, gate, cache, owners),
-            authenticator(parts.database, parts.clock, parts.identity.name),
+            authenticator(parts.database, parts.clock, parts.identity.name, confirmation.check),
         ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts, cache)),
     ]
+    checks: dict[str, Check] = {
+        "tokens": lambda: parts.database.read(knows_tokens),
+        "token_confirmation": confirmation.is_fresh,
+    }
     try:
-        return silo.serve(parts, doors, {"tokens": lambda: parts.database.read(knows_tokens)})
+        return silo.serve(parts, doors, checks)
     finally:
         channel.close()
 
@@ -142,7 +150,12 @@ def public_servicers(
                 parts.clock,
             ),
         ),
-        (snowflake_rpc.add_SnowflakeServiceServicer_to_server, snowflakes.SnowflakeServicer(ids)),
+        (
+            snowflake_rpc.add_SnowflakeServiceServicer_to_server,
+            snowflakes.SnowflakeServicer(
+                ids, Quotas(parts.redis, clock=parts.clock, silo=parts.identity.name).spend_ids
+            ),
+        ),
     ]
 
 

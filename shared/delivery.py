@@ -16,6 +16,9 @@ from shared.tokens import Token
 TOKEN = Category("token", Mode.LATEST)
 """Control to region: a token's row."""
 
+CONFIRMATION = Category("confirmation", Mode.LATEST)
+"""Control to region: up to when the region has been told every change of a token."""
+
 APPLY_SLUGS = Category("apply_slugs", Mode.EVERY)
 """Control to region: slugs that organizations of the region get."""
 
@@ -138,6 +141,10 @@ class TokenState:
     expires_at: datetime | None
     revoked_at: datetime | None
     created_at: datetime
+    user_id: int | None = None
+    user_suspended: bool = False
+    calls_per_minute: int = 0
+    ids_per_minute: int = 0
 
     @classmethod
     def of(cls, token: Token) -> "TokenState":
@@ -150,6 +157,10 @@ class TokenState:
             token.expires_at,
             token.revoked_at,
             token.created_at,
+            token.user_id,
+            token.user_suspended,
+            token.calls_per_minute,
+            token.ids_per_minute,
         )
 
     def token(self, token_id: int, version: int) -> Token:
@@ -165,11 +176,29 @@ class TokenState:
             self.revoked_at,
             version,
             self.created_at,
+            self.user_id,
+            self.user_suspended,
+            self.calls_per_minute,
+            self.ids_per_minute,
         )
 
 
+@dataclass(frozen=True)
+class Confirmation:
+    """Every change of a token up to `confirmed_at`, by control's clock, was delivered before."""
+
+    confirmed_at: datetime
+
+
 Payload = (
-    ApplySlugs | SlugsApplied | OrganizationState | TokenState | RegionEntry | CreateOrganization | OrganizationCreated
+    ApplySlugs
+    | SlugsApplied
+    | OrganizationState
+    | TokenState
+    | Confirmation
+    | RegionEntry
+    | CreateOrganization
+    | OrganizationCreated
 )
 _Shape = TypeVar(
     "_Shape",
@@ -177,6 +206,7 @@ _Shape = TypeVar(
     SlugsApplied,
     OrganizationState,
     TokenState,
+    Confirmation,
     RegionEntry,
     CreateOrganization,
     OrganizationCreated,

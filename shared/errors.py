@@ -117,6 +117,12 @@ class TokenRevoked(Unauthenticated):
     reason = "TOKEN_REVOKED"
 
 
+class UserSuspended(Unauthenticated):
+    """The user that the token acts for is suspended."""
+
+    reason = "USER_SUSPENDED"
+
+
 class PermissionDenied(ServiceError):
     """The caller may not do this."""
 
@@ -146,6 +152,12 @@ class ProjectNotAccessible(PermissionDenied):
     """The token may not touch a project of this release."""
 
     reason = "PROJECT_NOT_ACCESSIBLE"
+
+
+class GrantExceeded(PermissionDenied):
+    """A token may not give what it does not have itself."""
+
+    reason = "GRANT_EXCEEDED"
 
 
 class NotFound(ServiceError):
@@ -215,6 +227,18 @@ class OrganizationChangeNotFound(NotFound):
     reason = "ORGANIZATION_CHANGE_NOT_FOUND"
 
 
+class TokenNotFound(NotFound):
+    """There is no such token."""
+
+    reason = "TOKEN_NOT_FOUND"
+
+
+class UserNotFound(NotFound):
+    """There is no such user."""
+
+    reason = "USER_NOT_FOUND"
+
+
 class AlreadyExists(ServiceError):
     """The resource exists already."""
 
@@ -250,6 +274,12 @@ class RequestIdReused(AlreadyExists):
     """The request id was used for another request."""
 
     reason = "REQUEST_ID_REUSED"
+
+
+class UsernameTaken(AlreadyExists):
+    """Another user has that username."""
+
+    reason = "USERNAME_TAKEN"
 
 
 class FailedPrecondition(ServiceError):
@@ -345,6 +375,12 @@ class IdsExhausted(ResourceExhausted):
     reason = "IDS_EXHAUSTED"
 
 
+class QuotaExhausted(ResourceExhausted):
+    """The token has used up its quota; try again later."""
+
+    reason = "QUOTA_EXHAUSTED"
+
+
 class ClockBehind(ServiceError):
     """The clock stands behind the ids that were given out; ids wait for it."""
 
@@ -381,6 +417,12 @@ class Stopping(Unavailable):
     """The server is stopping; try another or try again."""
 
     reason = "SERVER_STOPPING"
+
+
+class TokenUnconfirmed(Unavailable):
+    """Control has not confirmed the tokens for so long that this region believes none; try again."""
+
+    reason = "TOKEN_UNCONFIRMED"
 
 
 class DeadlineExceeded(ServiceError):

@@ -93,6 +93,15 @@ def parse_release(name: str, field: str) -> ReleaseName:
     return ReleaseName(parse_key(parts[1]), parts[3])
 
 
+def parse_numbered(name: str, collection: str, field: str) -> int:
+    """The id in `<collection>/<id>`, for things that have no slugs. Raises InvalidArgument of `field`."""
+    first, _, last = name.partition("/")
+    key = parse_key(last)
+    if first != collection or not isinstance(key, int):
+        raise InvalidArgument.of(field, f"must read {collection}/{{id}}")
+    return key
+
+
 def organization_name(organization: Key) -> str:
     """`organizations/<key>`."""
     return f"organizations/{organization}"

@@ -21,6 +21,7 @@ from shared.outbox import cleaner as inbox_cleaner
 from shared.outbox.domain import CHANNEL
 from shared.outbox.drainer import Drainer, Transport
 from shared.outbox.registry import Registry
+from shared.quota import Quotas
 from shared.redis import RedisLink
 from shared.requests import cleaner as request_cleaner
 from shared.requests.servicer import METHODS as REQUEST_METHODS
@@ -121,6 +122,7 @@ def public_door(
         door=Door.PUBLIC,
         servicers=[*servicers, requests],
         authenticate=authenticate,
+        spend_call=Quotas(parts.redis, clock=parts.clock, silo=parts.identity.name).spend_call,
         tls=tls,
         budgets=budgets,
         allow_plaintext=doors.allow_plaintext,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.clock import Clock
-from shared.errors import AudienceMismatch, TokenExpired, TokenRevoked, Unauthenticated
+from shared.errors import AudienceMismatch, TokenExpired, TokenRevoked, Unauthenticated, UserSuspended
 from shared.rpc.call import Caller
 
 SCOPES = (
@@ -44,7 +44,7 @@ _CACHED_MAX = 10_000
 @dataclass(frozen=True)
 class Token:
     """A token's row. `audience` holds silo names or "*"; `organization_id` is the only one that it may touch, or
-    None.
+    None; `user_id` the user that it acts for, or None. Quotas are per minute and silo, 0 is none.
     """
 
     id: int
@@ -57,11 +57,15 @@ class Token:
     revoked_at: datetime | None
     version: int
     created_at: datetime
+    user_id: int | None = None
+    user_suspended: bool = False
+    calls_per_minute: int = 0
+    ids_per_minute: int = 0
 
     @property
     def principal(self) -> str:
-        """Who calls with it, in the words of every silo."""
-        return f"tokens/{self.id}"
+        """Who calls with it, in the words of every silo: the user that it acts for, else the token itself."""
+        return f"tokens/{self.id}" if self.user_id is None else f"users/{self.user_id}"
 
 
 def new_secret() -> str:
@@ -80,11 +84,15 @@ def is_secret(text: str) -> bool:
 
 
 def check(token: Token, *, silo: str, now: datetime) -> None:
-    """Raise TokenRevoked, TokenExpired or AudienceMismatch when the token is not good for a call to `silo` at `now`."""
+    """Raise TokenRevoked, TokenExpired, UserSuspended or AudienceMismatch when the token is not good for a call to
+    `silo` at `now`.
+    """
     if token.revoked_at is not None:
         raise TokenRevoked
     if token.expires_at is not None and token.expires_at <= now:
         raise TokenExpired
+    if token.user_suspended:
+        raise UserSuspended
     if EVERYWHERE not in token.audience and silo not in token.audience:
         raise AudienceMismatch(metadata={"silo": silo})
 
@@ -93,18 +101,29 @@ class Authenticator:
     """Turns a secret into who calls. What it has found it believes for a second, for at most 10,000 tokens.
 
     A revocation counts at most a second after its row is written; expiry is looked at on every call. What was not
-    found is not kept: a new token works at once, and a flood of wrong secrets cannot push out good ones.
+    found is not kept: a new token works at once, and a flood of wrong secrets cannot push out good ones. `confirm`
+    raises while no token is to be believed.
     """
 
-    def __init__(self, find: Callable[[bytes], Token | None], *, clock: Clock, silo: str) -> None:
+    def __init__(
+        self,
+        find: Callable[[bytes], Token | None],
+        *,
+        clock: Clock,
+        silo: str,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
         self._find = find
+        self._confirm = confirm
         self._clock = clock
         self._silo = silo
         self._found: OrderedDict[bytes, tuple[float, Token]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, secret: str) -> Caller:
-        """The caller. Raises Unauthenticated (unknown, expired, revoked), AudienceMismatch, StoreUnreachable."""
+        """The caller. Raises Unauthenticated (unknown, expired, revoked, suspended), AudienceMismatch,
+        StoreUnreachable, and what `confirm` raises.
+        """
         if not is_secret(secret):
             raise Unauthenticated
         secret_hash = hash_secret(secret)
@@ -117,11 +136,15 @@ class Authenticator:
                 raise Unauthenticated
             self._remember(secret_hash, asked_at, token)
         check(token, silo=self._silo, now=self._clock.now())
+        self._confirm()
         return Caller(
             token.principal,
             scopes=frozenset(token.scopes),
             organization_id=token.organization_id,
             token_id=token.id,
+            user_id=token.user_id,
+            calls_per_minute=token.calls_per_minute,
+            ids_per_minute=token.ids_per_minute,
         )
 
     def _known(self, secret_hash: bytes) -> Token | None:

@@ -11,8 +11,9 @@ import grpc
 import typer
 
 from siloway_client import output
-from siloway_client.commands import ids, imports, local, members, regions, releases, teams
+from siloway_client.commands import ids, imports, members, regions, releases, teams, tokens, users
 from siloway_client.commands.demo import DemoFailed, demo
+from siloway_client.commands.local import up
 from siloway_client.options import Session, advice
 from siloway_client.refusal import refusal_of
 from siloway_client.targets import TargetUnknown
@@ -26,10 +27,9 @@ app.add_typer(members.app, name="members")
 app.add_typer(teams.app, name="teams")
 app.add_typer(ids.app, name="ids")
 app.add_typer(regions.app, name="regions")
-app.add_typer(local.tokens_app, name="tokens")
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
-    local.up
-)
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(users.app, name="users")
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(up)
 app.command()(demo)
 
 _UNKNOWN_OUTCOMES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}

@@ -17,6 +17,8 @@ from siloway.common.v1 import request_service_pb2_grpc as request_rpc
 from siloway.control.v1 import organization_service_pb2_grpc as mapping_rpc
 from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
+from siloway.control.v1 import token_service_pb2_grpc as token_rpc
+from siloway.control.v1 import user_service_pb2_grpc as user_rpc
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
@@ -82,6 +84,8 @@ class ControlClient(_Silo):
         self.organizations = mapping_rpc.OrganizationServiceStub(self.channel)
         self.slugs = slug_rpc.SlugReservationServiceStub(self.channel)
         self.regions = region_rpc.RegionServiceStub(self.channel)
+        self.tokens = token_rpc.TokenServiceStub(self.channel)
+        self.users = user_rpc.UserServiceStub(self.channel)
         self.requests = request_rpc.RequestServiceStub(self.channel)
 
 

@@ -10,6 +10,7 @@ from control_silo.organizations.usecases import apply_organizations
 from control_silo.provisioning.usecases import settle_created
 from control_silo.regions.usecases import RegionSource
 from control_silo.slugs.usecases import settle_slugs
+from control_silo.tokens.confirmation import ConfirmationSource
 from control_silo.tokens.usecases import TokenSource
 from shared import delivery
 from shared.database import Transaction
@@ -18,10 +19,11 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: tokens, slugs, new organizations and the directory of regions go out."""
+    """For the drainer: tokens, their confirmation, slugs, new organizations and the directory of regions go out."""
     return Registry(
         sends={
             delivery.TOKEN: TokenSource(),
+            delivery.CONFIRMATION: ConfirmationSource(),
             delivery.APPLY_SLUGS: None,
             delivery.CREATE_ORGANIZATION: None,
             delivery.REGION: RegionSource(),

@@ -5,15 +5,17 @@ ever.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from control_silo.regions import store as region_store
 from control_silo.tokens import domain, store
 from control_silo.tokens.domain import NewToken
+from control_silo.users.keeping import keep_user
 from shared import delivery
 from shared.clock import Clock
 from shared.database import Database, Transaction
-from shared.errors import NotFound, Resource
+from shared.errors import Resource, TokenNotFound
 from shared.outbox import enqueue
 from shared.outbox.domain import SubjectState
 from shared.snowflake.allocator import SnowflakeAllocator
@@ -28,43 +30,41 @@ def mint_token(database: Database, allocator: SnowflakeAllocator, new: NewToken)
     return database.transact(lambda transaction: mint(transaction, token_id, new))
 
 
-def mint(transaction: Transaction, token_id: int, new: NewToken) -> tuple[Token, str]:
-    """Within a transaction: check and write the token, send it to its regions. Raises InvalidArgument."""
+def mint(
+    transaction: Transaction, token_id: int, new: NewToken, fields: Mapping[str, str] | None = None
+) -> tuple[Token, str]:
+    """Within a transaction: check and write the token, send it to its regions.
+
+    `fields` are the names that the caller knows the fields by. A token of a suspended user counts once the suspension
+    is taken back. Raises InvalidArgument, UserNotFound.
+    """
+    suspended = new.user_id is not None and keep_user(transaction, new.user_id).suspended
     region_store.keep(transaction)
     regions = [region.name for region in region_store.read_all(transaction)]
-    domain.check(new, regions=regions, now=transaction.now)
-    return write_new(transaction, token_id, new)
+    domain.check(new, regions=regions, now=transaction.now, fields=fields)
+    return write_new(transaction, token_id, new, user_suspended=suspended)
 
 
-def write_new(transaction: Transaction, token_id: int, new: NewToken) -> tuple[Token, str]:
+def write_new(
+    transaction: Transaction, token_id: int, new: NewToken, *, user_suspended: bool = False
+) -> tuple[Token, str]:
     """Write a token that was checked; its scopes and audience are kept once each, sorted."""
     secret = new_secret()
-    token = Token(
-        id=token_id,
-        secret_hash=hash_secret(secret),
-        name=new.name,
-        audience=tuple(sorted(set(new.audience))),
-        scopes=tuple(sorted(set(new.scopes))),
-        organization_id=new.organization_id,
-        expires_at=new.expires_at,
-        revoked_at=None,
-        version=1,
-        created_at=transaction.now,
-    )
+    token = replace(_row(transaction, token_id, new, secret), user_suspended=user_suspended)
     store.add(transaction, token)
     replicate(transaction, token)
     return token, secret
 
 
 def revoke_token(transaction: Transaction, token_id: int) -> Token:
-    """End a token for good; a repeat changes nothing. Raises NotFound."""
+    """End a token for good; a repeat changes nothing. Raises TokenNotFound."""
     token = store.revoke(transaction, token_id)
     if token is not None:
         replicate(transaction, token)
         return token
     token = store.find_by_id(transaction, token_id)
     if token is None:
-        raise NotFound(resource=Resource("siloway/Token", f"tokens/{token_id}"))
+        raise TokenNotFound(resource=Resource("siloway/Token", f"tokens/{token_id}"))
     return token
 
 
@@ -83,14 +83,19 @@ def send_tokens_to_region(transaction: Transaction, region: str) -> None:
 
 
 def scopes_of(transaction: Transaction, principal: str, at: datetime) -> frozenset[str]:
-    """What a principal "tokens/<id>" might do at that time; nothing once its token is gone or revoked."""
-    kind, _, token_id = principal.partition("/")
-    token = store.find_by_id(transaction, int(token_id)) if kind == "tokens" and token_id.isdigit() else None
-    if token is None or token.revoked_at is not None:
+    """What a principal might do at that time: "tokens/<id>" by its token, "users/<id>" by all that act for the user.
+
+    Nothing once the tokens are gone or revoked, or the user is suspended.
+    """
+    kind, _, key = principal.partition("/")
+    if not key.isdigit():
         return frozenset()
-    if token.expires_at is not None and token.expires_at <= at:
-        return frozenset()
-    return frozenset(token.scopes)
+    tokens: list[Token] = []
+    if kind == "tokens":
+        tokens = store.read_many(transaction, [int(key)])
+    elif kind == "users":
+        tokens = store.find_unrevoked_by_user(transaction, int(key))
+    return frozenset(scope for token in tokens if _counts(token, at) for scope in token.scopes)
 
 
 class TokenSource:
@@ -113,6 +118,17 @@ def authenticator(database: Database, clock: Clock) -> Authenticator:
     return Authenticator(find, clock=clock, silo=domain.CONTROL)
 
 
+def suspend_tokens(transaction: Transaction, user_id: int, *, suspended: bool) -> None:
+    """Let the tokens that act for a user be refused, or count again, in every silo of their audience."""
+    for token in store.set_user_suspended(transaction, user_id, suspended=suspended):
+        replicate(transaction, token)
+
+
+def _counts(token: Token, at: datetime) -> bool:
+    is_over = token.expires_at is not None and token.expires_at <= at
+    return token.revoked_at is None and not token.user_suspended and not is_over
+
+
 def _send(transaction: Transaction, token_id: int, region: str) -> None:
     enqueue(
         transaction,
@@ -120,4 +136,22 @@ def _send(transaction: Transaction, token_id: int, region: str) -> None:
         aggregate=f"tokens/{token_id}",
         category=delivery.TOKEN,
         subject=str(token_id),
+    )
+
+
+def _row(transaction: Transaction, token_id: int, new: NewToken, secret: str) -> Token:
+    return Token(
+        id=token_id,
+        secret_hash=hash_secret(secret),
+        name=new.name,
+        audience=tuple(sorted(set(new.audience))),
+        scopes=tuple(sorted(set(new.scopes))),
+        organization_id=new.organization_id,
+        expires_at=new.expires_at,
+        revoked_at=None,
+        version=1,
+        created_at=transaction.now,
+        user_id=new.user_id,
+        calls_per_minute=new.calls_per_minute,
+        ids_per_minute=new.ids_per_minute,
     )

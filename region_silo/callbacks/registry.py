@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from region_silo.provisioning.usecases import create_organizations
 from region_silo.routing.usecases import apply_regions
 from region_silo.slugs.usecases import OrganizationSource, apply_slugs
+from region_silo.tokens.confirmation import apply_confirmations
 from region_silo.tokens.usecases import apply_tokens
 from shared import delivery
 from shared.database import Transaction
@@ -39,6 +40,7 @@ def receiving_registry(*, wake: Callable[[str], None]) -> Registry:
     return Registry(
         receives={
             delivery.TOKEN: apply_tokens,
+            delivery.CONFIRMATION: apply_confirmations,
             delivery.APPLY_SLUGS: apply,
             delivery.CREATE_ORGANIZATION: create,
             delivery.REGION: apply_regions,

@@ -1,6 +1,6 @@
 """Keeping the replica of control's tokens, and checking calls by it: no call needs control to be up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from region_silo.tokens import store
 from shared import delivery
@@ -24,10 +24,12 @@ def apply_tokens(transaction: Transaction, messages: Sequence[Message]) -> None:
         store.write(transaction, kept)
 
 
-def authenticator(database: Database, clock: Clock, silo_name: str) -> Authenticator:
-    """Checks calls to this region by its replica."""
+def authenticator(
+    database: Database, clock: Clock, silo_name: str, confirm: Callable[[], None] = lambda: None
+) -> Authenticator:
+    """Checks calls to this region by its replica; `confirm` raises while that is not to be believed."""
 
     def find(secret_hash: bytes) -> Token | None:
         return database.read(lambda transaction: store.find_by_hash(transaction, secret_hash))
 
-    return Authenticator(find, clock=clock, silo=silo_name)
+    return Authenticator(find, clock=clock, silo=silo_name, confirm=confirm)

@@ -19,7 +19,8 @@ from shared.requests.domain import Mutation, fingerprint
 class Caller:
     """Who calls. `organization_id` binds the caller to one organization; `silo` is set on the internal door only.
 
-    With a `user_id` the caller acts as that user and sees what the user's memberships show.
+    With a `user_id` the caller acts as that user and sees what the user's memberships show. Quotas are per minute, 0 is
+    none.
     """
 
     principal: str
@@ -28,6 +29,8 @@ class Caller:
     silo: str | None = None
     token_id: int | None = None
     user_id: int | None = None
+    calls_per_minute: int = 0
+    ids_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,10 @@ def _fill_token(wire: delivery_pb.Message, message: Message) -> None:
     wire.token.audience.extend(token.audience)
     wire.token.scopes.extend(token.scopes)
     wire.token.organization_id = token.organization_id or 0
+    wire.token.user_id = token.user_id or 0
+    wire.token.user_suspended = token.user_suspended
+    wire.token.calls_per_minute = token.calls_per_minute
+    wire.token.ids_per_minute = token.ids_per_minute
     wire.token.create_time.FromDatetime(token.created_at)
     if token.expires_at is not None:
         wire.token.expire_time.FromDatetime(token.expires_at)
@@ -154,7 +158,22 @@ def _read_token(wire: delivery_pb.Message) -> shapes.TokenState:
         expires_at=_time(token.expire_time) if token.HasField("expire_time") else None,
         revoked_at=_time(token.revoke_time) if token.HasField("revoke_time") else None,
         created_at=_time(token.create_time),
+        user_id=token.user_id or None,
+        user_suspended=token.user_suspended,
+        calls_per_minute=token.calls_per_minute,
+        ids_per_minute=token.ids_per_minute,
     )
+
+
+def _fill_confirmation(wire: delivery_pb.Message, message: Message) -> None:
+    wire.confirmation.SetInParent()
+    if not message.deleted:
+        confirmed = shapes.decode(message.payload, shapes.Confirmation)
+        wire.confirmation.confirm_time.FromDatetime(confirmed.confirmed_at)
+
+
+def _read_confirmation(wire: delivery_pb.Message) -> shapes.Confirmation:
+    return shapes.Confirmation(_time(wire.confirmation.confirm_time))
 
 
 def _fill_apply_slugs(wire: delivery_pb.Message, message: Message) -> None:
@@ -284,6 +303,7 @@ def _time(timestamp: Timestamp) -> datetime:
 
 _FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.TOKEN.name: _fill_token,
+    shapes.CONFIRMATION.name: _fill_confirmation,
     shapes.APPLY_SLUGS.name: _fill_apply_slugs,
     shapes.SLUGS_APPLIED.name: _fill_slugs_applied,
     shapes.ORGANIZATION.name: _fill_organization,
@@ -293,6 +313,7 @@ _FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
 }
 _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.TOKEN.name: _read_token,
+    shapes.CONFIRMATION.name: _read_confirmation,
     shapes.APPLY_SLUGS.name: _read_apply_slugs,
     shapes.SLUGS_APPLIED.name: _read_slugs_applied,
     shapes.ORGANIZATION.name: _read_organization,

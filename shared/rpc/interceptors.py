@@ -1,5 +1,5 @@
-"""What happens around every handler, in this order: request id, permit, deadline, authentication, scope, checks of the
-messages, and the one place where a refusal becomes a status.
+"""What happens around every handler, in this order: request id, permit, deadline, authentication, scope, quota, checks
+of the messages, and the one place where a refusal becomes a status.
 
 Everything that depends on the method alone is put together once per method. Only this file ends calls with an error,
 and nothing but a ServiceError's own words reaches the client.
@@ -46,18 +46,25 @@ _MINIMUM_S: Final = 0.02
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.ServicerContext
+SpendCall: TypeAlias = Callable[[Caller], None]
 
 
 class Interceptor(grpc.ServerInterceptor):
     """Wraps each method's handler once. A method without a row, or of another door, is not served."""
 
     def __init__(
-        self, table: MethodTable, door: Door, authenticate: Authenticate, permits: Mapping[Budget, Permits]
+        self,
+        table: MethodTable,
+        door: Door,
+        authenticate: Authenticate,
+        permits: Mapping[Budget, Permits],
+        spend_call: SpendCall = lambda _caller: None,
     ) -> None:
         self._table = table
         self._door = door
         self._authenticate = authenticate
         self._permits = permits
+        self._spend_call = spend_call
         self._wrapped: dict[str, Handler] = {}
         self._stopping = threading.Event()
         unknown = _Admission(None, door, authenticate, None, self._stopping)
@@ -82,7 +89,8 @@ class Interceptor(grpc.ServerInterceptor):
         return wrapped
 
     def _wrap(self, row: Method, handler: Handler) -> Handler:
-        admission = _Admission(row, self._door, self._authenticate, self._permits[row.budget], self._stopping)
+        permits, spend_call = self._permits[row.budget], self._spend_call
+        admission = _Admission(row, self._door, self._authenticate, permits, self._stopping, spend_call=spend_call)
         if handler.request_streaming and handler.response_streaming:
             return _stream_stream(admission, handler.stream_stream, handler)
         if handler.request_streaming:
@@ -102,10 +110,13 @@ class _Admission:
         authenticate: Authenticate,
         permits: Permits | None,
         stopping: threading.Event,
+        *,
+        spend_call: SpendCall = lambda _caller: None,
     ) -> None:
         self.row = row
         self.permits = permits
         self.stopping = stopping
+        self.spend_call = spend_call
         self._door = door
         self._authenticate = authenticate
         self._meter = metrics.MethodMeter(row.name if row is not None else metrics.UNKNOWN_METHOD)
@@ -199,6 +210,7 @@ class _Running:
         self._limit.__enter__()
         caller = admission.caller(self.context, self._metadata)
         self.principal = caller.principal
+        admission.spend_call(caller)
         current.enter(Call(caller, self.request_id, admission.row.name))
         if streaming:
             # A stream may wait for its client for ever; the method's own maximum ends that.

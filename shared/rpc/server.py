@@ -89,6 +89,7 @@ def build_server(
     door: Door,
     servicers: Sequence[tuple[_Add, object]],
     authenticate: Callable[[str], Caller] | None = None,
+    spend_call: Callable[[Caller], None] = lambda _caller: None,
     tls: Tls | None = None,
     budgets: Mapping[Budget, int] = DEFAULT_BUDGETS,
     allow_plaintext: bool = False,
@@ -99,13 +100,13 @@ def build_server(
 
     `servicers` are pairs of a generated add_..._to_server and its servicer. The public door wants `authenticate`, which
     makes a caller of a token's secret or raises Unauthenticated; on the internal door the certificate tells who calls.
-    Raises CannotServe with one line.
+    `spend_call` counts each call that has a scope that suffices, or refuses it. Raises CannotServe with one line.
     """
     authentication = by_certificate if door is Door.INTERNAL else by_token(_required(authenticate))
     permits = {budget: Permits(door, budget, budgets[budget]) for budget in Budget}
     threads = sum(budgets.values()) + _SPARE_THREADS
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"rpc-{door.value}")
-    interceptor = Interceptor(table, door, authentication, permits)
+    interceptor = Interceptor(table, door, authentication, permits, spend_call)
     server = grpc.server(
         pool,
         interceptors=[interceptor],

@@ -93,6 +93,8 @@ def _status(error: ServiceError, violations_shown: int) -> status_pb2.Status:
         )
     if error.code is Code.FAILED_PRECONDITION:
         details.append(_precondition_failure(error))
+    if isinstance(error, errors.QuotaExhausted):
+        details.append(_quota_failure(error))
     if error.retry_after_s is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromMilliseconds(max(1, round(error.retry_after_s * 1000)))
@@ -120,6 +122,13 @@ def _precondition_failure(error: ServiceError) -> error_details_pb2.Precondition
         type=error.reason, subject=_cut(subject), description=_cut(error.message)
     )
     return error_details_pb2.PreconditionFailure(violations=[violation])
+
+
+def _quota_failure(error: errors.QuotaExhausted) -> error_details_pb2.QuotaFailure:
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=_cut(error.metadata.get("subject", "")), description=_cut(error.message)
+    )
+    return error_details_pb2.QuotaFailure(violations=[violation])
 
 
 def _cut(text: str) -> str:

@@ -14,7 +14,10 @@ from shared.rpc.delivery import from_peer, from_wire, results_to_wire, to_wire
 NOW = datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC)
 EPOCH = "0b7cf1a4-6f1e-4a57-9f0e-6ef0f6f4c111"
 PAYLOADS: dict[str, shapes.Payload] = {
-    shapes.TOKEN.name: shapes.TokenState(bytes(range(32)), "ci", ("*",), ("org:read",), 7, NOW, None, NOW),
+    shapes.TOKEN.name: shapes.TokenState(
+        bytes(range(32)), "ci", ("*",), ("org:read",), 7, NOW, None, NOW, 8, True, 9, 10
+    ),
+    shapes.CONFIRMATION.name: shapes.Confirmation(NOW),
     shapes.APPLY_SLUGS.name: shapes.ApplySlugs("imports/1", (shapes.SlugPair(2**53 - 1, "acme", 3),)),
     shapes.SLUGS_APPLIED.name: shapes.SlugsApplied(
         "imports/1", (shapes.SlugResult(1, "a", 1), shapes.SlugResult(2, "b", 1, shapes.CLASH))

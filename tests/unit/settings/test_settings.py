@@ -86,3 +86,30 @@ def test_the_directory_is_read() -> None:
 def test_no_region_may_be_called_control() -> None:
     with pytest.raises(SettingsError, match="--region"):
         read_region({}, "control")
+
+
+@pytest.mark.parametrize(("given", "read"), [(None, 86_400), ("0", 0), ("60", 60)])
+def test_age_of_a_confirmation_is_a_day_unless_told_otherwise(
+    files: dict[str, str], tmp_path: Path, given: str | None, read: int
+) -> None:
+    environment = region_environment(files, tmp_path, given)
+    assert read_region(environment, "us").token_confirmation_max_s == read
+
+
+def test_age_of_a_confirmation_that_one_lost_message_would_exceed_is_refused(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="SILOWAY_TOKEN_CONFIRMATION_MAX_S"):
+        read_region(region_environment(files, tmp_path, "59"), "us")
+
+
+def region_environment(files: dict[str, str], folder: Path, confirmation_max_s: str | None) -> dict[str, str]:
+    environment = {
+        **files,
+        "SILOWAY_REGION_US_DATABASE_URL": "postgresql://x@h/r",
+        "SILOWAY_REGION_US_NUMBER": "1",
+        "SILOWAY_REGION_US_SPOOL_DIR": str(folder),
+    }
+    if confirmation_max_s is not None:
+        environment["SILOWAY_TOKEN_CONFIRMATION_MAX_S"] = confirmation_max_s
+    return environment

@@ -132,6 +132,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS: An organization that control does not know of has that slug in the region."""
     ERROR_REASON_ORGANIZATION_CHANGE_NOT_FOUND: _ErrorReason.ValueType  # 61
     """NOT_FOUND: The caller has not asked for such a change."""
+    ERROR_REASON_USER_SUSPENDED: _ErrorReason.ValueType  # 70
+    """UNAUTHENTICATED: The user that the token acts for is suspended."""
+    ERROR_REASON_TOKEN_UNCONFIRMED: _ErrorReason.ValueType  # 71
+    """UNAVAILABLE: Control has not confirmed the tokens for so long that this region believes none; try again."""
+    ERROR_REASON_QUOTA_EXHAUSTED: _ErrorReason.ValueType  # 72
+    """RESOURCE_EXHAUSTED: The token has used up its quota; try again later."""
+    ERROR_REASON_GRANT_EXCEEDED: _ErrorReason.ValueType  # 73
+    """PERMISSION_DENIED: A token may not give what it does not have itself."""
+    ERROR_REASON_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 74
+    """NOT_FOUND: There is no such token."""
+    ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 75
+    """NOT_FOUND: There is no such user."""
+    ERROR_REASON_USERNAME_TAKEN: _ErrorReason.ValueType  # 76
+    """ALREADY_EXISTS: Another user has that username."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -248,4 +262,18 @@ ERROR_REASON_SLUG_CONFLICT: ErrorReason.ValueType  # 60
 """ALREADY_EXISTS: An organization that control does not know of has that slug in the region."""
 ERROR_REASON_ORGANIZATION_CHANGE_NOT_FOUND: ErrorReason.ValueType  # 61
 """NOT_FOUND: The caller has not asked for such a change."""
+ERROR_REASON_USER_SUSPENDED: ErrorReason.ValueType  # 70
+"""UNAUTHENTICATED: The user that the token acts for is suspended."""
+ERROR_REASON_TOKEN_UNCONFIRMED: ErrorReason.ValueType  # 71
+"""UNAVAILABLE: Control has not confirmed the tokens for so long that this region believes none; try again."""
+ERROR_REASON_QUOTA_EXHAUSTED: ErrorReason.ValueType  # 72
+"""RESOURCE_EXHAUSTED: The token has used up its quota; try again later."""
+ERROR_REASON_GRANT_EXCEEDED: ErrorReason.ValueType  # 73
+"""PERMISSION_DENIED: A token may not give what it does not have itself."""
+ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 74
+"""NOT_FOUND: There is no such token."""
+ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 75
+"""NOT_FOUND: There is no such user."""
+ERROR_REASON_USERNAME_TAKEN: ErrorReason.ValueType  # 76
+"""ALREADY_EXISTS: Another user has that username."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -105,6 +105,7 @@ class Message(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     CREATE_ORGANIZATION_FIELD_NUMBER: _builtins.int
     ORGANIZATION_CREATED_FIELD_NUMBER: _builtins.int
+    CONFIRMATION_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the shard."""
     subject: _builtins.str
@@ -141,6 +142,10 @@ class Message(_message.Message):
     def organization_created(self) -> Global___OrganizationCreated:
         """EVERY, region to control: what became of CreateOrganization."""
 
+    @_builtins.property
+    def confirmation(self) -> Global___Confirmation:
+        """LATEST, control to region: the region hears of all changes of tokens."""
+
     def __init__(
         self,
         *,
@@ -155,12 +160,13 @@ class Message(_message.Message):
         region: Global___RegionEntry | None = ...,
         create_organization: Global___CreateOrganization | None = ...,
         organization_created: Global___OrganizationCreated | None = ...,
+        confirmation: Global___Confirmation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "sequence", b"sequence", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "sequence", b"sequence", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created"]  # noqa: Y015
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "confirmation"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
@@ -180,12 +186,24 @@ class TokenState(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    USER_SUSPENDED_FIELD_NUMBER: _builtins.int
+    CALLS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    IDS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     secret_hash: _builtins.bytes
     """The SHA-256 of the secret."""
     display_name: _builtins.str
     """The name that people gave it."""
     organization_id: _builtins.int
     """The only organization that it may touch; 0 means any."""
+    user_id: _builtins.int
+    """The user that it acts for; 0 means that it acts for itself."""
+    user_suspended: _builtins.bool
+    """That user is suspended."""
+    calls_per_minute: _builtins.int
+    """Calls a minute in each silo; 0 means no limit."""
+    ids_per_minute: _builtins.int
+    """Generated ids a minute in each silo; 0 means no limit."""
     @_builtins.property
     def audience(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The silos that it is for; "*" means all."""
@@ -217,14 +235,42 @@ class TokenState(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        user_id: _builtins.int = ...,
+        user_suspended: _builtins.bool = ...,
+        calls_per_minute: _builtins.int = ...,
+        ids_per_minute: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "organization_id", b"organization_id", "revoke_time", b"revoke_time", "scopes", b"scopes", "secret_hash", b"secret_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "calls_per_minute", b"calls_per_minute", "create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "ids_per_minute", b"ids_per_minute", "organization_id", b"organization_id", "revoke_time", b"revoke_time", "scopes", b"scopes", "secret_hash", b"secret_hash", "user_id", b"user_id", "user_suspended", b"user_suspended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TokenState: _TypeAlias = TokenState  # noqa: Y015
+
+@_typing.final
+class Confirmation(_message.Message):
+    """Confirmation says that the region has been told every change of a token up to a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIRM_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def confirm_time(self) -> _timestamp_pb2.Timestamp:
+        """That time, by control's clock."""
+
+    def __init__(
+        self,
+        *,
+        confirm_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confirm_time", b"confirm_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm_time", b"confirm_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Confirmation: _TypeAlias = Confirmation  # noqa: Y015
 
 @_typing.final
 class ApplySlugs(_message.Message):

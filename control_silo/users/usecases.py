@@ -1,0 +1,106 @@
+"""Making, reading, suspending users. Only an operator whose token is bound to no organization may.
+
+A suspension is noted on the user's tokens in the same transaction, so that no silo lets one of them in for ever.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from control_silo.tokens.usecases import suspend_tokens
+from control_silo.users import domain, store
+from control_silo.users.domain import NewUser, User, UserKey
+from control_silo.users.keeping import user_not_found
+from shared.database import Database, Transaction
+from shared.errors import PermissionDenied, Resource, UsernameTaken
+from shared.importing.minting import alphanumerics, password_hashes
+from shared.requests.domain import Mutation
+from shared.requests.usecases import once
+from shared.rpc import page_token
+from shared.rpc.call import current_caller
+from shared.snowflake.allocator import SnowflakeAllocator
+
+Identify = Callable[..., Mutation]
+"""Makes the request record's key and fingerprint from what was asked for."""
+
+
+class UserUseCases:
+    """The users of all silos."""
+
+    def __init__(self, database: Database, ids: SnowflakeAllocator) -> None:
+        self._database = database
+        self._ids = ids
+
+    def create_user(self, new: NewUser, identify: Identify) -> User:
+        """The new user. Raises PermissionDenied, InvalidArgument, UsernameTaken, IdsExhausted, RequestIdReused."""
+        _require_unbound()
+        domain.check(new)
+        user_id = self._ids.take(1)[0]
+        mutation = identify("CreateUser", new)
+        return self._database.transact(partial(self._create, user_id=user_id, new=new, mutation=mutation))
+
+    def get_user(self, user_id: int) -> User:
+        """Raises PermissionDenied, UserNotFound."""
+        _require_unbound()
+        return self._database.read(partial(_find, user_id=user_id))
+
+    def list_users(self, *, page_size: int, token: str, username: str) -> tuple[list[User], str]:
+        """A page by id and the token of the next one, empty at the end. Raises PermissionDenied, InvalidPageToken."""
+        _require_unbound()
+        digest = page_token.query_digest("users", username.lower())
+        size = page_token.page_size(page_size)
+        after_id = 0
+        if token:
+            (position,) = page_token.decode(token, digest, (int,))
+            assert isinstance(position, int), "decode has checked the type"
+            after_id = position
+        page = self._database.read(
+            lambda transaction: store.list_page(transaction, after_id=after_id, limit=size + 1, username=username)
+        )
+        if len(page) <= size:
+            return page, ""
+        return page[:size], page_token.encode((page[size - 1].id,), digest)
+
+    def set_suspended(self, user_id: int, identify: Identify, *, suspended: bool) -> User:
+        """Suspend the user or take that back; a repeat changes nothing.
+
+        Raises PermissionDenied, UserNotFound, RequestIdReused.
+        """
+        _require_unbound()
+        mutation = identify("SetSuspended", user_id, suspended)
+
+        def work(transaction: Transaction) -> User:
+            def change() -> UserKey:
+                if store.set_suspended(transaction, user_id, suspended=suspended) is None:
+                    raise user_not_found(user_id)
+                suspend_tokens(transaction, user_id, suspended=suspended)
+                return UserKey(user_id)
+
+            once(transaction, mutation, UserKey, change, resource=_name)
+            return _find(transaction, user_id)
+
+        return self._database.transact(work)
+
+    def _create(self, transaction: Transaction, *, user_id: int, new: NewUser, mutation: Mutation) -> User:
+        def write() -> UserKey:
+            (password,), (validation_hash,) = password_hashes(1), alphanumerics(1)
+            if not store.add(transaction, user_id, new, password=password, validation_hash=validation_hash):
+                raise UsernameTaken(resource=Resource("siloway/User", f"username {new.username}"))
+            return UserKey(user_id)
+
+        return _find(transaction, once(transaction, mutation, UserKey, write, resource=_name).user_id)
+
+
+def _require_unbound() -> None:
+    if current_caller().organization_id is not None:
+        raise PermissionDenied("A token of one organization has no business with users.")
+
+
+def _find(transaction: Transaction, user_id: int) -> User:
+    found = store.find(transaction, user_id)
+    if found is None:
+        raise user_not_found(user_id)
+    return found
+
+
+def _name(key: UserKey) -> str:
+    return f"users/{key.user_id}"
