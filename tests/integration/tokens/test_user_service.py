@@ -1,5 +1,6 @@
 """UserService through control's public door, and what a suspension does to the user's tokens in every silo."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -158,3 +159,26 @@ def test_only_an_unbound_operator_has_business_with_users(doors: Doors) -> None:
     ):
         assert doors.refused(method, request, small).reason == "SCOPE_MISSING"
         assert doors.refused(method, request, bound).reason == "PERMISSION_DENIED"
+
+
+def test_no_token_made_while_its_user_is_being_suspended_slips_through(doors: Doors, silos: Silos) -> None:
+    for place in range(5):
+        user = doors.create_user(f"user-{place}")
+        together = threading.Barrier(5)
+
+        def make(user: user_pb.User = user, together: threading.Barrier = together) -> None:
+            together.wait(10)
+            doors.create_token(user=user.name)
+
+        with ThreadPoolExecutor(5) as pool:
+            made = [pool.submit(make) for _ in range(4)]
+            together.wait(10)
+            suspend(doors, user)
+            for each in made:
+                each.result(20)
+        noted = rows(silos.control, "SELECT user_suspended FROM token WHERE user_id = :id", id=int(user.uid))
+        assert noted == [(True,)] * 4
+    silos.drain()
+    assert rows(silos.control, "SELECT * FROM token ORDER BY id") == rows(
+        silos.regions["us"], "SELECT * FROM token ORDER BY id"
+    )
