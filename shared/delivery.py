@@ -10,19 +10,19 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from shared.outbox.domain import Category, Mode
+from shared.outbox.domain import Category, Direction, Mode
 from shared.tokens import Token
 
-TOKEN = Category("token", Mode.LATEST)
+TOKEN = Category("token", Mode.LATEST, Direction.TO_REGION)
 """Control to region: a token's row."""
 
-APPLY_SLUGS = Category("apply_slugs", Mode.EVERY)
+APPLY_SLUGS = Category("apply_slugs", Mode.EVERY, Direction.TO_REGION)
 """Control to region: slugs that organizations of the region get."""
 
-SLUGS_APPLIED = Category("slugs_applied", Mode.EVERY)
+SLUGS_APPLIED = Category("slugs_applied", Mode.EVERY, Direction.TO_CONTROL)
 """Region to control: what became of APPLY_SLUGS."""
 
-ORGANIZATION = Category("organization", Mode.LATEST)
+ORGANIZATION = Category("organization", Mode.LATEST, Direction.TO_CONTROL)
 """Region to control: an organization's name and life."""
 
 PAIRS_MAX = 500

@@ -12,7 +12,7 @@ from siloway.internal.v1 import delivery_pb2 as delivery_pb
 
 from shared import delivery as shapes
 from shared import errors
-from shared.outbox.domain import Delivery, Message, Outcome, ShardDelivery, ShardResult
+from shared.outbox.domain import SKIP, Delivery, Message, Outcome, ShardDelivery, ShardResult
 from shared.rpc.call import current_caller
 from shared.rpc.channel import InternalChannel
 
@@ -115,6 +115,8 @@ def _message_from_wire(aggregate: str, wire: delivery_pb.Message) -> Message:
     effect = wire.WhichOneof("effect")
     if effect is None:
         raise errors.InvalidArgument.of("shards.messages.effect", "is missing, or of a newer version")
+    if effect == SKIP:
+        return Message(aggregate, wire.sequence, SKIP, wire.subject, payload={"reason": wire.skip.reason})
     return Message(
         aggregate,
         wire.sequence,
@@ -124,6 +126,10 @@ def _message_from_wire(aggregate: str, wire: delivery_pb.Message) -> Message:
         version=wire.version,
         deleted=wire.deleted,
     )
+
+
+def _fill_skip(wire: delivery_pb.Message, message: Message) -> None:
+    wire.skip.reason = str(message.payload.get("reason", ""))
 
 
 def _fill_token(wire: delivery_pb.Message, message: Message) -> None:
@@ -233,6 +239,7 @@ _FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.APPLY_SLUGS.name: _fill_apply_slugs,
     shapes.SLUGS_APPLIED.name: _fill_slugs_applied,
     shapes.ORGANIZATION.name: _fill_organization,
+    SKIP: _fill_skip,
 }
 _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.TOKEN.name: _read_token,

@@ -112,6 +112,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNIMPLEMENTED: There is no such method on this door."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 44
     """INTERNAL: Internal error."""
+    ERROR_REASON_MESSAGE_PARKED: _ErrorReason.ValueType  # 90
+    """FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -208,4 +210,6 @@ ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 43
 """UNIMPLEMENTED: There is no such method on this door."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 44
 """INTERNAL: Internal error."""
+ERROR_REASON_MESSAGE_PARKED: ErrorReason.ValueType  # 90
+"""FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
