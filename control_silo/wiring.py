@@ -1,6 +1,7 @@
 """Puts the control silo's programs together: servicers behind their doors, the outbox behind its transport."""
 
 from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
+from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
 from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
@@ -13,6 +14,8 @@ from control_silo.model_imports import servicer as model_imports
 from control_silo.model_imports.cleaner import model_import_tasks
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.organizations import servicer as organizations
+from control_silo.recovery import servicer as recovery
+from control_silo.recovery.usecases import refuse_lost
 from control_silo.regions import servicer as regions
 from control_silo.regions.domain import Region
 from control_silo.regions.usecases import number_of, register_regions
@@ -22,7 +25,7 @@ from control_silo.tokens.usecases import authenticator, scopes_of
 from shared import silo
 from shared.silo import Parts, Servicer
 
-PUBLIC_METHODS = (*organizations.METHODS, *slugs.METHODS, *regions.METHODS)
+PUBLIC_METHODS = (*organizations.METHODS, *slugs.METHODS, *regions.METHODS, *recovery.METHODS)
 INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS)
 
 
@@ -31,8 +34,14 @@ def serve(settings: ControlSettings) -> int:
     parts = silo.open_parts(settings.silo)
     _register(parts, settings)
     doors = [
-        silo.public_door(parts, PUBLIC_METHODS, public_servicers(parts), authenticator(parts.database, parts.clock)),
-        silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts)),
+        silo.public_door(
+            parts,
+            PUBLIC_METHODS,
+            public_servicers(parts),
+            authenticator(parts.database, parts.clock),
+            sends=sending_registry(),
+        ),
+        silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts), admit=refuse_lost(parts.database)),
     ]
     return silo.serve(parts, doors)
 
@@ -61,6 +70,10 @@ def public_servicers(parts: Parts) -> list[Servicer]:
         ),
         (slug_rpc.add_SlugReservationServiceServicer_to_server, slugs.SlugReservationServicer(parts.database)),
         (region_rpc.add_RegionServiceServicer_to_server, regions.RegionServicer(parts.database)),
+        (
+            recovery_rpc.add_RecoveryServiceServicer_to_server,
+            recovery.RecoveryServicer(parts.database, sending_registry()),
+        ),
     ]
 
 

@@ -64,6 +64,7 @@ def serve(settings: RegionSettings) -> int:
             PUBLIC_METHODS,
             public_servicers(parts, settings, gate, cache),
             authenticator(parts.database, parts.clock, parts.identity.name),
+            sends=sending_registry(),
         ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts, cache)),
     ]

@@ -11,7 +11,7 @@ import grpc
 import typer
 
 from siloway_client import output
-from siloway_client.commands import ids, imports, local, releases
+from siloway_client.commands import ids, imports, local, operators, releases
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.options import Session, advice
 from siloway_client.refusal import refusal_of
@@ -24,6 +24,8 @@ app.add_typer(releases.app, name="release")
 app.add_typer(releases.project_app, name="project")
 app.add_typer(ids.app, name="ids")
 app.add_typer(local.tokens_app, name="tokens")
+app.add_typer(operators.outbox_app, name="outbox")
+app.add_typer(operators.audit_app, name="audit")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
     local.up
 )

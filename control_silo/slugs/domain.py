@@ -5,7 +5,7 @@ fence version. Every other answer is late or repeated, and changes nothing. Each
 than all before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -79,6 +79,16 @@ class Holding(NamedTuple):
     def needs_slug(self) -> bool:
         """Whether a wish leads to a new hold: a repeat renames nobody, and queues nothing twice."""
         return self.primary is None and self.temporary is None
+
+
+def above_fence(holdings: Mapping[int, Holding], organization_ids: Iterable[int], fence: int) -> dict[int, Holding]:
+    """Those that need a slug, as if the region's fence had been given to them: what it freed is never given again."""
+    found = {organization_id: holdings.get(organization_id, Holding()) for organization_id in organization_ids}
+    return {
+        organization_id: holding._replace(fence_version=max(holding.fence_version, fence))
+        for organization_id, holding in found.items()
+        if holding.needs_slug and fence
+    }
 
 
 class Won(NamedTuple):

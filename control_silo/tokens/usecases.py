@@ -10,7 +10,7 @@ from datetime import datetime
 from control_silo.regions import store as region_store
 from control_silo.tokens import domain, store
 from control_silo.tokens.domain import NewToken
-from shared import delivery
+from shared import audit, delivery
 from shared.clock import Clock
 from shared.database import Database, Transaction
 from shared.errors import NotFound, Resource
@@ -53,6 +53,7 @@ def write_new(transaction: Transaction, token_id: int, new: NewToken) -> tuple[T
     )
     store.add(transaction, token)
     replicate(transaction, token)
+    _audit(transaction, "token.create", token)
     return token, secret
 
 
@@ -61,6 +62,7 @@ def revoke_token(transaction: Transaction, token_id: int) -> Token:
     token = store.revoke(transaction, token_id)
     if token is not None:
         replicate(transaction, token)
+        _audit(transaction, "token.revoke", token)
         return token
     token = store.find_by_id(transaction, token_id)
     if token is None:
@@ -111,6 +113,16 @@ def authenticator(database: Database, clock: Clock) -> Authenticator:
         return database.read(lambda transaction: store.find_by_hash(transaction, secret_hash))
 
     return Authenticator(find, clock=clock, silo=domain.CONTROL)
+
+
+def _audit(transaction: Transaction, action: str, token: Token) -> None:
+    audit.record(
+        transaction,
+        action=action,
+        target=token.principal,
+        organization_id=token.organization_id,
+        detail={"name": token.name, "scopes": list(token.scopes), "audience": list(token.audience)},
+    )
 
 
 def _send(transaction: Transaction, token_id: int, region: str) -> None:

@@ -62,7 +62,8 @@ def list_entries(
         raise InvalidArgument.of("end_time", "must be after start_time")
     if bound_to is not None and query.organization_id not in (None, bound_to):
         return [], ""
-    seen = AuditQuery(bound_to or query.organization_id, query.principal, query.action, query.since, query.until)
+    wanted = query.organization_id if bound_to is None else bound_to
+    seen = AuditQuery(wanted, query.principal, query.action, query.since, query.until)
     digest = page_token.query_digest(
         "auditEntries", seen.organization_id, seen.principal, seen.action, _text(seen.since), _text(seen.until)
     )

@@ -86,8 +86,10 @@ def get_shard(
     return ShardView(shard, tuple(messages[:size]), tuple(subjects), next_sequence)
 
 
-def replay_shard(transaction: Transaction, registry: Registry, *, target: str, aggregate: str) -> Replayed:
-    """Try a shard again now, and count its refusals anew; parked subjects get a fresh message. Raises NotFound.
+def replay_shard(
+    transaction: Transaction, registry: Registry, *, target: str, aggregate: str, request_id: str | None = None
+) -> Replayed:
+    """Try a shard again now, and count its refusals anew; parked subjects get a fresh message.
 
     A shard in which nothing waits any more was replayed before, or has gone by itself: replaying it changes nothing.
     """
@@ -102,13 +104,21 @@ def replay_shard(transaction: Transaction, registry: Registry, *, target: str, a
         transaction,
         action="outbox.replay",
         target=shard_name(target, aggregate),
+        request_id=request_id,
         detail={"subjects": [f"{category}/{subject}" for category, subject in subjects]},
     )
     return Replayed(target, aggregate, len(subjects))
 
 
 def skip_message(
-    transaction: Transaction, registry: Registry, *, target: str, aggregate: str, sequence: int, reason: str
+    transaction: Transaction,
+    registry: Registry,
+    *,
+    target: str,
+    aggregate: str,
+    sequence: int,
+    reason: str,
+    request_id: str | None = None,
 ) -> Skipped:
     """Pass over one message, or drop the parked subject whose place was skipped with that sequence.
 
@@ -132,6 +142,7 @@ def skip_message(
         transaction,
         action="outbox.skip",
         target=shard_name(target, aggregate),
+        request_id=request_id,
         detail={
             "sequence": sequence,
             "category": found.category,
