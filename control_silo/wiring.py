@@ -1,6 +1,7 @@
 """Puts the control silo's programs together: servicers behind their doors, the outbox behind its transport."""
 
 from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
+from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
 from siloway.control.v1 import token_service_pb2_grpc as token_rpc
@@ -17,6 +18,8 @@ from control_silo.model_imports import servicer as model_imports
 from control_silo.model_imports.cleaner import model_import_tasks
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.organizations import servicer as organizations
+from control_silo.recovery import servicer as recovery
+from control_silo.recovery.usecases import refuse_lost
 from control_silo.regions import servicer as regions
 from control_silo.regions.domain import Region
 from control_silo.regions.usecases import number_of, register_regions
@@ -37,6 +40,7 @@ PUBLIC_METHODS = (
     *regions.METHODS,
     *tokens.METHODS,
     *users.METHODS,
+    *recovery.METHODS,
 )
 INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS)
 
@@ -48,9 +52,13 @@ def serve(settings: ControlSettings) -> int:
     waiter = ChangeWaiter(parts.database, settings.silo.database_url)
     doors = [
         silo.public_door(
-            parts, PUBLIC_METHODS, public_servicers(parts, waiter), authenticator(parts.database, parts.clock)
+            parts,
+            PUBLIC_METHODS,
+            public_servicers(parts, waiter),
+            authenticator(parts.database, parts.clock),
+            sends=sending_registry(),
         ),
-        silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts)),
+        silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts), admit=refuse_lost(parts.database)),
     ]
     try:
         return silo.serve(parts, doors)
@@ -91,6 +99,10 @@ def public_servicers(parts: Parts, waiter: ChangeWaiter) -> list[Servicer]:
             tokens.TokenServicer(TokenUseCases(parts.database, parts.ids)),
         ),
         (user_rpc.add_UserServiceServicer_to_server, users.UserServicer(UserUseCases(parts.database, parts.ids))),
+        (
+            recovery_rpc.add_RecoveryServiceServicer_to_server,
+            recovery.RecoveryServicer(parts.database, sending_registry()),
+        ),
     ]
 
 

@@ -78,6 +78,7 @@ def serve(settings: RegionSettings) -> int:
             PUBLIC_METHODS,
             public_servicers(parts, settings, gate, cache, owners),
             authenticator(parts.database, parts.clock, parts.identity.name, confirmation.check),
+            sends=sending_registry(),
         ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts, cache)),
     ]

@@ -10,31 +10,31 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from shared.outbox.domain import Category, Mode
+from shared.outbox.domain import Category, Direction, Mode
 from shared.tokens import Token
 
-TOKEN = Category("token", Mode.LATEST)
+TOKEN = Category("token", Mode.LATEST, Direction.TO_REGION)
 """Control to region: a token's row."""
 
-CONFIRMATION = Category("confirmation", Mode.LATEST)
+CONFIRMATION = Category("confirmation", Mode.LATEST, Direction.TO_REGION)
 """Control to region: up to when the region has been told every change of a token."""
 
-APPLY_SLUGS = Category("apply_slugs", Mode.EVERY)
+APPLY_SLUGS = Category("apply_slugs", Mode.EVERY, Direction.TO_REGION)
 """Control to region: slugs that organizations of the region get."""
 
-SLUGS_APPLIED = Category("slugs_applied", Mode.EVERY)
+SLUGS_APPLIED = Category("slugs_applied", Mode.EVERY, Direction.TO_CONTROL)
 """Region to control: what became of APPLY_SLUGS."""
 
-ORGANIZATION = Category("organization", Mode.LATEST)
+ORGANIZATION = Category("organization", Mode.LATEST, Direction.TO_CONTROL)
 """Region to control: an organization's name and life."""
 
-REGION = Category("region", Mode.LATEST)
+REGION = Category("region", Mode.LATEST, Direction.TO_REGION)
 """Control to region: a region of the directory, the receiver itself among them."""
 
-CREATE_ORGANIZATION = Category("create_organization", Mode.EVERY)
+CREATE_ORGANIZATION = Category("create_organization", Mode.EVERY, Direction.TO_REGION)
 """Control to region: an organization that the region is to make."""
 
-ORGANIZATION_CREATED = Category("organization_created", Mode.EVERY)
+ORGANIZATION_CREATED = Category("organization_created", Mode.EVERY, Direction.TO_CONTROL)
 """Region to control: what became of CREATE_ORGANIZATION."""
 
 PAIRS_MAX = 500

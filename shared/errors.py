@@ -331,6 +331,12 @@ class SpoolMissing(FailedPrecondition):
     reason = "SPOOL_MISSING"
 
 
+class MessageParked(FailedPrecondition):
+    """The other silo refuses a message of this request; it is given up until an operator replays it."""
+
+    reason = "MESSAGE_PARKED"
+
+
 class Aborted(ServiceError):
     """Another writer was faster; try again."""
 

@@ -1,4 +1,4 @@
-"""The tables that every silo has, as SQLAlchemy sees them; shared/migrations/start.py creates them."""
+"""The tables that every silo has, as SQLAlchemy sees them; shared/migrations creates them."""
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
@@ -43,6 +43,21 @@ outbox_message = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("last_error", Text),
     Column("parked_at", DateTime(timezone=True)),
+    Column("skip_reason", Text),
+)
+
+outbox_parked = Table(
+    "outbox_parked",
+    METADATA,
+    Column("target", Text, primary_key=True),
+    Column("aggregate", Text, primary_key=True),
+    Column("category", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("refusals", Integer, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("parked_at", DateTime(timezone=True), nullable=False),
 )
 
 outbox_shard = Table(
@@ -63,6 +78,7 @@ outbox_lease = Table(
     Column("available_at", DateTime(timezone=True), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("seen_sequence", BigInteger, nullable=False),
+    Column("parked_at", DateTime(timezone=True)),
 )
 
 inbox_origin = Table(
@@ -92,4 +108,17 @@ inbox_subject = Table(
     Column("version", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+)
+
+audit_entry = Table(
+    "audit_entry",
+    METADATA,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("organization_id", BigInteger),
+    Column("target", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("detail", JSONB, nullable=False),
 )

@@ -118,6 +118,8 @@ class SiloSettings:
     grace_s: int
     pool_size: int
     barriers: str
+    outbox_refusals_max: int = 12
+    audit_retention_days: int = 365
 
 
 def read_doors(reader: Reader, prefix: str, first_port: int) -> DoorSettings:
@@ -157,6 +159,8 @@ def read_silo(reader: Reader, prefix: str, *, name: str, number: int, first_port
         grace_s=reader.integer("SILOWAY_GRACE_S", 10, 0, 3600),
         pool_size=reader.integer("SILOWAY_POOL_SIZE", 16, 1, 200),
         barriers=reader.text("SILOWAY_BARRIERS", ""),
+        outbox_refusals_max=reader.integer("SILOWAY_OUTBOX_REFUSALS_MAX", 12, 1, 1000),
+        audit_retention_days=reader.integer("SILOWAY_AUDIT_RETENTION_DAYS", 365, 1, 36_500),
     )
 
 

@@ -10,9 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
+from siloway.common.v1 import audit_service_pb2_grpc as audit_rpc
+from siloway.common.v1 import outbox_service_pb2_grpc as outbox_rpc
 from siloway.common.v1 import request_service_pb2_grpc as request_rpc
 
 from shared import barrier, program
+from shared.audit import store as audit_store
+from shared.audit.servicer import METHODS as AUDIT_METHODS
+from shared.audit.servicer import AuditServicer
 from shared.cleaner import Cleaner, Task
 from shared.clock import Clock, SystemClock
 from shared.database import Database
@@ -21,6 +26,9 @@ from shared.outbox import cleaner as inbox_cleaner
 from shared.outbox.domain import CHANNEL
 from shared.outbox.drainer import Drainer, Transport
 from shared.outbox.registry import Registry
+from shared.outbox.servicer import METHODS as OUTBOX_METHODS
+from shared.outbox.servicer import OutboxServicer
+from shared.outbox.settings import DrainerSettings
 from shared.quota import Quotas
 from shared.redis import RedisLink
 from shared.requests import cleaner as request_cleaner
@@ -43,6 +51,7 @@ REQUEST_RETENTION = timedelta(days=30)
 INBOX_RETENTION = timedelta(days=30)
 _WORK_POOL_SIZE = 8
 
+COMMON_METHODS = (*REQUEST_METHODS, *OUTBOX_METHODS, *AUDIT_METHODS)
 Servicer = tuple[Callable[[Any, grpc.Server], None], object]
 
 
@@ -109,18 +118,22 @@ def public_door(
     servicers: Sequence[Servicer],
     authenticate: Callable[[str], Caller],
     budgets: Mapping[Budget, int] = DEFAULT_BUDGETS,
+    *,
+    sends: Registry,
 ) -> RpcServer:
-    """The door for clients, with RequestService besides the silo's own. Raises CannotServe."""
+    """The door for clients, with the services of every silo besides its own; `sends` is what its outbox sends.
+
+    Raises CannotServe.
+    """
     doors = parts.settings.doors
     tls = None
     if doors.public_cert_file is not None and doors.public_key_file is not None:
         tls = Tls(doors.public_cert_file, doors.public_key_file)
-    requests: Servicer = (request_rpc.add_RequestServiceServicer_to_server, RequestServicer(parts.database))
     return build_server(
         address=doors.public_address,
-        table=MethodTable.of(*methods, *REQUEST_METHODS),
+        table=MethodTable.of(*methods, *COMMON_METHODS),
         door=Door.PUBLIC,
-        servicers=[*servicers, requests],
+        servicers=[*servicers, *common_servicers(parts.database, sends)],
         authenticate=authenticate,
         spend_call=Quotas(parts.redis, clock=parts.clock, silo=parts.identity.name).spend_call,
         tls=tls,
@@ -130,8 +143,26 @@ def public_door(
     )
 
 
-def internal_door(parts: Parts, methods: Sequence[Method], servicers: Sequence[Servicer]) -> RpcServer:
-    """The door for other silos: mutual TLS always. Raises CannotServe."""
+def common_servicers(database: Database, sends: Registry) -> list[Servicer]:
+    """The servicers that every silo has on its public door."""
+    return [
+        (request_rpc.add_RequestServiceServicer_to_server, RequestServicer(database)),
+        (outbox_rpc.add_OutboxServiceServicer_to_server, OutboxServicer(database, sends)),
+        (audit_rpc.add_AuditServiceServicer_to_server, AuditServicer(database)),
+    ]
+
+
+def internal_door(
+    parts: Parts,
+    methods: Sequence[Method],
+    servicers: Sequence[Servicer],
+    *,
+    admit: Callable[[Caller], None] | None = None,
+) -> RpcServer:
+    """The door for other silos: mutual TLS always. `admit` may refuse a silo that its certificate lets in.
+
+    Raises CannotServe.
+    """
     doors = parts.settings.doors
     return build_server(
         address=doors.internal_address,
@@ -139,6 +170,7 @@ def internal_door(parts: Parts, methods: Sequence[Method], servicers: Sequence[S
         door=Door.INTERNAL,
         servicers=servicers,
         tls=Tls(doors.cert_file, doors.key_file, doors.ca_file),
+        admit=admit,
         share_port=doors.share_ports,
         message_bytes_max=INTERNAL_MESSAGE_BYTES_MAX,
     )
@@ -179,10 +211,12 @@ def work(
         clock=parts.clock,
         origin=parts.identity.name,
         epoch=parts.identity.epoch,
+        settings=DrainerSettings(refusals_max=parts.settings.outbox_refusals_max),
     )
     tasks = (
         Task("requests", REQUEST_RETENTION, request_cleaner.clean, request_cleaner.oldest),
         Task("inbox_subjects", INBOX_RETENTION, inbox_cleaner.clean, inbox_cleaner.oldest),
+        Task("audit", timedelta(days=parts.settings.audit_retention_days), audit_store.clean, audit_store.oldest),
         *cleaning,
     )
     all_loops = {

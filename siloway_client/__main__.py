@@ -11,7 +11,7 @@ import grpc
 import typer
 
 from siloway_client import output
-from siloway_client.commands import ids, imports, members, regions, releases, teams, tokens, users
+from siloway_client.commands import ids, imports, members, operators, regions, releases, teams, tokens, users
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.commands.local import up
 from siloway_client.options import Session, advice
@@ -29,6 +29,8 @@ app.add_typer(ids.app, name="ids")
 app.add_typer(regions.app, name="regions")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(users.app, name="users")
+app.add_typer(operators.outbox_app, name="outbox")
+app.add_typer(operators.audit_app, name="audit")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(up)
 app.command()(demo)
 

@@ -13,8 +13,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+from siloway.common.v1 import audit_service_pb2_grpc as audit_rpc
+from siloway.common.v1 import outbox_service_pb2_grpc as outbox_rpc
 from siloway.common.v1 import request_service_pb2_grpc as request_rpc
 from siloway.control.v1 import organization_service_pb2_grpc as mapping_rpc
+from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
 from siloway.control.v1 import token_service_pb2_grpc as token_rpc
@@ -62,6 +65,8 @@ class _Silo:
         self._bare = bare
         self.address = address
         self.channel = grpc.intercept_channel(bare, _Attach(token, timeout_s))
+        self.outbox = outbox_rpc.OutboxServiceStub(self.channel)
+        self.audit = audit_rpc.AuditServiceStub(self.channel)
 
     def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
@@ -86,6 +91,7 @@ class ControlClient(_Silo):
         self.regions = region_rpc.RegionServiceStub(self.channel)
         self.tokens = token_rpc.TokenServiceStub(self.channel)
         self.users = user_rpc.UserServiceStub(self.channel)
+        self.recovery = recovery_rpc.RecoveryServiceStub(self.channel)
         self.requests = request_rpc.RequestServiceStub(self.channel)
 
 

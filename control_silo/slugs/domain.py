@@ -5,7 +5,7 @@ fence version. Every other answer is late or repeated, and changes nothing. Each
 than all before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -90,6 +90,16 @@ class Holding(NamedTuple):
     def is_pending(self) -> bool:
         """Whether a region has still to answer about one of its slugs."""
         return self.temporary is not None or self.is_moving
+
+
+def above_fence(holdings: Mapping[int, Holding], organization_ids: Iterable[int], fence: int) -> dict[int, Holding]:
+    """Those that need a slug, as if the region's fence had been given to them: what it freed is never given again."""
+    found = {organization_id: holdings.get(organization_id, Holding()) for organization_id in organization_ids}
+    return {
+        organization_id: holding._replace(fence_version=max(holding.fence_version, fence))
+        for organization_id, holding in found.items()
+        if holding.needs_slug and fence
+    }
 
 
 class Won(NamedTuple):

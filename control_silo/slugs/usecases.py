@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random, SystemRandom
 
 from control_silo.organizations import store as organization_store
+from control_silo.recovery.usecases import fence_of
 from control_silo.regions import usecases as regions
 from control_silo.slugs import domain, store
 from control_silo.slugs.domain import Answered, Effect, Holding, Reserved, Search, Seeker, Verdict, Wish, Won
@@ -34,8 +35,10 @@ def reserve_slugs(
     """
     _check_distinct(wishes)
     store.use_indexes(transaction)
+    fence = fence_of(transaction, region)
     known = _lock_own(transaction, region, wishes)
     holdings = store.read_holdings(transaction, sorted(known)) if known else {}
+    holdings |= domain.above_fence(holdings, [wish.organization_id for wish in wishes], fence)
     reserved = reserved_words(transaction)
     seekers = []
     for wish in wishes:
@@ -57,6 +60,7 @@ def settle_slugs(
     """
     ids = sorted({result.organization_id for applied in answers for result in applied.results})
     store.use_indexes(transaction)
+    fence_of(transaction, region)
     mapped = organization_store.lock(transaction, ids)
     if any(owner != region for owner in mapped.values()):
         raise PeerRefused("an organization is not this region's", metadata={"region": region})

@@ -12,7 +12,7 @@ from control_silo.regions import store as region_store
 from control_silo.tokens import domain, store
 from control_silo.tokens.domain import NewToken
 from control_silo.users.keeping import keep_user
-from shared import delivery
+from shared import audit, delivery
 from shared.clock import Clock
 from shared.database import Database, Transaction
 from shared.errors import Resource, TokenNotFound
@@ -53,6 +53,7 @@ def write_new(
     token = replace(_row(transaction, token_id, new, secret), user_suspended=user_suspended)
     store.add(transaction, token)
     replicate(transaction, token)
+    _audit(transaction, "token.create", token)
     return token, secret
 
 
@@ -61,6 +62,7 @@ def revoke_token(transaction: Transaction, token_id: int) -> Token:
     token = store.revoke(transaction, token_id)
     if token is not None:
         replicate(transaction, token)
+        _audit(transaction, "token.revoke", token)
         return token
     token = store.find_by_id(transaction, token_id)
     if token is None:
@@ -127,6 +129,16 @@ def suspend_tokens(transaction: Transaction, user_id: int, *, suspended: bool) -
 def _counts(token: Token, at: datetime) -> bool:
     is_over = token.expires_at is not None and token.expires_at <= at
     return token.revoked_at is None and not token.user_suspended and not is_over
+
+
+def _audit(transaction: Transaction, action: str, token: Token) -> None:
+    audit.record(
+        transaction,
+        action=action,
+        target=token.principal,
+        organization_id=token.organization_id,
+        detail={"name": token.name, "scopes": list(token.scopes), "audience": list(token.audience)},
+    )
 
 
 def _send(transaction: Transaction, token_id: int, region: str) -> None:

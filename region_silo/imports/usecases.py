@@ -15,7 +15,7 @@ from region_silo.imports import organization_store, store
 from region_silo.imports.domain import DataImport, ImportReport, ModelTotal, Scope, State, import_name
 from region_silo.imports.writer import Ids, in_order_of_writing
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
-from shared import deadline, errors, requests
+from shared import audit, deadline, errors, requests
 from shared.database import Database, Transaction
 from shared.importing.decisions import BatchFinding, Counts
 from shared.importing.scanner import ScanLimits
@@ -144,6 +144,13 @@ class ImportUseCases:
                     size_bytes=received.length,
                     sha256=received.sha256.hex(),
                     models=models,
+                )
+                audit.record(
+                    transaction,
+                    action="import.start",
+                    target=started.resource,
+                    request_id=mutation.request_id,
+                    detail={"size_bytes": received.length, "sha256": received.sha256.hex()},
                 )
                 transaction.after_commit(lambda: self.wake(IMPORTS_CHANNEL))
                 if not queued:

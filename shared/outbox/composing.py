@@ -1,16 +1,17 @@
 """Makes deliveries of claimed shards: coalesces LATEST messages onto the state just read, and cuts to size.
 
 A shard's part covers the sequences from its first message to the last one kept without a hole; the ids that it settles
-are exactly the rows it stands for.
+are exactly the rows it stands for. A row with a skip reason goes as a typed skip.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import msgspec
 
 from shared.database import Transaction
-from shared.outbox.domain import Message, ShardDelivery, SubjectState
+from shared.outbox.domain import SKIP, Message, ShardDelivery, SubjectState
 from shared.outbox.registry import Registry
 from shared.outbox.settings import DrainerSettings
 from shared.outbox.store import ClaimedShard, StoredMessage
@@ -22,18 +23,32 @@ States = Mapping[tuple[str, str], SubjectState]
 
 @dataclass(frozen=True)
 class Part:
-    """One shard's part of a delivery, and what settles it."""
+    """One shard's part of a delivery, and the rows that it stands for.
+
+    `attempts` are the shard's refusals in a row so far; `retry_at` is set when the shard is tried before its wait is
+    over, because of a fresh message.
+    """
 
     shard: ShardDelivery
-    ids: tuple[int, ...]
+    rows: tuple[StoredMessage, ...]
     attempts: int
     bytes: int
+    retry_at: datetime | None = None
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(row.id for row in self.rows)
 
     @classmethod
     def undeliverable(cls, shard: ClaimedShard) -> "Part":
         """The part of a shard that stays here: nothing to deliver, but its messages to back off."""
-        ids = tuple(message.id for message in shard.messages)
-        return cls(ShardDelivery(shard.aggregate, 0, 0, ()), ids, shard.attempts, 0)
+        return cls(ShardDelivery(shard.aggregate, 0, 0, ()), shard.messages, shard.attempts, 0)
+
+    def head(self) -> "Part":
+        """The part up to its first message, to find out whether that is the one that is not taken."""
+        first = self.shard.messages[0]
+        cut = replace(self.shard, last_sequence=first.sequence, messages=(first,))
+        return replace(self, shard=cut, rows=tuple(row for row in self.rows if row.sequence <= first.sequence))
 
 
 def read_states(transaction: Transaction, registry: Registry, shards: Sequence[ClaimedShard]) -> States:
@@ -41,7 +56,7 @@ def read_states(transaction: Transaction, registry: Registry, shards: Sequence[C
     subjects: dict[str, dict[str, None]] = {}
     for shard in shards:
         for message in shard.messages:
-            if registry.sends(message.category) and registry.is_latest(message.category):
+            if message.skip_reason is None and is_latest(registry, message.category):
                 subjects.setdefault(message.category, {})[message.subject] = None
     states: dict[tuple[str, str], SubjectState] = {}
     for category, wanted in subjects.items():
@@ -65,12 +80,18 @@ def compose(shard: ClaimedShard, registry: Registry, states: States, settings: D
         kept.append(stored)
         size = grown
         if message is not None:
-            key = (stored.category, stored.subject) if registry.is_latest(stored.category) else stored.id
+            coalesces = stored.skip_reason is None and registry.is_latest(stored.category)
+            key = (stored.category, stored.subject) if coalesces else stored.id
             messages.pop(key, None)
             messages[key] = message
     first, last = kept[0].sequence, kept[-1].sequence
     delivered = ShardDelivery(shard.aggregate, first - 1, last, tuple(messages.values()))
-    return Part(delivered, tuple(stored.id for stored in kept), shard.attempts, size)
+    return Part(delivered, tuple(kept), shard.attempts, size, shard.retry_at)
+
+
+def is_latest(registry: Registry, category: str) -> bool:
+    """Whether this silo sends the category and it coalesces."""
+    return registry.sends(category) and registry.is_latest(category)
 
 
 def pack(parts: Sequence[Part], settings: DrainerSettings) -> Iterator[list[Part]]:
@@ -90,6 +111,8 @@ def pack(parts: Sequence[Part], settings: DrainerSettings) -> Iterator[list[Part
 
 
 def _message(aggregate: str, stored: StoredMessage, registry: Registry, states: States) -> Message | None:
+    if stored.skip_reason is not None:
+        return Message(aggregate, stored.sequence, SKIP, stored.subject, {"reason": stored.skip_reason})
     if not registry.is_latest(stored.category):
         return Message(aggregate, stored.sequence, stored.category, stored.subject, stored.payload or {})
     state = states.get((stored.category, stored.subject))

@@ -2,7 +2,7 @@
 
 A shard is (target silo, aggregate); its messages carry contiguous sequences in commit order. LATEST messages name a
 subject whose state is read when they are delivered; EVERY messages carry a payload and keep their order within
-the shard.
+the shard. A message that is given up is delivered as a typed skip, so that the shard keeps no hole.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +10,10 @@ from enum import Enum
 from typing import TypeAlias
 
 CHANNEL = "outbox_saved"
+CONTROL = "control"
+
+SKIP = "skip"
+"""The category of a delivered message that has no effect but its place; its payload holds the reason."""
 
 
 class Mode(Enum):
@@ -19,12 +23,27 @@ class Mode(Enum):
     EVERY = "every"
 
 
+class Direction(Enum):
+    """Where messages of a category may go."""
+
+    EITHER = "either"
+    TO_CONTROL = "to control"
+    TO_REGION = "to a region"
+
+
 @dataclass(frozen=True)
 class Category:
     """A kind of message; `name` is stable, for it stands in rows and on the wire."""
 
     name: str
     mode: Mode
+    direction: Direction = Direction.EITHER
+
+    def goes_to(self, target: str) -> bool:
+        """Whether its messages may be sent to that silo."""
+        if self.direction is Direction.EITHER:
+            return True
+        return (target == CONTROL) == (self.direction is Direction.TO_CONTROL)
 
 
 @dataclass(frozen=True)
@@ -81,13 +100,34 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class ShardResult:
-    """The receiver's answer for one shard; `last_sequence` is what it knows of the shard now."""
+    """The receiver's answer for one shard; `last_sequence` is what it knows of the shard now.
+
+    REFUSED: the first message behind `last_sequence` is the one that was refused.
+    """
 
     aggregate: str
     outcome: Outcome
     reason: str = ""
     message: str = ""
     last_sequence: int = 0
+
+
+@dataclass(frozen=True)
+class Parked:
+    """What was given up after `refusals` of its target's handler, or skipped by an operator before it was applied.
+
+    A LATEST subject has no payload; `reason` and `error` are the last refusal's, or the operator's.
+    """
+
+    target: str
+    aggregate: str
+    category: str
+    subject: str
+    sequence: int
+    payload: dict[str, object] | None
+    refusals: int
+    reason: str
+    error: str
 
 
 # What a LATEST source reads of a subject: (version, deleted, state). The version is from 1, +1 with each change; a

@@ -2,27 +2,28 @@
 
 Claim and settle are short transactions; nothing is open while a target is spoken to, and a delivery ends before its
 lease does. A target that cannot be reached opens its breaker and never counts against a message; a refusal backs off
-its shard only. What a dead drainer had claimed is taken over when its lease is over, and delivered again: the inbox
-drops repeats.
+its shard only, and parks in the end (settling.py). What a dead drainer had claimed is taken over when its lease is
+over, and delivered again: the inbox drops repeats.
 """
 
 import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 
 from shared import barrier, errors
 from shared.clock import Clock
 from shared.database import Database, Transaction
-from shared.outbox import metrics, store
+from shared.outbox import metrics, parking, parking_store, store
 from shared.outbox.breaker import Breaker
 from shared.outbox.composing import Part, States, compose, pack, read_states
-from shared.outbox.domain import Delivery, Outcome, ShardResult, back_off_s
+from shared.outbox.domain import Delivery, Outcome, ShardResult
 from shared.outbox.registry import Registry
 from shared.outbox.settings import DrainerSettings
+from shared.outbox.settling import Settlement, settle
 
 _log = structlog.get_logger("siloway.outbox")
 
@@ -38,10 +39,10 @@ _OUTAGES = (
 _PEER_OUTAGES = frozenset(
     {"PEER_REFUSED", "PERMISSION_DENIED", "UNAUTHENTICATED", "TOKEN_INVALID", "METHOD_UNKNOWN", "UNIMPLEMENTED"}
 )
-_ERROR_CHARACTERS_MAX = 500
 _SETTLE_S = 1.0
 
 Wait = Callable[[float], object]
+Answered: TypeAlias = "tuple[Part, ShardResult]"
 
 
 class Transport(Protocol):
@@ -58,11 +59,12 @@ class Transport(Protocol):
 
 @dataclass(frozen=True)
 class DrainReport:
-    """What one round did: shards claimed, messages delivered, shards refused, shards whose lease was lost, outages."""
+    """What one round did: shards claimed, messages delivered, shards refused, groups parked, leases lost, outages."""
 
     claimed: int = 0
     delivered: int = 0
     refused: int = 0
+    parked: int = 0
     lease_lost: int = 0
     outages: int = 0
     more: bool = False
@@ -72,6 +74,7 @@ class DrainReport:
             self.claimed + other.claimed,
             self.delivered + other.delivered,
             self.refused + other.refused,
+            self.parked + other.parked,
             self.lease_lost + other.lease_lost,
             self.outages + other.outages,
             self.more or other.more,
@@ -118,8 +121,12 @@ class Drainer:
         return report
 
     def targets(self) -> list[str]:
-        """The targets that have messages."""
-        return self._database.read(store.read_targets)
+        """The targets that have messages, or something parked."""
+
+        def work(transaction: Transaction) -> list[str]:
+            return sorted({*store.read_targets(transaction), *parking_store.parked_targets(transaction)})
+
+        return self._database.read(work)
 
     def drain_target(self, target: str) -> DrainReport:
         """Claim, deliver and settle once for one target; does nothing while its breaker waits."""
@@ -139,17 +146,17 @@ class Drainer:
         barrier.reach("after_claim")
         parts, unknown = self._compose(claim, states)
         if unknown:
-            report += self._settle(claim, unknown, _category_unknown(unknown))
+            report += self._settle(claim, _category_unknown(unknown))
         undelivered = [part.shard.aggregate for part in parts]
         for batch in pack(parts, self._settings):
             left_s = self._settings.lease_s - _SETTLE_S - (self._clock.monotonic() - began)
             if left_s < min(1.0, self._settings.deliver_timeout_s):
                 break
-            results = self._deliver(target, breaker, batch, min(left_s, self._settings.deliver_timeout_s))
-            if results is None:
+            answered = self._deliver(target, breaker, batch, min(left_s, self._settings.deliver_timeout_s))
+            if answered is None:
                 report += DrainReport(outages=1)
                 break
-            report += self._settle(claim, batch, results)
+            report += self._settle(claim, answered, batch)
             del undelivered[: len(batch)]
             if breaker.is_open:
                 break
@@ -173,6 +180,8 @@ class Drainer:
     def measure(self, target: str) -> None:
         """Set the gauges of the target's backlog."""
         depth, oldest = self._database.read(lambda transaction: store.measure(transaction, target))
+        parked = self._database.read(lambda transaction: parking_store.count_parked(transaction, target))
+        metrics.PARKED.labels(target).set(parked)
         metrics.DEPTH.labels(target).set(depth)
         age_s = 0.0 if oldest is None else (self._clock.now() - oldest).total_seconds()
         metrics.OLDEST_S.labels(target).set(age_s)
@@ -199,7 +208,7 @@ class Drainer:
         parts: list[Part] = []
         unknown: list[Part] = []
         for shard in claim.shards:
-            if all(self._registry.sends(message.category) for message in shard.messages):
+            if all(message.skip_reason or self._registry.sends(message.category) for message in shard.messages):
                 parts.append(compose(shard, self._registry, states, self._settings))
             else:
                 unknown.append(Part.undeliverable(shard))
@@ -207,8 +216,12 @@ class Drainer:
 
     def _deliver(
         self, target: str, breaker: Breaker, batch: Sequence[Part], timeout_s: float
-    ) -> Sequence[ShardResult] | None:
-        """The results, or None when the target is down. A batch that the target did not take is refused as a whole."""
+    ) -> Sequence[Answered] | None:
+        """The parts with their results, or None when the target is down.
+
+        What the target does not take as a whole goes again part by part, and then up to the part's first message only:
+        so the message that is not taken is known.
+        """
         delivery = Delivery(self._origin, self._epoch, tuple(part.shard for part in batch))
         try:
             with metrics.DELIVERY_S.labels(target).time():
@@ -223,65 +236,88 @@ class Drainer:
                 metrics.BREAKER_OPEN.labels(target).set(1)
                 return None
             _log.exception("delivery_not_taken", target=target, shards=len(batch))
-            if len(batch) > 1:
-                return self._deliver_alone(target, breaker, batch, timeout_s)
-            results = [ShardResult(batch[0].shard.aggregate, Outcome.REFUSED, reason, str(exc))]
+            smaller = batch if len(batch) > 1 else [batch[0].head()]
+            if len(batch) > 1 or len(batch[0].shard.messages) > 1:
+                return self._deliver_alone(target, breaker, smaller, timeout_s)
+            shard = batch[0].shard
+            results = [ShardResult(shard.aggregate, Outcome.REFUSED, reason, str(exc), shard.previous_sequence)]
         if breaker.is_open:
             _log.info("target_up", target=target)
         breaker.succeeded()
         metrics.BREAKER_OPEN.labels(target).set(0)
         barrier.reach("after_deliver")
-        return results
+        by_aggregate = {result.aggregate: result for result in results}
+        return [(part, by_aggregate[part.shard.aggregate]) for part in batch if part.shard.aggregate in by_aggregate]
 
     def _deliver_alone(
         self, target: str, breaker: Breaker, batch: Sequence[Part], timeout_s: float
-    ) -> Sequence[ShardResult] | None:
-        """Shard by shard within the same time, to find the one that the target does not take."""
+    ) -> Sequence[Answered] | None:
+        """Part by part within the same time, to find the one that the target does not take."""
         ends_at = self._clock.monotonic() + timeout_s
-        results: list[ShardResult] = []
+        answered: list[Answered] = []
         for part in batch:
             left_s = ends_at - self._clock.monotonic()
             alone = self._deliver(target, breaker, [part], left_s) if left_s > 0 else None
             if alone is None:
-                return results or None
-            results.extend(alone)
-        return results
+                return answered or None
+            answered.extend(alone)
+        return answered
 
-    def _settle(self, claim: store.Claim, batch: Sequence[Part], results: Sequence[ShardResult]) -> DrainReport:
-        outcomes = {result.aggregate: result for result in results}
+    def _settle(
+        self, claim: store.Claim, answered: Sequence[Answered], batch: Sequence[Part] | None = None
+    ) -> DrainReport:
+        """Settle what was answered; shards of `batch` without an answer are given back as they were."""
         target = claim.target
+        given = [part.shard.aggregate for part in batch or [part for part, _ in answered]]
+        unanswered = set(given) - {part.shard.aggregate for part, _ in answered}
 
         def work(transaction: Transaction) -> DrainReport:
-            ours = store.lock_ours(transaction, target, claim.token, [part.shard.aggregate for part in batch])
+            ours = store.lock_ours(transaction, target, claim.token, given)
             barrier.reach("before_settle")
-            applied: list[Part] = []
-            refusals: list[store.Refusal] = []
-            unanswered: list[str] = []
-            for part in batch:
-                if part.shard.aggregate not in ours:
-                    continue
-                result = outcomes.get(part.shard.aggregate)
-                if result is None:
-                    unanswered.append(part.shard.aggregate)
-                elif result.outcome is Outcome.APPLIED:
-                    applied.append(part)
-                else:
-                    refusals.append(_refusal(part, result))
-            ids = [each for part in applied for each in part.ids]
-            store.settle_applied(transaction, target, [part.shard.aggregate for part in applied], ids)
-            store.settle_refused(transaction, target, refusals)
-            if unanswered:
-                store.release(transaction, target, claim.token, unanswered)
-            return DrainReport(delivered=len(ids), refused=len(refusals), lease_lost=len(batch) - len(ours))
+            settled = [
+                (part.shard.aggregate, self._settlement(target, part, result))
+                for part, result in answered
+                if part.shard.aggregate in ours
+            ]
+            delivered = self._write(transaction, target, settled)
+            if unanswered & ours:
+                store.release(transaction, target, claim.token, sorted(unanswered & ours))
+            refused = sum(settlement.refusal is not None for _, settlement in settled)
+            parked = sum(settlement.parked is not None for _, settlement in settled)
+            return DrainReport(
+                delivered=delivered, refused=refused, parked=parked, lease_lost=len(given) - len(ours), more=parked > 0
+            )
 
         report = self._database.transact(work)
         metrics.DELIVERED.labels(target).inc(report.delivered)
         metrics.LEASE_LOST.labels(target).inc(report.lease_lost)
-        for result in results:
+        for _, result in answered:
             if result.outcome is not Outcome.APPLIED:
                 metrics.REFUSED.labels(target, result.reason or result.outcome.name).inc()
                 _log.warning("shard_refused", target=target, aggregate=result.aggregate, reason=result.reason)
         return report
+
+    def _settlement(self, target: str, part: Part, result: ShardResult) -> Settlement:
+        return settle(
+            part,
+            result,
+            self._registry,
+            target=target,
+            refusals_max=self._settings.refusals_max,
+            now=self._clock.now(),
+        )
+
+    def _write(self, transaction: Transaction, target: str, settled: Sequence[tuple[str, Settlement]]) -> int:
+        """Write the settlements; returns how many messages are done."""
+        ids = [row.id for _, settlement in settled for row in settlement.done]
+        applied = [aggregate for aggregate, settlement in settled if settlement.refusal is None]
+        store.settle_applied(transaction, target, applied, ids)
+        refusals = [settlement.refusal for _, settlement in settled if settlement.refusal is not None]
+        store.settle_refused(transaction, target, refusals)
+        parking_store.unpark_subjects(transaction, target, parking.subjects_of(settled, self._registry))
+        for _, settlement in settled:
+            parking.park(transaction, self._registry, settlement)
+        return len(ids)
 
 
 def _run(drainer: Drainer, stop: threading.Event, wait: Wait) -> None:
@@ -334,12 +370,6 @@ def _is_outage(exc: Exception) -> bool:
     return isinstance(exc, errors.ServiceError) and exc.metadata.get("peer_reason") in _PEER_OUTAGES
 
 
-def _refusal(part: Part, result: ShardResult) -> store.Refusal:
-    attempts = part.attempts + 1
-    error = f"{result.outcome.name} {result.reason}: {result.message}"[:_ERROR_CHARACTERS_MAX]
-    return store.Refusal(part.shard.aggregate, attempts, back_off_s(attempts), part.ids, error)
-
-
-def _category_unknown(parts: Sequence[Part]) -> list[ShardResult]:
+def _category_unknown(parts: Sequence[Part]) -> list[Answered]:
     text = "this silo does not send a category of the shard"
-    return [ShardResult(part.shard.aggregate, Outcome.REFUSED, "CATEGORY_UNKNOWN", text) for part in parts]
+    return [(part, ShardResult(part.shard.aggregate, Outcome.REFUSED, "CATEGORY_UNKNOWN", text)) for part in parts]

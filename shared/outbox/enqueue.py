@@ -28,6 +28,7 @@ def enqueue(
 
     LATEST takes no payload (the state is read at delivery); EVERY takes a payload of JSON values (default: empty).
     """
+    assert category.goes_to(target), f"category {category.name} goes {category.direction.value}, not to {target}"
     for name in (aggregate, subject):
         assert 0 < len(name) <= _NAME_LENGTH_MAX, f"a name of {len(name)} characters"
     if category.mode is Mode.LATEST:

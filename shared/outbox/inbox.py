@@ -1,8 +1,9 @@
 """Applies what another silo delivers, each message once and in its shard's order.
 
 The inbox rows (origin, shard) -> last sequence and the effects are one transaction. A whole delivery is applied in one;
-when that fails it is done again shard by shard, so that a bad shard fails alone. A repeat is dropped, a gap and an
-epoch that is not the agreed one are refused, and a LATEST message not newer than what its subject has seen is dropped.
+when that fails it is done again shard by shard, so that a bad shard fails alone, and then message by message, so that
+the sender learns which one is refused. A repeat is dropped, a gap and an epoch that is not the agreed one are refused,
+a LATEST message not newer than what its subject has seen is dropped, and a skip has no effect but its place.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,11 @@ import structlog
 from psycopg import Error as DriverError
 from sqlalchemy.exc import DBAPIError
 
-from shared import errors
+from shared import barrier, errors
 from shared.database import Database, Transaction
 from shared.outbox import inbox_store
-from shared.outbox.domain import Delivery, Message, Outcome, ShardDelivery, ShardResult
-from shared.outbox.metrics import APPLIED, DROPPED, INBOX_REFUSED
+from shared.outbox.domain import SKIP, Delivery, Message, Outcome, ShardDelivery, ShardResult
+from shared.outbox.metrics import APPLIED, DROPPED, INBOX_REFUSED, SKIPPED
 from shared.outbox.registry import Registry
 
 _log = structlog.get_logger("siloway.inbox")
@@ -39,18 +40,47 @@ def receive(database: Database, registry: Registry, delivery: Delivery) -> list[
     except _OUTAGES:
         raise
     except Exception as exc:  # noqa: BLE001 - any handler may fail in any way; the shards decide one by one
-        if len(delivery.shards) == 1:
+        if len(delivery.shards) == 1 and len(delivery.shards[0].messages) <= 1:
             return [_refusal(delivery, delivery.shards[0], exc)]
+    if len(delivery.shards) == 1:
+        return [_receive_by_message(database, registry, delivery, delivery.shards[0])]
     return [_receive_shard(database, registry, delivery, shard) for shard in delivery.shards]
 
 
 def _receive_shard(database: Database, registry: Registry, delivery: Delivery, shard: ShardDelivery) -> ShardResult:
     try:
-        return database.transact(lambda transaction: _apply(transaction, registry, delivery, [shard]))[0]
+        return _apply_alone(database, registry, delivery, shard)
     except _OUTAGES:
         raise
     except Exception as exc:  # noqa: BLE001 - as above
-        return _refusal(delivery, shard, exc)
+        if len(shard.messages) <= 1:
+            return _refusal(delivery, shard, exc)
+    return _receive_by_message(database, registry, delivery, shard)
+
+
+def _receive_by_message(
+    database: Database, registry: Registry, delivery: Delivery, shard: ShardDelivery
+) -> ShardResult:
+    """Apply message after message up to the refused one; the result's last sequence is the one before it."""
+    previous = shard.previous_sequence
+    places = [message.sequence for message in shard.messages]
+    places[-1] = shard.last_sequence  # behind it stand only messages that needed no delivery
+    for message, last in zip(shard.messages, places, strict=True):
+        part = ShardDelivery(shard.aggregate, previous, last, (message,))
+        try:
+            result = _apply_alone(database, registry, delivery, part)
+        except _OUTAGES:
+            raise
+        except Exception as exc:  # noqa: BLE001 - as above
+            return _refusal(delivery, part, exc)
+        if result.outcome is not Outcome.APPLIED:
+            return result
+        previous = last
+    return ShardResult(shard.aggregate, Outcome.APPLIED, last_sequence=shard.last_sequence)
+
+
+def _apply_alone(database: Database, registry: Registry, delivery: Delivery, shard: ShardDelivery) -> ShardResult:
+    return database.transact(lambda transaction: _apply(transaction, registry, delivery, [shard]))[0]
 
 
 def _apply(
@@ -79,6 +109,7 @@ def _apply(
     if taken:
         inbox_store.advance_shards(transaction, delivery, taken)
         _handle(transaction, registry, delivery, messages)
+        barrier.reach("inbox_handled")
     dropped = sum(len(shard.messages) for shard in shards) - len(messages)
     transaction.after_commit(lambda: DROPPED.labels(delivery.origin).inc(dropped))
     return results
@@ -88,6 +119,15 @@ def _handle(transaction: Transaction, registry: Registry, delivery: Delivery, me
     by_category: dict[str, list[Message]] = {}
     for message in messages:
         by_category.setdefault(message.category, []).append(message)
+    for skipped in by_category.pop(SKIP, ()):
+        _log.warning(
+            "message_skipped",
+            origin=delivery.origin,
+            aggregate=skipped.aggregate,
+            sequence=skipped.sequence,
+            reason=skipped.payload.get("reason"),
+        )
+        transaction.after_commit(SKIPPED.labels(delivery.origin).inc)
     for category, group in by_category.items():
         handler = registry.handler(category)
         if handler is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from shared.database import Transaction
-from shared.outbox.domain import Category, Message, Mode, SubjectState
+from shared.outbox.domain import SKIP, Category, Message, Mode, Parked, SubjectState
 
 
 class LatestSource(Protocol):
@@ -32,14 +32,25 @@ class Handler(Protocol):
         ...
 
 
+class OnParked(Protocol):
+    """Told when a message of a category is given up."""
+
+    def __call__(self, transaction: Transaction, parked: Parked) -> None:
+        """In the transaction that parks or skips it: close what waits for the message. It is undone when it raises."""
+        ...
+
+
 class Registry:
-    """A silo's categories. `sends` maps a category to its source (None for EVERY), `receives` to its handler."""
+    """A silo's categories. `sends` maps a category to its source (None for EVERY), `receives` to its handler, and
+    `on_parked` a sent category to who is told when one of its messages is given up.
+    """
 
     def __init__(
         self,
         *,
         sends: Mapping[Category, LatestSource | None] | None = None,
         receives: Mapping[Category, Handler] | None = None,
+        on_parked: Mapping[Category, OnParked] | None = None,
     ) -> None:
         self._sources: dict[str, LatestSource | None] = {}
         self._handlers: dict[str, Handler] = {}
@@ -52,6 +63,8 @@ class Registry:
         for category, handler in (receives or {}).items():
             self._add(category)
             self._handlers[category.name] = handler
+        self._on_parked = {category.name: told for category, told in (on_parked or {}).items()}
+        assert self._on_parked.keys() <= self._sources.keys(), "only who sends a category is told that it parked"
 
     def sends(self, category: str) -> bool:
         """Whether this silo sends the category."""
@@ -65,10 +78,15 @@ class Registry:
         """The handler of a category that this silo receives, or None."""
         return self._handlers.get(category)
 
+    def on_parked(self, category: str) -> OnParked | None:
+        """Who is told when a message of the category is given up."""
+        return self._on_parked.get(category)
+
     def is_latest(self, category: str) -> bool:
         """Whether the category coalesces. Raises LookupError for an unknown one."""
         return self._modes[category] is Mode.LATEST
 
     def _add(self, category: Category) -> None:
+        assert category.name != SKIP, f"{SKIP} is no category of its own"
         assert category.name not in self._modes, f"category {category.name} has two directions, modes or handlers"
         self._modes[category.name] = category.mode

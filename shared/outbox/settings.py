@@ -1,4 +1,7 @@
-"""How a drainer works, and within which bounds. A delivery must end well before its lease does."""
+"""How a drainer works, and within which bounds. A delivery must end well before its lease does.
+
+After `refusals_max` refusals by the target's handler a message is parked; with 12 that is 70 minutes of trying.
+"""
 
 from dataclasses import dataclass
 
@@ -17,6 +20,7 @@ class DrainerSettings:
     bytes_per_delivery: int = 1 << 20
     poll_s: float = 1.0
     measure_every_s: float = 15.0
+    refusals_max: int = 12
 
     def __post_init__(self) -> None:
         bounds = {
@@ -28,6 +32,7 @@ class DrainerSettings:
             "bytes_per_delivery": (1 << 10, 3 << 20),
             "poll_s": (0.01, 60),
             "measure_every_s": (1, 3600),
+            "refusals_max": (1, 1000),
         }
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:

@@ -27,7 +27,7 @@ _TARGETS = text(
 )
 
 # Walks from shard to shard by the index, whatever their depth, then keeps those that are due and takes their leases.
-# A shard is due when nobody holds it and it is not backing off, or has got a message since it began to.
+# A shard is due when nobody holds it, it is not parked, and it is not backing off or has got a message since it began.
 _CLAIM = text(
     """
     WITH RECURSIVE waiting (aggregate, place) AS (
@@ -48,7 +48,8 @@ _CLAIM = text(
         JOIN outbox_shard shard ON shard.target = :target AND shard.aggregate = waiting.aggregate
         LEFT JOIN outbox_lease lease ON lease.target = :target AND lease.aggregate = waiting.aggregate
         WHERE lease.aggregate IS NULL
-            OR ((lease.token IS NULL OR lease.lease_until < :expired_before)
+            OR (lease.parked_at IS NULL
+                AND (lease.token IS NULL OR lease.lease_until < :expired_before)
                 AND (lease.available_at <= :now OR shard.last_sequence > lease.seen_sequence))
         ORDER BY waiting.aggregate LIMIT :shards_max
     ), bound AS (
@@ -63,20 +64,22 @@ _CLAIM = text(
         FROM due ORDER BY aggregate
         ON CONFLICT ON CONSTRAINT outbox_lease_pkey DO UPDATE
             SET token = excluded.token, lease_until = excluded.lease_until, seen_sequence = excluded.seen_sequence
-            WHERE (outbox_lease.token IS NULL OR outbox_lease.lease_until < :expired_before)
+            WHERE outbox_lease.parked_at IS NULL
+                AND (outbox_lease.token IS NULL OR outbox_lease.lease_until < :expired_before)
                 AND (outbox_lease.available_at <= :now OR excluded.seen_sequence > outbox_lease.seen_sequence)
-        RETURNING aggregate, attempts
+        RETURNING aggregate, attempts, available_at
     )
-    SELECT claimed.aggregate, claimed.attempts, bound.next_after FROM bound LEFT JOIN claimed ON true
+    SELECT claimed.aggregate, claimed.attempts, claimed.available_at, bound.next_after
+    FROM bound LEFT JOIN claimed ON true
     """
 )
 
 _READ_MESSAGES = text(
     """
-    SELECT claimed.aggregate, m.id, m.sequence, m.category, m.subject, m.payload
+    SELECT claimed.aggregate, m.id, m.sequence, m.category, m.subject, m.payload, m.attempts, m.skip_reason
     FROM unnest(CAST(:aggregates AS text[])) WITH ORDINALITY AS claimed (aggregate, place)
     CROSS JOIN LATERAL (
-        SELECT id, sequence, category, subject, payload FROM outbox_message
+        SELECT id, sequence, category, subject, payload, attempts, skip_reason FROM outbox_message
         WHERE target = :target AND aggregate = claimed.aggregate
         ORDER BY sequence LIMIT :messages_max
     ) AS m
@@ -108,17 +111,20 @@ _RELEASE_LEASES = text(
 _BACK_OFF = text(
     """
     UPDATE outbox_lease SET token = NULL, lease_until = NULL, attempts = refused.attempts,
-        available_at = refused.available_at
-    FROM unnest(CAST(:aggregates AS text[]), CAST(:attempts AS integer[]), CAST(:available_at AS timestamptz[]))
-        AS refused (aggregate, attempts, available_at)
+        available_at = refused.available_at, parked_at = CASE WHEN refused.parked THEN CAST(:now AS timestamptz) END
+    FROM unnest(
+        CAST(:aggregates AS text[]), CAST(:attempts AS integer[]), CAST(:available_at AS timestamptz[]),
+        CAST(:parked AS boolean[])
+    ) AS refused (aggregate, attempts, available_at, parked)
     WHERE outbox_lease.target = :target AND outbox_lease.aggregate = refused.aggregate
     """
 )
 
 _MARK_REFUSED = text(
     """
-    UPDATE outbox_message SET attempts = outbox_message.attempts + 1, last_error = refused.error
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:errors AS text[])) AS refused (id, error)
+    UPDATE outbox_message SET attempts = outbox_message.attempts + refused.counted, last_error = refused.error
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:counted AS integer[]), CAST(:errors AS text[]))
+        AS refused (id, counted, error)
     WHERE outbox_message.id = refused.id
     """
 )
@@ -143,15 +149,21 @@ class StoredMessage:
     category: str
     subject: str
     payload: dict[str, object] | None
+    attempts: int = 0
+    skip_reason: str | None = None
 
 
 @dataclass(frozen=True)
 class ClaimedShard:
-    """A leased shard: the refusals in a row so far, and its first messages, contiguous."""
+    """A leased shard: the refusals in a row so far, and its first messages, contiguous.
+
+    `retry_at` is set when its wait is not over: a fresh message has made it due.
+    """
 
     aggregate: str
     attempts: int
     messages: tuple[StoredMessage, ...]
+    retry_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -166,13 +178,18 @@ class Claim:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A shard to back off: its refusals in a row with this one, the wait, the messages, the error to keep."""
+    """A shard to back off or to park: its refusals in a row, when it is due again, the messages that keep the error.
+
+    `counted`: the refusal counts against those messages.
+    """
 
     aggregate: str
     attempts: int
-    wait_s: float
+    available_at: datetime
     ids: tuple[int, ...]
     error: str
+    counted: bool = False
+    is_parked: bool = False
 
 
 def read_targets(transaction: Transaction) -> list[str]:
@@ -209,13 +226,17 @@ def claim(
             "walk_max": shards_max * 10,
         },
     ).all()
-    attempts = {row.aggregate: row.attempts for row in rows if row.aggregate is not None}
-    messages = _read_messages(transaction, target, sorted(attempts), messages_max)
-    emptied = [aggregate for aggregate in attempts if aggregate not in messages]
+    taken = {row.aggregate: row for row in rows if row.aggregate is not None}
+    messages = _read_messages(transaction, target, sorted(taken), messages_max)
+    emptied = [aggregate for aggregate in taken if aggregate not in messages]
     if emptied:  # another drainer settled them between the two snapshots
         transaction.execute(_DELETE_LEASES, {"target": target, "aggregates": emptied})
-    shards = tuple(ClaimedShard(each, attempts[each], tuple(found)) for each, found in messages.items())
-    return Claim(target, token, shards, rows[0].next_after)
+    shards = []
+    for aggregate, found in messages.items():
+        due_at = taken[aggregate].available_at
+        retry_at = due_at if due_at > transaction.now else None
+        shards.append(ClaimedShard(aggregate, taken[aggregate].attempts, tuple(found), retry_at))
+    return Claim(target, token, tuple(shards), rows[0].next_after)
 
 
 def lock_ours(transaction: Transaction, target: str, token: str, aggregates: Sequence[str]) -> set[str]:
@@ -226,8 +247,9 @@ def lock_ours(transaction: Transaction, target: str, token: str, aggregates: Seq
 
 def settle_applied(transaction: Transaction, target: str, aggregates: Sequence[str], ids: Sequence[int]) -> None:
     """Delete exactly the messages with these ids, and give the shards back."""
-    if aggregates:
+    if ids:
         transaction.execute(_DELETE_MESSAGES, {"ids": list(ids)})
+    if aggregates:
         transaction.execute(_DELETE_LEASES, {"target": target, "aggregates": list(aggregates)})
 
 
@@ -239,13 +261,16 @@ def settle_refused(transaction: Transaction, target: str, refusals: Sequence[Ref
         _BACK_OFF,
         {
             "target": target,
+            "now": transaction.now,
             "aggregates": [refusal.aggregate for refusal in refusals],
             "attempts": [refusal.attempts for refusal in refusals],
-            "available_at": [transaction.now + timedelta(seconds=refusal.wait_s) for refusal in refusals],
+            "available_at": [refusal.available_at for refusal in refusals],
+            "parked": [refusal.is_parked for refusal in refusals],
         },
     )
-    marks = [(each, refusal.error) for refusal in refusals for each in refusal.ids]
-    transaction.execute(_MARK_REFUSED, {"ids": [each for each, _ in marks], "errors": [error for _, error in marks]})
+    marks = [(each, int(refusal.counted), refusal.error) for refusal in refusals for each in refusal.ids]
+    ids, counted, errors = ([mark[place] for mark in marks] for place in range(3))
+    transaction.execute(_MARK_REFUSED, {"ids": ids, "counted": counted, "errors": errors})
 
 
 def release(transaction: Transaction, target: str, token: str, aggregates: Sequence[str]) -> None:
@@ -266,6 +291,8 @@ def _read_messages(
     if aggregates:
         parameters = {"target": target, "aggregates": list(aggregates), "messages_max": messages_max}
         for row in transaction.execute(_READ_MESSAGES, parameters):
-            message = StoredMessage(row.id, row.sequence, row.category, row.subject, row.payload)
+            message = StoredMessage(
+                row.id, row.sequence, row.category, row.subject, row.payload, row.attempts, row.skip_reason
+            )
             found.setdefault(row.aggregate, []).append(message)
     return found

@@ -34,6 +34,17 @@ def by_token(authenticate: Callable[[str], Caller]) -> Authenticate:
     return caller
 
 
+def admitted(authenticate: Authenticate, admit: Callable[[Caller], None]) -> Authenticate:
+    """As `authenticate`, for those that `admit` lets in; it raises what refuses a caller."""
+
+    def caller(context: grpc.ServicerContext, metadata: Metadata) -> Caller:
+        found = authenticate(context, metadata)
+        admit(found)
+        return found
+
+    return caller
+
+
 def by_certificate(context: grpc.ServicerContext, _metadata: Metadata) -> Caller:
     """The silo that the peer's certificate names. Raises Unauthenticated without exactly one URI name of a silo."""
     names: Mapping[str, Any] = context.auth_context()

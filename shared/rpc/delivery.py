@@ -12,7 +12,7 @@ from siloway.internal.v1 import delivery_pb2 as delivery_pb
 
 from shared import delivery as shapes
 from shared import errors
-from shared.outbox.domain import Delivery, Message, Outcome, ShardDelivery, ShardResult
+from shared.outbox.domain import SKIP, Delivery, Message, Outcome, ShardDelivery, ShardResult
 from shared.rpc.call import current_caller
 from shared.rpc.channel import InternalChannel
 
@@ -115,6 +115,8 @@ def _message_from_wire(aggregate: str, wire: delivery_pb.Message) -> Message:
     effect = wire.WhichOneof("effect")
     if effect is None:
         raise errors.InvalidArgument.of("shards.messages.effect", "is missing, or of a newer version")
+    if effect == SKIP:
+        return Message(aggregate, wire.sequence, SKIP, wire.subject, payload={"reason": wire.skip.reason})
     return Message(
         aggregate,
         wire.sequence,
@@ -124,6 +126,10 @@ def _message_from_wire(aggregate: str, wire: delivery_pb.Message) -> Message:
         version=wire.version,
         deleted=wire.deleted,
     )
+
+
+def _fill_skip(wire: delivery_pb.Message, message: Message) -> None:
+    wire.skip.reason = str(message.payload.get("reason", ""))
 
 
 def _fill_token(wire: delivery_pb.Message, message: Message) -> None:
@@ -310,6 +316,7 @@ _FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.REGION.name: _fill_region,
     shapes.CREATE_ORGANIZATION.name: _fill_create_organization,
     shapes.ORGANIZATION_CREATED.name: _fill_organization_created,
+    SKIP: _fill_skip,
 }
 _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.TOKEN.name: _read_token,

@@ -15,7 +15,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from shared.rpc.addresses import CannotServe, check_free, is_loopback, read_pem, split
-from shared.rpc.authentication import by_certificate, by_token
+from shared.rpc.authentication import admitted, by_certificate, by_token
 from shared.rpc.call import Caller
 from shared.rpc.health import Health
 from shared.rpc.interceptors import Interceptor
@@ -90,6 +90,7 @@ def build_server(
     servicers: Sequence[tuple[_Add, object]],
     authenticate: Callable[[str], Caller] | None = None,
     spend_call: Callable[[Caller], None] = lambda _caller: None,
+    admit: Callable[[Caller], None] | None = None,
     tls: Tls | None = None,
     budgets: Mapping[Budget, int] = DEFAULT_BUDGETS,
     allow_plaintext: bool = False,
@@ -100,9 +101,12 @@ def build_server(
 
     `servicers` are pairs of a generated add_..._to_server and its servicer. The public door wants `authenticate`, which
     makes a caller of a token's secret or raises Unauthenticated; on the internal door the certificate tells who calls.
-    `spend_call` counts each call that has a scope that suffices, or refuses it. Raises CannotServe with one line.
+    `admit` may refuse a caller that was told so; `spend_call` counts each call that has a scope that suffices, or
+    refuses it. Raises CannotServe with one line.
     """
     authentication = by_certificate if door is Door.INTERNAL else by_token(_required(authenticate))
+    if admit is not None:
+        authentication = admitted(authentication, admit)
     permits = {budget: Permits(door, budget, budgets[budget]) for budget in Budget}
     threads = sum(budgets.values()) + _SPARE_THREADS
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"rpc-{door.value}")

@@ -49,6 +49,8 @@ class Silo:
     url: str
     clock: FakeClock
     refuses: set[str] = field(default_factory=set)
+    refuses_subjects: set[str] = field(default_factory=set)
+    refuses_bodies: set[str] = field(default_factory=set)
     calls: list[list[str]] = field(default_factory=list)
     has_tables: bool = False
 
@@ -118,6 +120,9 @@ class Silo:
         rows = self.database.read(lambda t: t.execute(text("SELECT name, body FROM note WHERE NOT deleted")).all())
         return {row.name: row.body for row in rows}
 
+    def query(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
+        return [tuple(row) for row in self.database.read(lambda t: t.execute(text(statement), parameters).all())]
+
     def waiting(self, target: str = "us") -> int:
         query = text("SELECT count(*) FROM outbox_message WHERE target = :target")
         count: int = self.database.read(lambda t: t.execute(query, {"target": target}).scalar_one())
@@ -157,6 +162,8 @@ class Silo:
         for message in messages:
             if message.aggregate in self.refuses:
                 raise errors.FailedPrecondition(f"{message.aggregate} is not wanted")
+            if message.subject in self.refuses_subjects or message.payload.get("body") in self.refuses_bodies:
+                raise errors.FailedPrecondition(f"{message.subject} is not wanted")
 
 
 class Wires:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from shared import barrier, errors
+from shared.database import Transaction
 from shared.outbox.domain import Delivery, Message, Outcome, ShardDelivery
 from tests.clock import FakeClock
 from tests.integration.database.sessions import wait_for_a_blocked_session
@@ -39,7 +40,7 @@ def test_words_arrive_in_the_order_of_their_commits_and_leave_nothing_behind(
     assert control.database.read(lambda t: t.execute(text("SELECT count(*) FROM outbox_lease")).scalar_one()) == 0
 
 
-def test_a_hundred_updates_of_one_note_are_one_message_with_the_newest_state(
+def test_case_38_a_hundred_updates_of_one_note_are_one_message_with_the_newest_state(
     control: Silo, us: Silo, wires: Wires
 ) -> None:
     for number in range(100):
@@ -48,6 +49,41 @@ def test_a_hundred_updates_of_one_note_are_one_message_with_the_newest_state(
     drain_all(control.drainer(wires))
     assert us.told_notes() == {"a": "body 99", "b": "other"}
     assert [len(call) for call in us.calls] == [2]
+    assert control.waiting() == 0
+
+
+def test_case_37_a_rolled_back_change_says_nothing_and_a_committed_one_is_heard(
+    control: Silo, us: Silo, wires: Wires
+) -> None:
+    def broken(transaction: Transaction) -> None:
+        control.write_in(transaction, "a", "never")
+        raise errors.ProjectExists
+
+    with pytest.raises(errors.ProjectExists):
+        control.database.transact(broken)
+    drain_all(control.drainer(wires))
+    assert (control.waiting(), us.calls, control.notes()) == (0, [], {})
+    control.write("a", "now")
+    drain_all(control.drainer(wires))
+    assert (us.calls, us.told_notes()) == ([["a"]], {"a": "now"})
+
+
+def test_fault_O6_an_hour_without_a_drainer_ends_with_every_shard_served_in_turn(
+    control: Silo, us: Silo, wires: Wires, clock: FakeClock
+) -> None:
+    for minute in range(60):
+        control.write("a", f"body {minute}", aggregate="state")
+        control.say("deep", *[f"{minute}.{number}" for number in range(10)])
+        control.say(f"s{minute % 6}", str(minute))
+        clock.advance(60)
+    drainer = control.drainer(wires, messages_per_shard=50)
+    assert drainer.drain_once().claimed == 8
+    assert us.told_notes() == {"a": "body 59"}, "the state is read when it is delivered"
+    assert all(len(us.told_words(f"s{each}")) == 10 for each in range(6)), "a deep shard keeps nobody waiting"
+    drain_all(drainer)
+    assert us.told_notes() == {"a": "body 59"}
+    assert us.told_words("deep") == [f"{minute}.{number}" for minute in range(60) for number in range(10)]
+    assert [len(each) for each in us.calls if each == ["a"]] == [1], "sixty updates are one"
     assert control.waiting() == 0
 
 
@@ -74,7 +110,7 @@ def late_writer(control: Silo) -> Iterator[Callable[[], None]]:
         commit()
 
 
-def test_a_message_that_commits_late_is_not_lost(
+def test_fault_O4_a_message_that_commits_late_is_not_lost(
     control: Silo, us: Silo, wires: Wires, late_writer: Callable[[], None]
 ) -> None:
     """It has the lower id, and commits while the higher one is under way: settling must not take it along."""
@@ -102,7 +138,9 @@ def test_a_shard_has_its_sequences_in_the_order_of_the_commits(
     assert [(m.sequence, m.subject) for m in delivery.shards[0].messages] == [(1, "a"), (2, "b")]
 
 
-def test_a_second_drainer_cannot_overtake_the_first_on_a_shard(control: Silo, us: Silo, wires: Wires) -> None:
+def test_case_43_a_second_drainer_passes_a_leased_shard_at_once_and_cannot_overtake_the_first(
+    control: Silo, us: Silo, wires: Wires
+) -> None:
     control.say("a", "1")
     first, second = control.drainer(wires), control.drainer(wires)
 

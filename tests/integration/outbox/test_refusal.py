@@ -32,12 +32,12 @@ def test_what_a_failing_handler_says_stays_in_its_silo(control: Silo, us: Silo, 
     assert error == "REFUSED INTERNAL: the handler failed"
 
 
-def test_the_waits_double_from_2_seconds_to_an_hour_and_a_fresh_message_ends_one(
+def test_case_39_the_waits_double_from_2_seconds_to_an_hour_and_a_fresh_message_ends_one(
     control: Silo, us: Silo, wires: Wires, clock: FakeClock
 ) -> None:
     us.refuses = {"bad"}
     control.say("bad", "1")
-    drainer = control.drainer(wires)
+    drainer = control.drainer(wires, refusals_max=100)
     before = REGISTRY.get_sample_value(
         "siloway_outbox_refused_total", {"target": "us", "reason": "FAILED_PRECONDITION"}
     )

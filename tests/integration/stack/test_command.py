@@ -84,6 +84,19 @@ def test_json_answers_are_one_document_each(stack: RunningStack, tmp_path: Path)
     assert _document(stack, "ids", "describe", organization, *at)["region_number"] == 2
 
 
+def test_operators_see_the_outbox_and_the_audit_of_each_silo(stack: RunningStack) -> None:
+    entries = _document(stack, "audit", "list", "--action", "token.create", "--json")
+    assert "bootstrap" in [entry["detail"]["name"] for entry in entries]
+    for silo in ("control", "us"):
+        assert isinstance(_document(stack, "outbox", "list", "--silo", silo, "--json"), list)
+        assert _document(stack, "outbox", "list", "--silo", silo, "--parked", "--json") == []
+    refused = stack.command("outbox", "skip", "targets/us/shards/absent/1", "1", "--reason", "of a test")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("siloway: RESOURCE_NOT_FOUND: ")
+    replayed = _document(stack, "outbox", "replay", "targets/us/shards/absent/1", "--json")
+    assert replayed == {"name": "targets/us/shards/absent/1"}
+
+
 def _document(stack: RunningStack, *arguments: str) -> Any:
     done = stack.command(*arguments)
     assert done.returncode == 0, done.stderr

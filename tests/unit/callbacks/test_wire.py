@@ -7,7 +7,7 @@ from siloway.internal.v1 import delivery_pb2 as delivery_pb
 
 from shared import delivery as shapes
 from shared.errors import InvalidArgument, PeerRefused
-from shared.outbox.domain import Delivery, Message, Outcome, ShardDelivery, ShardResult
+from shared.outbox.domain import SKIP, Delivery, Message, Outcome, ShardDelivery, ShardResult
 from shared.rpc.call import Caller, acting
 from shared.rpc.delivery import from_peer, from_wire, results_to_wire, to_wire
 
@@ -46,6 +46,12 @@ def test_payload_survives_the_wire(category: str) -> None:
 @pytest.mark.parametrize("category", [shapes.TOKEN.name, shapes.ORGANIZATION.name, shapes.REGION.name])
 def test_deletion_survives_the_wire(category: str) -> None:
     given = sent(Message("some/1", 5, category, "1", version=9, deleted=True))
+    arrived = from_wire(delivery_pb.DeliverMessagesRequest.FromString(to_wire(given).SerializeToString()))
+    assert arrived == given
+
+
+def test_skip_survives_the_wire() -> None:
+    given = sent(Message("some/1", 5, SKIP, "1", payload={"reason": "parked"}))
     arrived = from_wire(delivery_pb.DeliverMessagesRequest.FromString(to_wire(given).SerializeToString()))
     assert arrived == given
 

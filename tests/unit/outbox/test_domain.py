@@ -6,8 +6,9 @@ from shared import barrier
 from shared.outbox import Category, Mode
 from shared.outbox.breaker import Breaker
 from shared.outbox.composing import compose, pack
-from shared.outbox.domain import OutboxNote, back_off_s
+from shared.outbox.domain import SKIP, OutboxNote, back_off_s
 from shared.outbox.enqueue import enqueue
+from shared.outbox.payloads import shown
 from shared.outbox.registry import Registry
 from shared.outbox.settings import DrainerSettings
 from shared.outbox.store import ClaimedShard, StoredMessage
@@ -113,3 +114,29 @@ def test_a_barrier_that_cannot_be_read_is_refused() -> None:
     for wrong in ("name", "name=sleep", "=kill", "name:x=kill"):
         with pytest.raises(ValueError, match=r"barrier|int"):
             barrier.arm(wrong)
+
+
+def test_a_shown_payload_keeps_what_is_no_secret() -> None:
+    payload: dict[str, object] = {
+        "slug": "acme",
+        "count": 3,
+        "has_password": True,
+        "token": None,
+        "api_key": "k",
+        "nested": [{"Private-Key": "p", "text": "see siloway_" + "x" * 43}],
+    }
+    assert shown(payload) == (
+        '{"slug":"acme","count":3,"has_password":true,"token":null,"api_key":"***",'
+        '"nested":[{"Private-Key":"***","text":"see ***"}]}'
+    )
+    assert shown(None) == ""
+
+
+def test_a_row_to_skip_is_delivered_as_a_skip_and_does_not_coalesce() -> None:
+    rows = (
+        StoredMessage(1, 5, "latest", "x", None, skip_reason="parked"),
+        StoredMessage(2, 6, "latest", "x", None),
+        StoredMessage(3, 7, "unheard-of", "x", None, skip_reason="of an operator"),
+    )
+    part = compose(ClaimedShard("a", 0, rows), REGISTRY, {("latest", "x"): (7, False, {})}, DrainerSettings())
+    assert [(m.sequence, m.category) for m in part.shard.messages] == [(5, SKIP), (6, "latest"), (7, SKIP)]

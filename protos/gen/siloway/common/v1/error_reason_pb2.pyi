@@ -146,6 +146,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: There is no such user."""
     ERROR_REASON_USERNAME_TAKEN: _ErrorReason.ValueType  # 76
     """ALREADY_EXISTS: Another user has that username."""
+    ERROR_REASON_MESSAGE_PARKED: _ErrorReason.ValueType  # 90
+    """FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -276,4 +278,6 @@ ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 75
 """NOT_FOUND: There is no such user."""
 ERROR_REASON_USERNAME_TAKEN: ErrorReason.ValueType  # 76
 """ALREADY_EXISTS: Another user has that username."""
+ERROR_REASON_MESSAGE_PARKED: ErrorReason.ValueType  # 90
+"""FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -106,6 +106,7 @@ class Message(_message.Message):
     CREATE_ORGANIZATION_FIELD_NUMBER: _builtins.int
     ORGANIZATION_CREATED_FIELD_NUMBER: _builtins.int
     CONFIRMATION_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the shard."""
     subject: _builtins.str
@@ -146,6 +147,10 @@ class Message(_message.Message):
     def confirmation(self) -> Global___Confirmation:
         """LATEST, control to region: the region hears of all changes of tokens."""
 
+    @_builtins.property
+    def skip(self) -> Global___Skip:
+        """Nothing: the sender gave the message up, and its place is used up."""
+
     def __init__(
         self,
         *,
@@ -161,16 +166,39 @@ class Message(_message.Message):
         create_organization: Global___CreateOrganization | None = ...,
         organization_created: Global___OrganizationCreated | None = ...,
         confirmation: Global___Confirmation | None = ...,
+        skip: Global___Skip | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "sequence", b"sequence", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "confirmation"]  # noqa: Y015
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "confirmation", "skip"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
 Global___Message: _TypeAlias = Message  # noqa: Y015
+
+@_typing.final
+class Skip(_message.Message):
+    """Skip stands in the place of a message that the sender gave up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why: "parked" for a LATEST subject whose state will come again, else an operator's words."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Skip: _TypeAlias = Skip  # noqa: Y015
 
 @_typing.final
 class TokenState(_message.Message):

@@ -1,0 +1,1 @@
+"""Regions that are declared lost, and their return."""

@@ -1,0 +1,76 @@
+"""RecoveryService on the wire."""
+
+from collections.abc import Callable
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.control.v1 import recovery_service_pb2 as recovery_pb
+from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
+
+from control_silo.recovery import usecases
+from control_silo.recovery.domain import Recovery
+from shared import requests
+from shared.database import Database, Transaction
+from shared.outbox.registry import Registry
+from shared.requests import Mutation
+from shared.rpc.call import mutation, require_unbound
+from shared.rpc.methods import Door, Method
+
+METHODS = (
+    Method("/siloway.control.v1.RecoveryService/DeclareRegionLost", Door.PUBLIC, ("silo:operate",), mutating=True),
+    Method("/siloway.control.v1.RecoveryService/RecoverRegion", Door.PUBLIC, ("silo:operate",), mutating=True),
+)
+
+
+class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
+    """Serves the directory in the database; `registry` is that of the categories which control sends."""
+
+    def __init__(self, database: Database, registry: Registry) -> None:
+        self._database = database
+        self._registry = registry
+
+    def DeclareRegionLost(
+        self, request: recovery_pb.DeclareRegionLostRequest, context: grpc.ServicerContext
+    ) -> recovery_pb.RegionRecovery:
+        del context
+        require_unbound()
+        asked = mutation(request)
+        return self._once(
+            asked,
+            lambda transaction: usecases.declare_lost(
+                transaction, self._registry, region=request.region, request_id=asked.request_id
+            ),
+        )
+
+    def RecoverRegion(
+        self, request: recovery_pb.RecoverRegionRequest, context: grpc.ServicerContext
+    ) -> recovery_pb.RegionRecovery:
+        del context
+        require_unbound()
+        asked = mutation(request)
+        return self._once(
+            asked,
+            lambda transaction: usecases.recover(transaction, region=request.region, request_id=asked.request_id),
+        )
+
+    def _once(self, asked: Mutation, work: Callable[[Transaction], Recovery]) -> recovery_pb.RegionRecovery:
+        done = self._database.transact(
+            lambda transaction: requests.once(
+                transaction,
+                asked,
+                Recovery,
+                lambda: work(transaction),
+                resource=lambda recovery: f"regions/{recovery.region}",
+            )
+        )
+        lost_time = None
+        if done.lost_at is not None:
+            lost_time = Timestamp()
+            lost_time.FromDatetime(done.lost_at)
+        return recovery_pb.RegionRecovery(
+            region=done.region,
+            lost_time=lost_time,
+            fence=done.fence,
+            released_slug_count=done.released,
+            skipped_message_count=done.skipped,
+        )
