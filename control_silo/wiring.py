@@ -20,6 +20,7 @@ from control_silo.regions.domain import Region
 from control_silo.regions.usecases import number_of, register_regions
 from control_silo.settings import ControlSettings
 from control_silo.slugs import servicer as slugs
+from control_silo.slugs.redirects import redirect_tasks
 from control_silo.tokens.usecases import authenticator, scopes_of
 from shared import silo
 from shared.silo import Parts, Servicer
@@ -58,7 +59,7 @@ def work(settings: ControlSettings) -> int:
             registry=sending_registry(),
             transport=transport,
             loops={},
-            cleaning=(*model_import_tasks(), *change_tasks()),
+            cleaning=(*model_import_tasks(), *change_tasks(), *redirect_tasks()),
         )
     finally:
         transport.close()

@@ -216,6 +216,12 @@ class SlugConflict(AlreadyExists):
     reason = "SLUG_CONFLICT"
 
 
+class SlugTaken(AlreadyExists):
+    """The slug is taken; the metadata suggests free ones."""
+
+    reason = "SLUG_TAKEN"
+
+
 class RequestIdReused(AlreadyExists):
     """The request id was used for another request."""
 
@@ -233,6 +239,18 @@ class OrganizationImporting(FailedPrecondition):
     """The organization is being imported; only the import writes to it."""
 
     reason = "ORGANIZATION_IMPORTING"
+
+
+class RedirectLimit(FailedPrecondition):
+    """The organization has as many redirects as it may have; release one first."""
+
+    reason = "REDIRECT_LIMIT"
+
+
+class SlugsMismatch(FailedPrecondition):
+    """The slugs are not those that the organizations of the request have now."""
+
+    reason = "SLUGS_MISMATCH"
 
 
 class WrongSilo(FailedPrecondition):
@@ -264,6 +282,18 @@ class EtagMismatch(Aborted):
     """The resource has changed since the etag was read."""
 
     reason = "ETAG_MISMATCH"
+
+
+class SlugHeld(Aborted):
+    """A request that has not finished holds the slug; try again."""
+
+    reason = "SLUG_HELD"
+
+
+class SlugChangePending(Aborted):
+    """Another change of the organization's slug has not finished; try again."""
+
+    reason = "SLUG_CHANGE_PENDING"
 
 
 class UploadIncomplete(Aborted):

@@ -5,7 +5,6 @@ meanwhile, and it is free again when the region refuses.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random, SystemRandom
 
 from control_silo.changes import store as change_store
@@ -53,7 +52,7 @@ def provision(
         region=new.region,
         plan=Plan(name=new.kept_name),
     )
-    change = replace(change, slug=_hold(transaction, new, change.change_set, random))
+    change = change.with_slug(_hold(transaction, new, change.change_set, random))
     changes.open_change(transaction, change)
     _ask(transaction, change, new)
     barrier.reach("provision.held")
