@@ -11,7 +11,7 @@ import grpc
 import typer
 
 from siloway_client import output
-from siloway_client.commands import ids, imports, local, releases
+from siloway_client.commands import ids, imports, local, organizations, releases
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.options import Session, advice
 from siloway_client.refusal import refusal_of
@@ -22,6 +22,8 @@ app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
 app.add_typer(releases.app, name="release")
 app.add_typer(releases.project_app, name="project")
+app.add_typer(organizations.app, name="orgs")
+app.add_typer(organizations.slugs_app, name="slugs")
 app.add_typer(ids.app, name="ids")
 app.add_typer(local.tokens_app, name="tokens")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
@@ -30,7 +32,14 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(demo)
 
 _UNKNOWN_OUTCOMES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}
-_REFUSED = (TargetUnknown, DemoFailed, imports.ImportFailed, imports.StillRunning, OSError)
+_REFUSED = (
+    TargetUnknown,
+    DemoFailed,
+    imports.ImportFailed,
+    imports.StillRunning,
+    organizations.ChangeFailed,
+    OSError,
+)
 
 
 @app.callback()
