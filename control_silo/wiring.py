@@ -25,6 +25,7 @@ from control_silo.regions.domain import Region
 from control_silo.regions.usecases import number_of, register_regions
 from control_silo.settings import ControlSettings
 from control_silo.slugs import servicer as slugs
+from control_silo.slugs.redirects import redirect_tasks
 from control_silo.tokens import servicer as tokens
 from control_silo.tokens.confirmation import Confirmations
 from control_silo.tokens.grants import TokenUseCases
@@ -79,7 +80,7 @@ def work(settings: ControlSettings) -> int:
             registry=sending_registry(),
             transport=transport,
             loops={"confirmations": Confirmations(parts.database).run},
-            cleaning=(*model_import_tasks(), *change_tasks()),
+            cleaning=(*model_import_tasks(), *change_tasks(), *redirect_tasks()),
         )
     finally:
         transport.close()

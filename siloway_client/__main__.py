@@ -11,7 +11,18 @@ import grpc
 import typer
 
 from siloway_client import output
-from siloway_client.commands import ids, imports, members, operators, regions, releases, teams, tokens, users
+from siloway_client.commands import (
+    ids,
+    imports,
+    members,
+    operators,
+    organizations,
+    regions,
+    releases,
+    teams,
+    tokens,
+    users,
+)
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.commands.local import up
 from siloway_client.options import Session, advice
@@ -25,6 +36,8 @@ app.add_typer(releases.app, name="release")
 app.add_typer(releases.project_app, name="project")
 app.add_typer(members.app, name="members")
 app.add_typer(teams.app, name="teams")
+app.add_typer(organizations.app, name="orgs")
+app.add_typer(organizations.slugs_app, name="slugs")
 app.add_typer(ids.app, name="ids")
 app.add_typer(regions.app, name="regions")
 app.add_typer(tokens.app, name="tokens")
@@ -35,7 +48,14 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(demo)
 
 _UNKNOWN_OUTCOMES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}
-_REFUSED = (TargetUnknown, DemoFailed, imports.ImportFailed, imports.StillRunning, OSError)
+_REFUSED = (
+    TargetUnknown,
+    DemoFailed,
+    imports.ImportFailed,
+    imports.StillRunning,
+    organizations.ChangeFailed,
+    OSError,
+)
 
 
 @app.callback()

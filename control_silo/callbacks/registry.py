@@ -9,7 +9,7 @@ from functools import cache
 from control_silo.organizations.usecases import apply_organizations
 from control_silo.provisioning.usecases import settle_created
 from control_silo.regions.usecases import RegionSource
-from control_silo.slugs.usecases import settle_slugs
+from control_silo.slugs.answers import settle_answers
 from control_silo.tokens.confirmation import ConfirmationSource
 from control_silo.tokens.usecases import TokenSource
 from shared import delivery
@@ -37,7 +37,7 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
 
     def settle(transaction: Transaction, messages: Sequence[Message]) -> None:
         answers = [delivery.decode(message.payload, delivery.SlugsApplied) for message in messages]
-        settle_slugs(transaction, region=region, answers=answers)
+        settle_answers(transaction, region=region, answers=answers, wake=wake)
 
     def apply(transaction: Transaction, messages: Sequence[Message]) -> None:
         apply_organizations(transaction, region=region, messages=messages)

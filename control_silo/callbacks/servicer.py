@@ -10,8 +10,9 @@ from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rp
 from siloway.internal.v1 import delivery_pb2 as delivery_pb
 
 from control_silo.callbacks.registry import receiving_registry
-from control_silo.organizations.location import locate_organization
+from control_silo.organizations.usecases import resolve
 from control_silo.slugs.domain import Wish
+from control_silo.slugs.redirects import note_use
 from control_silo.slugs.usecases import reserve_slugs
 from shared import barrier
 from shared.database import Database
@@ -73,7 +74,10 @@ class ControlCallbackServicer(callback_rpc.ControlCallbackServiceServicer):
         self, request: callback_pb.FindOrganizationRequest, context: grpc.ServicerContext
     ) -> callback_pb.FindOrganizationResponse:
         del context
-        found = self._database.read(lambda transaction: locate_organization(transaction, parse_key(request.key)))
+        key = parse_key(request.key)
+        found, redirect = self._database.read(lambda transaction: resolve(transaction, key))
+        if redirect is not None:
+            note_use(self._database, redirect)
         return callback_pb.FindOrganizationResponse(
             organization_id=found.organization_id, region=found.region, address=found.region_address
         )

@@ -40,13 +40,21 @@ class Move:
 class Plan:
     """What the change needs to know later: a provision the name, a rename for how long the former slug resolves.
 
-    A swap that a region refuses is taken back: `reverting`.
+    A swap that a region refuses is taken back; `refusal` and what follows say what was refused first.
     """
 
     name: str = ""
     redirect_ttl_s: int = 0
     moves: tuple[Move, ...] = ()
-    reverting: bool = False
+    refusal: str = ""
+    refused_id: int = 0
+    refused_slug: str = ""
+    refused_region: str = ""
+
+    @property
+    def reverting(self) -> bool:
+        """Whether a swap goes back."""
+        return bool(self.refusal)
 
 
 @dataclass(frozen=True)
@@ -73,13 +81,25 @@ class Change:
     def is_running(self) -> bool:
         return self.state is RequestState.RUNNING
 
-    def closed(self, *, at: datetime, error: StoredError | None = None, organization_id: int | None = None) -> "Change":
+    def with_slug(self, slug: str) -> "Change":
+        """The change once its slug was chosen."""
+        return replace(self, slug=slug)
+
+    def closed(
+        self,
+        *,
+        at: datetime,
+        error: StoredError | None = None,
+        organization_id: int | None = None,
+        slug: str | None = None,
+    ) -> "Change":
         """The change at its end: FAILED with an error, SUCCEEDED without."""
         return replace(
             self,
             state=RequestState.SUCCEEDED if error is None else RequestState.FAILED,
             error=error,
             organization_id=self.organization_id if organization_id is None else organization_id,
+            slug=self.slug if slug is None else slug,
             updated_at=at,
         )
 

@@ -6,7 +6,9 @@ from siloway.control.v1 import organization_service_pb2 as organization_pb
 from control_silo.changes.domain import Change, ChangeKind
 from control_silo.changes.usecases import change_name
 from control_silo.provisioning.domain import NewOrganization
-from shared.names import organization_name
+from control_silo.slugs.renames import REDIRECT_TTL_S, Rename
+from control_silo.slugs.swaps import Exchange
+from shared.names import organization_name, parse_organization
 from shared.requests import RequestState
 from shared.requests.servicer import stored_status
 
@@ -33,6 +35,20 @@ def new_organization(request: organization_pb.ProvisionOrganizationRequest) -> N
         owner_email=request.owner_email if owner == "owner_email" else None,
         create_default_team=not request.HasField("create_default_team") or request.create_default_team,
         is_test=request.is_test,
+    )
+
+
+def rename(request: organization_pb.RenameOrganizationRequest) -> Rename:
+    """The wish in a request whose shape was checked."""
+    ttl_s = request.redirect_ttl.seconds if request.HasField("redirect_ttl") else REDIRECT_TTL_S
+    return Rename(parse_organization(request.name, "name"), request.slug, request.exact, ttl_s)
+
+
+def exchanges(request: organization_pb.SwapSlugsRequest) -> tuple[Exchange, ...]:
+    """The wishes in a request whose shape was checked."""
+    return tuple(
+        Exchange(parse_organization(pair.organization, f"pairs[{place}].organization"), pair.slug)
+        for place, pair in enumerate(request.pairs)
     )
 
 

@@ -10,6 +10,9 @@ from control_silo.changes.waiting import ChangeWaiter
 from control_silo.organizations import messages, usecases
 from control_silo.organizations.domain import Mapping
 from control_silo.provisioning.usecases import provision
+from control_silo.slugs.redirects import note_use
+from control_silo.slugs.renames import rename
+from control_silo.slugs.swaps import swap
 from shared.database import Database
 from shared.names import organization_name, parse_organization
 from shared.rpc.call import current_caller, mutation, require_unbound
@@ -20,6 +23,20 @@ METHODS = (
     Method("/siloway.control.v1.OrganizationService/ListOrganizations", Door.PUBLIC, ("org:read",)),
     Method(
         "/siloway.control.v1.OrganizationService/ProvisionOrganization",
+        Door.PUBLIC,
+        ("org:admin",),
+        budget=Budget.PEERS,
+        mutating=True,
+    ),
+    Method(
+        "/siloway.control.v1.OrganizationService/RenameOrganization",
+        Door.PUBLIC,
+        ("org:admin",),
+        budget=Budget.PEERS,
+        mutating=True,
+    ),
+    Method(
+        "/siloway.control.v1.OrganizationService/SwapSlugs",
         Door.PUBLIC,
         ("org:admin",),
         budget=Budget.PEERS,
@@ -41,7 +58,10 @@ class OrganizationServicer(organization_rpc.OrganizationServiceServicer):
     ) -> organization_pb.Organization:
         del context
         key = parse_organization(request.name, "name")
-        return _organization(self._database.read(lambda transaction: usecases.get_organization(transaction, key)))
+        mapping, redirect = self._database.read(lambda transaction: usecases.resolve(transaction, key))
+        if redirect is not None:
+            note_use(self._database, redirect)
+        return _organization(mapping)
 
     def ListOrganizations(
         self, request: organization_pb.ListOrganizationsRequest, context: grpc.ServicerContext
@@ -64,6 +84,25 @@ class OrganizationServicer(organization_rpc.OrganizationServiceServicer):
         new = messages.new_organization(request)
         asked = mutation(request, "provision", new)
         change = self._database.transact(lambda transaction: provision(transaction, asked, new))
+        return messages.change(self._waiter.wait(change))
+
+    def RenameOrganization(
+        self, request: organization_pb.RenameOrganizationRequest, context: grpc.ServicerContext
+    ) -> organization_pb.OrganizationChange:
+        del context
+        wish = messages.rename(request)
+        asked = mutation(request, "rename", wish)
+        change = self._database.transact(lambda transaction: rename(transaction, asked, wish))
+        return messages.change(self._waiter.wait(change))
+
+    def SwapSlugs(
+        self, request: organization_pb.SwapSlugsRequest, context: grpc.ServicerContext
+    ) -> organization_pb.OrganizationChange:
+        del context
+        require_unbound()
+        wishes = messages.exchanges(request)
+        asked = mutation(request, "swap", wishes)
+        change = self._database.transact(lambda transaction: swap(transaction, asked, wishes))
         return messages.change(self._waiter.wait(change))
 
     def GetOrganizationChange(

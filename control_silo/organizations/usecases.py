@@ -7,10 +7,11 @@ message waits in the region's outbox until the reservation that makes the mappin
 from collections.abc import Sequence
 
 from control_silo.organizations import store
-from control_silo.organizations.domain import Mapping
+from control_silo.organizations.domain import IMPORTING, Mapping
+from control_silo.slugs import redirect_store
 from shared import delivery
 from shared.database import Transaction
-from shared.errors import InvalidArgument, OrganizationNotFound, PeerRefused, Resource
+from shared.errors import InvalidArgument, OrganizationImporting, OrganizationNotFound, PeerRefused, Resource
 from shared.names import Key, organization_name
 from shared.outbox.domain import Message
 from shared.rpc import page_token
@@ -37,16 +38,39 @@ def apply_organizations(transaction: Transaction, *, region: str, messages: Sequ
     store.update_states(transaction, [(i, version, state.name, state.state) for i, version, state in told])
 
 
-def get_organization(transaction: Transaction, key: Key) -> Mapping:
-    """The mapping of an id or slug. Raises OrganizationNotFound, also when the caller is bound to another one."""
+def resolve(transaction: Transaction, key: Key) -> tuple[Mapping, str | None]:
+    """The mapping of an id, slug or former slug; for the last also that one, whose redirect was used.
+
+    Raises OrganizationNotFound, also when the caller is bound to another one.
+    """
+    redirect = None
     if isinstance(key, int):
         found = store.find_by_id(transaction, key)
     else:
         found = store.find_by_slug(transaction, key.lower())
+        target = redirect_store.find_target(transaction, key.lower()) if found is None else None
+        if target is not None:
+            found, redirect = store.find_by_id(transaction, target), key.lower()
     bound_to = current_caller().organization_id
     if found is None or bound_to not in (None, found.organization_id):
         raise _not_found(key)
-    return found
+    return found, redirect
+
+
+def lock_settled(transaction: Transaction, keys: Sequence[Key]) -> list[tuple[int, str]]:
+    """Lock the mappings of these organizations until the end; their (id, region) in the order of the keys.
+
+    Raises OrganizationNotFound, OrganizationImporting for one that only its import may change.
+    """
+    found = [resolve(transaction, key)[0] for key in keys]
+    locked = store.lock(transaction, sorted({mapping.organization_id for mapping in found}))
+    for key, mapping in zip(keys, found, strict=True):
+        if mapping.organization_id not in locked:
+            raise _not_found(key)
+        if mapping.state == IMPORTING:
+            name = organization_name(mapping.organization_id)
+            raise OrganizationImporting(resource=Resource("siloway/Organization", name))
+    return [(mapping.organization_id, mapping.region) for mapping in found]
 
 
 def list_organizations(

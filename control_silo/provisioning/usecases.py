@@ -5,7 +5,6 @@ meanwhile, and it is free again when the region refuses.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random, SystemRandom
 
 from control_silo.changes import store as change_store
@@ -43,6 +42,7 @@ def provision(
     domain.check(new, {region.name for region in regions.list_regions(transaction)})
     if new.owner_user_id is not None and not store.is_active_user(transaction, new.owner_user_id):
         raise InvalidArgument.of("owner_user", "is no user that may own an organization")
+    regions.check_accepts_organizations(transaction, new.region)
     change = Change(
         key=mutation.key,
         kind=ChangeKind.PROVISION,
@@ -53,7 +53,7 @@ def provision(
         region=new.region,
         plan=Plan(name=new.kept_name),
     )
-    change = replace(change, slug=_hold(transaction, new, change.change_set, random))
+    change = change.with_slug(_hold(transaction, new, change.change_set, random))
     changes.open_change(transaction, change)
     _ask(transaction, change, new)
     barrier.reach("provision.held")

@@ -53,6 +53,11 @@ class Reservation:
     use_count: int = 0
     last_used_at: datetime | None = None
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether it was a redirect or a quarantine whose time is over: the slug is free, cleaned or not."""
+        ends = self.type is ReservationType.REDIRECT or self.state is ReservationState.QUARANTINED
+        return ends and self.expires_at is not None and self.expires_at <= now
+
 
 class Wish(NamedTuple):
     """An organization of the calling region, and the slug and name that stood in the file."""

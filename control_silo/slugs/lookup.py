@@ -18,7 +18,7 @@ def get_reservation(transaction: Transaction, name: str) -> Reservation:
         raise InvalidArgument.of("name", "must read slugReservations/{slug}")
     found = store.find(transaction, slug.lower())
     bound_to = current_caller().organization_id
-    if found is None or (bound_to is not None and found.organization_id != bound_to):
+    if found is None or found.is_over(transaction.now) or (bound_to is not None and found.organization_id != bound_to):
         raise SlugNotFound(resource=Resource("siloway/SlugReservation", name))
     return found
 

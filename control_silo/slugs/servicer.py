@@ -8,14 +8,20 @@ from siloway.control.v1 import slug_reservation_service_pb2 as slug_pb
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
 
 from control_silo.slugs import lookup
+from control_silo.slugs.checking import check_slug
 from control_silo.slugs.domain import Reservation, ReservationState, ReservationType
+from control_silo.slugs.redirects import release_redirect
+from control_silo.slugs.rules import Availability
 from shared.database import Database
 from shared.names import organization_name
+from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method
 
 METHODS = (
     Method("/siloway.control.v1.SlugReservationService/GetSlugReservation", Door.PUBLIC, ("org:read",)),
     Method("/siloway.control.v1.SlugReservationService/ListSlugReservations", Door.PUBLIC, ("org:read",)),
+    Method("/siloway.control.v1.SlugReservationService/CheckSlug", Door.PUBLIC, ("org:read", "org:admin")),
+    Method("/siloway.control.v1.SlugReservationService/ReleaseRedirect", Door.PUBLIC, ("org:admin",), mutating=True),
 )
 _TYPES = {
     ReservationType.PRIMARY: slug_pb.SlugReservation.TYPE_PRIMARY,
@@ -27,6 +33,14 @@ _STATES = {
     ReservationState.HELD: slug_pb.SlugReservation.STATE_HELD,
     ReservationState.ACTIVE: slug_pb.SlugReservation.STATE_ACTIVE,
     ReservationState.QUARANTINED: slug_pb.SlugReservation.STATE_QUARANTINED,
+}
+
+_AVAILABILITIES = {
+    Availability.FREE: slug_pb.CheckSlugResponse.AVAILABILITY_FREE,
+    Availability.TAKEN: slug_pb.CheckSlugResponse.AVAILABILITY_TAKEN,
+    Availability.HELD: slug_pb.CheckSlugResponse.AVAILABILITY_HELD,
+    Availability.RESERVED_WORD: slug_pb.CheckSlugResponse.AVAILABILITY_RESERVED_WORD,
+    Availability.INVALID: slug_pb.CheckSlugResponse.AVAILABILITY_INVALID,
 }
 
 
@@ -55,6 +69,24 @@ class SlugReservationServicer(slug_rpc.SlugReservationServiceServicer):
             slug_reservations=[_reservation(reservation) for reservation in page], next_page_token=token
         )
 
+    def CheckSlug(self, request: slug_pb.CheckSlugRequest, context: grpc.ServicerContext) -> slug_pb.CheckSlugResponse:
+        del context
+        checked = self._database.read(lambda transaction: check_slug(transaction, request.slug))
+        return slug_pb.CheckSlugResponse(
+            slug=checked.slug,
+            availability=_AVAILABILITIES[checked.availability],
+            reason=checked.reason,
+            suggestions=checked.suggestions,
+        )
+
+    def ReleaseRedirect(
+        self, request: slug_pb.ReleaseRedirectRequest, context: grpc.ServicerContext
+    ) -> slug_pb.ReleaseRedirectResponse:
+        del context
+        asked = mutation(request)
+        self._database.transact(lambda transaction: release_redirect(transaction, asked, request.name))
+        return slug_pb.ReleaseRedirectResponse()
+
 
 def _reservation(reservation: Reservation) -> slug_pb.SlugReservation:
     holder = reservation.organization_id
@@ -68,6 +100,8 @@ def _reservation(reservation: Reservation) -> slug_pb.SlugReservation:
         create_time=_time(reservation.created_at),
         update_time=_time(reservation.updated_at),
         expire_time=None if reservation.expires_at is None else _time(reservation.expires_at),
+        use_count=reservation.use_count,
+        last_use_time=None if reservation.last_used_at is None else _time(reservation.last_used_at),
     )
 
 

@@ -92,12 +92,44 @@ _GIVE = text(
     """
 )
 
-_RELEASE = text("DELETE FROM slug_reservation WHERE slug = ANY (string_to_array(:slugs, ','))")
+# A redirect that was taken back for a rename keeps its end: it is a redirect again when the rename comes to nothing.
+_PARK = text("UPDATE slug_reservation SET organization_id = NULL WHERE slug = ANY (string_to_array(:slugs, ','))")
+
+_SET = text(
+    """
+    UPDATE slug_reservation AS slug
+    SET organization_id = CAST(given.id AS bigint), region = given.region, fence_version = CAST(given.fence AS bigint),
+        holder = :holder, state = :state, updated_at = :now
+    FROM ROWS FROM (
+        unnest(string_to_array(:slugs, ',')), unnest(string_to_array(:ids, ',')),
+        unnest(string_to_array(:regions, ',')), unnest(string_to_array(:fences, ','))
+    ) AS given (slug, id, region, fence)
+    WHERE slug.slug = given.slug
+    """
+)
+
+_FIND_TAKEN = text(
+    """
+    SELECT slug FROM slug_reservation
+    WHERE slug = ANY (string_to_array(:slugs, ','))
+        AND NOT coalesce(expires_at <= :now AND (type = 3 OR state = 2), false)
+    """
+)
+
+_RELEASE = text("DELETE FROM slug_reservation WHERE slug = ANY (string_to_array(:slugs, ',')) AND expires_at IS NULL")
+_RESTORE = text(
+    """
+    UPDATE slug_reservation
+    SET type = :type, state = :state, holder = 'organizations/' || organization_id, updated_at = :now
+    WHERE slug = ANY (string_to_array(:slugs, ',')) AND expires_at IS NOT NULL AND type <> 3
+    """
+)
 
 _PROMOTE = text(
     """
     UPDATE slug_reservation
-    SET type = :type, state = :state, holder = 'organizations/' || organization_id, updated_at = :now
+    SET type = :type, state = :state, holder = 'organizations/' || organization_id, expires_at = NULL, use_count = 0,
+        last_used_at = NULL, updated_at = :now
     WHERE slug = ANY (string_to_array(:slugs, ','))
     """
 )
@@ -179,8 +211,15 @@ def give(transaction: Transaction, slug: str, organization_id: int) -> None:
 
 
 def release(transaction: Transaction, slugs: Iterable[str]) -> None:
-    """Delete these slugs' rows."""
-    transaction.execute(_RELEASE, {"slugs": ",".join(sorted(slugs))})
+    """End these slugs' rows, which are no redirects; one that was a redirect before is one again."""
+    parameters = {
+        "slugs": ",".join(sorted(slugs)),
+        "type": ReservationType.REDIRECT.value,
+        "state": ReservationState.ACTIVE.value,
+        "now": transaction.now,
+    }
+    transaction.execute(_RELEASE, parameters)
+    transaction.execute(_RESTORE, parameters)
 
 
 def promote(transaction: Transaction, slugs: Iterable[str]) -> None:
@@ -192,6 +231,28 @@ def promote(transaction: Transaction, slugs: Iterable[str]) -> None:
         "now": transaction.now,
     }
     transaction.execute(_PROMOTE, parameters)
+
+
+def find_taken(transaction: Transaction, slugs: Iterable[str]) -> frozenset[str]:
+    """Those of these case-folded slugs that somebody holds."""
+    parameters = {"slugs": ",".join(slugs), "now": transaction.now}
+    return frozenset(transaction.execute(_FIND_TAKEN, parameters).scalars())
+
+
+def exchange(transaction: Transaction, holder: str, moves: Sequence[tuple[str, int, str, int]]) -> None:
+    """Hand slugs over, each (slug, organization, region, fence version): all are parked first, then set, HELD."""
+    slugs = ",".join(slug for slug, *_ in moves)
+    transaction.execute(_PARK, {"slugs": slugs})
+    parameters = {
+        "slugs": slugs,
+        "ids": ",".join(str(organization_id) for _, organization_id, _, _ in moves),
+        "regions": ",".join(region for _, _, region, _ in moves),
+        "fences": ",".join(str(fence_version) for *_, fence_version in moves),
+        "holder": holder,
+        "state": ReservationState.HELD.value,
+        "now": transaction.now,
+    }
+    transaction.execute(_SET, parameters)
 
 
 def find(transaction: Transaction, slug: str) -> Reservation | None:

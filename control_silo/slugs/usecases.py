@@ -21,7 +21,7 @@ from shared.outbox import enqueue
 
 _RANDOM = SystemRandom()
 _NOTHING = Holding()
-_VERDICTS = {"": Verdict.APPLIED, delivery.CLASH: Verdict.CLASH, delivery.MISSING: Verdict.MISSING}
+VERDICTS = {"": Verdict.APPLIED, delivery.CLASH: Verdict.CLASH, delivery.MISSING: Verdict.MISSING}
 
 
 def reserve_slugs(
@@ -74,13 +74,35 @@ def reserved_words(transaction: Transaction) -> frozenset[str]:
     return domain.RESERVED | {region.name for region in regions.list_regions(transaction)}
 
 
+def queue(transaction: Transaction, region: str, change_set: str, pairs: list[SlugPair]) -> None:
+    """One message for each 500 pairs, each a shard of its own: nothing else of the region stands before it."""
+    pairs.sort(key=lambda pair: pair.organization_id)
+    for start in range(0, len(pairs), delivery.PAIRS_MAX):
+        part = pairs[start : start + delivery.PAIRS_MAX]
+        enqueue_pairs(transaction, region, change_set, f"{change_set}/{part[0].organization_id}", part)
+
+
+def enqueue_pairs(
+    transaction: Transaction, region: str, change_set: str, aggregate: str, pairs: Sequence[SlugPair]
+) -> None:
+    """Queue pairs that the region is to apply together."""
+    enqueue(
+        transaction,
+        target=region,
+        aggregate=aggregate,
+        category=delivery.APPLY_SLUGS,
+        subject=change_set,
+        payload=delivery.encode(delivery.ApplySlugs(change_set, tuple(pairs))),
+    )
+
+
 def _settle(
     transaction: Transaction, region: str, applied: SlugsApplied, holdings: dict[int, Holding], random: Random
 ) -> None:
     effects: dict[Effect, list[tuple[Holding, SlugResult]]] = {effect: [] for effect in Effect}
     for result in applied.results:
         before = holdings.get(result.organization_id, _NOTHING)
-        event = Answered(_VERDICTS[result.refusal], result.slug, result.fence_version)
+        event = Answered(VERDICTS[result.refusal], result.slug, result.fence_version)
         holdings[result.organization_id], following = domain.step(before, event)
         for effect in following:
             effects[effect].append((before, result))
@@ -146,22 +168,7 @@ def _hold(
         assert following == (Effect.QUEUE,), "a slug that was won is always sent"
         assert holding.fence_version == seeker.fence_version, "the row's fence version is the state's"
         pairs.append(SlugPair(seeker.organization_id, slug, seeker.fence_version))
-    _queue(transaction, region, change_set, pairs)
-
-
-def _queue(transaction: Transaction, region: str, change_set: str, pairs: list[SlugPair]) -> None:
-    """One message for each 500 pairs, each a shard of its own: nothing else of the region stands before it."""
-    pairs.sort(key=lambda pair: pair.organization_id)
-    for start in range(0, len(pairs), delivery.PAIRS_MAX):
-        part = tuple(pairs[start : start + delivery.PAIRS_MAX])
-        enqueue(
-            transaction,
-            target=region,
-            aggregate=f"{change_set}/{part[0].organization_id}",
-            category=delivery.APPLY_SLUGS,
-            subject=change_set,
-            payload=delivery.encode(delivery.ApplySlugs(change_set, part)),
-        )
+    queue(transaction, region, change_set, pairs)
 
 
 def _end(transaction: Transaction, effects: Mapping[Effect, Sequence[tuple[Holding, SlugResult]]]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from control_silo.organizations.usecases import get_organization
+from control_silo.organizations.usecases import resolve
 from control_silo.tokens import domain, store
 from control_silo.tokens.domain import NewToken, TokenKey
 from control_silo.tokens.usecases import mint, revoke_token
@@ -59,7 +59,7 @@ class TokenUseCases:
         """
         caller = _granting_caller()
         if organization is not None:
-            mapping = self._database.read(lambda transaction: get_organization(transaction, organization))
+            mapping, _ = self._database.read(lambda transaction: resolve(transaction, organization))
             new = replace(new, organization_id=mapping.organization_id)
         mutation = identify("CreateToken", new)
         token_id = self._ids.take(1)[0]
@@ -80,7 +80,7 @@ class TokenUseCases:
         caller = _granting_caller()
         organization_id = caller.organization_id
         if organization is not None:
-            mapping = self._database.read(lambda transaction: get_organization(transaction, organization))
+            mapping, _ = self._database.read(lambda transaction: resolve(transaction, organization))
             organization_id = mapping.organization_id
         digest = page_token.query_digest("tokens", organization_id, user_id, show_revoked)
         size = page_token.page_size(page_size)

@@ -57,6 +57,7 @@ class Silos:
         self.control = control
         self.control_url = control_url
         self.closed: list[str] = []
+        self.tell: Callable[[str], None] = lambda channel: None
         numbers = {region.name: region.number for region in REGIONS}
         self.ids = {
             name: SnowflakeAllocator(database, clock=clock, number=numbers[name]) for name, database in regions.items()
@@ -110,6 +111,7 @@ class Silos:
 
     def _close(self, channel: str) -> None:
         self.closed.append(channel)
+        self.tell(channel)
 
 
 def arrived(delivery: Delivery, silo: str) -> Delivery:

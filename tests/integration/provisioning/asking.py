@@ -1,16 +1,24 @@
 """Asks control's use cases for changes, as the public door does."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from control_silo.changes.domain import Change
 from control_silo.changes.usecases import get_change
+from control_silo.organizations.usecases import resolve
 from control_silo.provisioning.domain import NewOrganization
 from control_silo.provisioning.usecases import provision
+from control_silo.slugs.redirects import note_use
+from control_silo.slugs.renames import REDIRECT_TTL_S, Rename, rename
+from control_silo.slugs.swaps import Exchange, swap
+from shared.names import Key
 from shared.requests import Mutation, fingerprint
+from shared.rpc.call import Caller, acting
 from tests.integration.callbacks.silos import Silos, execute, rows
 
 PRINCIPAL = "tokens/17"
+CALLER = Caller(PRINCIPAL)
 ADA = 4001
 NEW = NewOrganization("us", "acme", "Acme Inc", ADA, None)
 
@@ -53,6 +61,54 @@ def made(silos: Silos, **fields: object) -> Change:
     change = ask(silos, **fields)  # type: ignore[arg-type]
     silos.drain()
     return at_end(silos, change)
+
+
+def ask_rename(
+    silos: Silos,
+    organization: Key,
+    slug: str,
+    *,
+    exact: bool = True,
+    redirect_ttl_s: int = REDIRECT_TTL_S,
+    request_id: str | None = None,
+) -> Change:
+    """Rename, without delivering anything."""
+    wish = Rename(organization, slug, exact, redirect_ttl_s)
+    asked = mutation(request_id or new_id(), "rename", wish)
+    with acting(CALLER, method="/test"):
+        return silos.control.transact(lambda transaction: rename(transaction, asked, wish))
+
+
+def renamed(silos: Silos, organization: Key, slug: str, **options: object) -> Change:
+    """Rename and deliver everything; the change at its end."""
+    change = ask_rename(silos, organization, slug, **options)  # type: ignore[arg-type]
+    silos.drain()
+    return at_end(silos, change)
+
+
+def ask_swap(
+    silos: Silos, wanted: Mapping[int, str] | Sequence[tuple[Key, str]], request_id: str | None = None
+) -> Change:
+    """Swap, without delivering anything."""
+    pairs = wanted.items() if isinstance(wanted, Mapping) else wanted
+    wishes = tuple(Exchange(organization, slug) for organization, slug in pairs)
+    asked = mutation(request_id or new_id(), "swap", wishes)
+    with acting(CALLER, method="/test"):
+        return silos.control.transact(lambda transaction: swap(transaction, asked, wishes))
+
+
+def found(silos: Silos, key: Key) -> tuple[int, str | None]:
+    """The organization that a key leads to, and its slug; as GetOrganization does, uses counted."""
+    with acting(CALLER, method="/test"):
+        mapping, redirect = silos.control.read(lambda transaction: resolve(transaction, key))
+    if redirect is not None:
+        note_use(silos.control, redirect)
+    return mapping.organization_id, mapping.slug
+
+
+def id_of(change: Change) -> int:
+    assert change.organization_id is not None
+    return change.organization_id
 
 
 def at_end(silos: Silos, change: Change) -> Change:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from control_silo.organizations.location import locate_organization
+from control_silo.organizations.usecases import resolve
 from region_silo.organizations.domain import Organization
 from region_silo.organizations.lookup import OrganizationLookup, organization_cache
 from region_silo.routing.domain import Owner
@@ -58,7 +58,8 @@ class Routing:
         self.before_answer()
         if self.is_control_down:
             raise PeerUnavailable
-        found = self.silos.control.read(lambda transaction: locate_organization(transaction, key))
+        with acting(Caller("silos/us", silo="us"), method="/test"):
+            found, _ = self.silos.control.read(lambda transaction: resolve(transaction, key))
         return Owner(found.organization_id, found.region, found.region_address)
 
 

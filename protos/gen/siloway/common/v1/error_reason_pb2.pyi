@@ -148,6 +148,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS: Another user has that username."""
     ERROR_REASON_MESSAGE_PARKED: _ErrorReason.ValueType  # 90
     """FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
+    ERROR_REASON_SLUG_TAKEN: _ErrorReason.ValueType  # 62
+    """ALREADY_EXISTS: The slug is taken; the metadata suggests free ones."""
+    ERROR_REASON_SLUG_HELD: _ErrorReason.ValueType  # 63
+    """ABORTED: A request that has not finished holds the slug; try again."""
+    ERROR_REASON_SLUG_CHANGE_PENDING: _ErrorReason.ValueType  # 64
+    """ABORTED: Another change of the organization's slug has not finished; try again."""
+    ERROR_REASON_REDIRECT_LIMIT: _ErrorReason.ValueType  # 65
+    """FAILED_PRECONDITION: The organization has as many redirects as it may have; release one first."""
+    ERROR_REASON_SLUGS_MISMATCH: _ErrorReason.ValueType  # 66
+    """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -280,4 +290,14 @@ ERROR_REASON_USERNAME_TAKEN: ErrorReason.ValueType  # 76
 """ALREADY_EXISTS: Another user has that username."""
 ERROR_REASON_MESSAGE_PARKED: ErrorReason.ValueType  # 90
 """FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
+ERROR_REASON_SLUG_TAKEN: ErrorReason.ValueType  # 62
+"""ALREADY_EXISTS: The slug is taken; the metadata suggests free ones."""
+ERROR_REASON_SLUG_HELD: ErrorReason.ValueType  # 63
+"""ABORTED: A request that has not finished holds the slug; try again."""
+ERROR_REASON_SLUG_CHANGE_PENDING: ErrorReason.ValueType  # 64
+"""ABORTED: Another change of the organization's slug has not finished; try again."""
+ERROR_REASON_REDIRECT_LIMIT: ErrorReason.ValueType  # 65
+"""FAILED_PRECONDITION: The organization has as many redirects as it may have; release one first."""
+ERROR_REASON_SLUGS_MISMATCH: ErrorReason.ValueType  # 66
+"""FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-siloway/control/v1/organization_service.proto\x12\x12siloway.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xaa\x05\n\x12OrganizationChange\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12?\n\x04kind\x18\x02 \x01(\x0e\x32+.siloway.control.v1.OrganizationChange.KindB\x04\xe2\x41\x01\x03\x12\x41\n\x05state\x18\x03 \x01(\x0e\x32,.siloway.control.v1.OrganizationChange.StateB\x04\xe2\x41\x01\x03\x12\x1a\n\x0corganization\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04slug\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06region\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\'\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"P\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_PROVISION\x10\x01\x12\x0f\n\x0bKIND_RENAME\x10\x02\x12\r\n\tKIND_SWAP\x10\x03\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03:s\xea\x41p\n\x1asiloway/OrganizationChange\x12)organizationChanges/{organization_change}*\x13organizationChanges2\x12organizationChange\"\xca\x02\n\x1cProvisionOrganizationRequest\x12\x1d\n\x06region\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x30\x12\x16\n\x04slug\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12$\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xe8\x07\x12\x35\n\nowner_user\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^users/[1-9][0-9]{0,17}$H\x00\x12!\n\x0bowner_email\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x18\xc8\x01`\x01H\x00\x12 \n\x13\x63reate_default_team\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x0f\n\x07is_test\x18\x07 \x01(\x08\x12\x18\n\nrequest_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x02\x42\x0e\n\x05owner\x12\x05\xbaH\x02\x08\x01\x42\x16\n\x14_create_default_team\"\xa1\x01\n\x1cGetOrganizationChangeRequest\x12\x80\x01\n\x04name\x18\x01 \x01(\tBr\xe2\x41\x01\x02\xfa\x41\x1c\n\x1asiloway/OrganizationChange\xbaHLrJ2H^organizationChanges/[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$\"\xdd\x02\n\x0cOrganization\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03uid\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04slug\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06region\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0eregion_address\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:T\xea\x41Q\n\x14siloway/Organization\x12\x1corganizations/{organization}*\rorganizations2\x0corganization\"f\n\x16GetOrganizationRequest\x12L\n\x04name\x18\x01 \x01(\tB>\xe2\x41\x01\x02\xfa\x41\x16\n\x14siloway/Organization\xbaH\x1er\x1c\x32\x1a^organizations/[^/]{1,64}$\"m\n\x18ListOrganizationsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x17\n\x06region\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x30\"m\n\x19ListOrganizationsResponse\x12\x37\n\rorganizations\x18\x01 \x03(\x0b\x32 .siloway.control.v1.Organization\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xce\x03\n\x13OrganizationService\x12_\n\x0fGetOrganization\x12*.siloway.control.v1.GetOrganizationRequest\x1a .siloway.control.v1.Organization\x12p\n\x11ListOrganizations\x12,.siloway.control.v1.ListOrganizationsRequest\x1a-.siloway.control.v1.ListOrganizationsResponse\x12q\n\x15ProvisionOrganization\x12\x30.siloway.control.v1.ProvisionOrganizationRequest\x1a&.siloway.control.v1.OrganizationChange\x12q\n\x15GetOrganizationChange\x12\x30.siloway.control.v1.GetOrganizationChangeRequest\x1a&.siloway.control.v1.OrganizationChangeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-siloway/control/v1/organization_service.proto\x12\x12siloway.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xaa\x05\n\x12OrganizationChange\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12?\n\x04kind\x18\x02 \x01(\x0e\x32+.siloway.control.v1.OrganizationChange.KindB\x04\xe2\x41\x01\x03\x12\x41\n\x05state\x18\x03 \x01(\x0e\x32,.siloway.control.v1.OrganizationChange.StateB\x04\xe2\x41\x01\x03\x12\x1a\n\x0corganization\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04slug\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06region\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\'\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"P\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_PROVISION\x10\x01\x12\x0f\n\x0bKIND_RENAME\x10\x02\x12\r\n\tKIND_SWAP\x10\x03\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03:s\xea\x41p\n\x1asiloway/OrganizationChange\x12)organizationChanges/{organization_change}*\x13organizationChanges2\x12organizationChange\"\xca\x02\n\x1cProvisionOrganizationRequest\x12\x1d\n\x06region\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x30\x12\x16\n\x04slug\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12$\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xe8\x07\x12\x35\n\nowner_user\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^users/[1-9][0-9]{0,17}$H\x00\x12!\n\x0bowner_email\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x18\xc8\x01`\x01H\x00\x12 \n\x13\x63reate_default_team\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x0f\n\x07is_test\x18\x07 \x01(\x08\x12\x18\n\nrequest_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x02\x42\x0e\n\x05owner\x12\x05\xbaH\x02\x08\x01\x42\x16\n\x14_create_default_team\"\xf3\x01\n\x19RenameOrganizationRequest\x12L\n\x04name\x18\x01 \x01(\tB>\xe2\x41\x01\x02\xfa\x41\x16\n\x14siloway/Organization\xbaH\x1er\x1c\x32\x1a^organizations/[^/]{1,64}$\x12\x1c\n\x04slug\x18\x02 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\r\n\x05\x65xact\x18\x03 \x01(\x08\x12\x41\n\x0credirect_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x06\x08\x80\x86\xb0\x96\x01\x32\x00\x12\x18\n\nrequest_id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\"\xf1\x01\n\x10SwapSlugsRequest\x12H\n\x05pairs\x18\x01 \x03(\x0b\x32).siloway.control.v1.SwapSlugsRequest.PairB\x0e\xe2\x41\x01\x02\xbaH\x07\x92\x01\x04\x08\x02\x10\x64\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x1ay\n\x04Pair\x12T\n\x0corganization\x18\x01 \x01(\tB>\xe2\x41\x01\x02\xfa\x41\x16\n\x14siloway/Organization\xbaH\x1er\x1c\x32\x1a^organizations/[^/]{1,64}$\x12\x1b\n\x04slug\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x32\"\xa1\x01\n\x1cGetOrganizationChangeRequest\x12\x80\x01\n\x04name\x18\x01 \x01(\tBr\xe2\x41\x01\x02\xfa\x41\x1c\n\x1asiloway/OrganizationChange\xbaHLrJ2H^organizationChanges/[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$\"\xdd\x02\n\x0cOrganization\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03uid\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04slug\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06region\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0eregion_address\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:T\xea\x41Q\n\x14siloway/Organization\x12\x1corganizations/{organization}*\rorganizations2\x0corganization\"f\n\x16GetOrganizationRequest\x12L\n\x04name\x18\x01 \x01(\tB>\xe2\x41\x01\x02\xfa\x41\x16\n\x14siloway/Organization\xbaH\x1er\x1c\x32\x1a^organizations/[^/]{1,64}$\"m\n\x18ListOrganizationsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x17\n\x06region\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x30\"m\n\x19ListOrganizationsResponse\x12\x37\n\rorganizations\x18\x01 \x03(\x0b\x32 .siloway.control.v1.Organization\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x96\x05\n\x13OrganizationService\x12_\n\x0fGetOrganization\x12*.siloway.control.v1.GetOrganizationRequest\x1a .siloway.control.v1.Organization\x12p\n\x11ListOrganizations\x12,.siloway.control.v1.ListOrganizationsRequest\x1a-.siloway.control.v1.ListOrganizationsResponse\x12q\n\x15ProvisionOrganization\x12\x30.siloway.control.v1.ProvisionOrganizationRequest\x1a&.siloway.control.v1.OrganizationChange\x12k\n\x12RenameOrganization\x12-.siloway.control.v1.RenameOrganizationRequest\x1a&.siloway.control.v1.OrganizationChange\x12Y\n\tSwapSlugs\x12$.siloway.control.v1.SwapSlugsRequest\x1a&.siloway.control.v1.OrganizationChange\x12q\n\x15GetOrganizationChange\x12\x30.siloway.control.v1.GetOrganizationChangeRequest\x1a&.siloway.control.v1.OrganizationChangeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,6 +71,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVISIONORGANIZATIONREQUEST'].fields_by_name['owner_email']._serialized_options = b'\272H\007r\005\030\310\001`\001'
   _globals['_PROVISIONORGANIZATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_PROVISIONORGANIZATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_RENAMEORGANIZATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RENAMEORGANIZATIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\026\n\024siloway/Organization\272H\036r\0342\032^organizations/[^/]{1,64}$'
+  _globals['_RENAMEORGANIZATIONREQUEST'].fields_by_name['slug']._loaded_options = None
+  _globals['_RENAMEORGANIZATIONREQUEST'].fields_by_name['slug']._serialized_options = b'\342A\001\002\272H\007r\005\020\001\030\310\001'
+  _globals['_RENAMEORGANIZATIONREQUEST'].fields_by_name['redirect_ttl']._loaded_options = None
+  _globals['_RENAMEORGANIZATIONREQUEST'].fields_by_name['redirect_ttl']._serialized_options = b'\272H\r\252\001\n\"\006\010\200\206\260\226\0012\000'
+  _globals['_RENAMEORGANIZATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RENAMEORGANIZATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
+  _globals['_SWAPSLUGSREQUEST_PAIR'].fields_by_name['organization']._loaded_options = None
+  _globals['_SWAPSLUGSREQUEST_PAIR'].fields_by_name['organization']._serialized_options = b'\342A\001\002\372A\026\n\024siloway/Organization\272H\036r\0342\032^organizations/[^/]{1,64}$'
+  _globals['_SWAPSLUGSREQUEST_PAIR'].fields_by_name['slug']._loaded_options = None
+  _globals['_SWAPSLUGSREQUEST_PAIR'].fields_by_name['slug']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\0302'
+  _globals['_SWAPSLUGSREQUEST'].fields_by_name['pairs']._loaded_options = None
+  _globals['_SWAPSLUGSREQUEST'].fields_by_name['pairs']._serialized_options = b'\342A\001\002\272H\007\222\001\004\010\002\020d'
+  _globals['_SWAPSLUGSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SWAPSLUGSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_GETORGANIZATIONCHANGEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETORGANIZATIONCHANGEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\034\n\032siloway/OrganizationChange\272HLrJ2H^organizationChanges/[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'
   _globals['_ORGANIZATION'].fields_by_name['name']._loaded_options = None
@@ -98,24 +115,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
   _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['region']._loaded_options = None
   _globals['_LISTORGANIZATIONSREQUEST'].fields_by_name['region']._serialized_options = b'\272H\004r\002\0300'
-  _globals['_ORGANIZATIONCHANGE']._serialized_start=217
-  _globals['_ORGANIZATIONCHANGE']._serialized_end=899
-  _globals['_ORGANIZATIONCHANGE_KIND']._serialized_start=612
-  _globals['_ORGANIZATIONCHANGE_KIND']._serialized_end=692
-  _globals['_ORGANIZATIONCHANGE_STATE']._serialized_start=694
-  _globals['_ORGANIZATIONCHANGE_STATE']._serialized_end=782
-  _globals['_PROVISIONORGANIZATIONREQUEST']._serialized_start=902
-  _globals['_PROVISIONORGANIZATIONREQUEST']._serialized_end=1232
-  _globals['_GETORGANIZATIONCHANGEREQUEST']._serialized_start=1235
-  _globals['_GETORGANIZATIONCHANGEREQUEST']._serialized_end=1396
-  _globals['_ORGANIZATION']._serialized_start=1399
-  _globals['_ORGANIZATION']._serialized_end=1748
-  _globals['_GETORGANIZATIONREQUEST']._serialized_start=1750
-  _globals['_GETORGANIZATIONREQUEST']._serialized_end=1852
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=1854
-  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=1963
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=1965
-  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=2074
-  _globals['_ORGANIZATIONSERVICE']._serialized_start=2077
-  _globals['_ORGANIZATIONSERVICE']._serialized_end=2539
+  _globals['_ORGANIZATIONCHANGE']._serialized_start=249
+  _globals['_ORGANIZATIONCHANGE']._serialized_end=931
+  _globals['_ORGANIZATIONCHANGE_KIND']._serialized_start=644
+  _globals['_ORGANIZATIONCHANGE_KIND']._serialized_end=724
+  _globals['_ORGANIZATIONCHANGE_STATE']._serialized_start=726
+  _globals['_ORGANIZATIONCHANGE_STATE']._serialized_end=814
+  _globals['_PROVISIONORGANIZATIONREQUEST']._serialized_start=934
+  _globals['_PROVISIONORGANIZATIONREQUEST']._serialized_end=1264
+  _globals['_RENAMEORGANIZATIONREQUEST']._serialized_start=1267
+  _globals['_RENAMEORGANIZATIONREQUEST']._serialized_end=1510
+  _globals['_SWAPSLUGSREQUEST']._serialized_start=1513
+  _globals['_SWAPSLUGSREQUEST']._serialized_end=1754
+  _globals['_SWAPSLUGSREQUEST_PAIR']._serialized_start=1633
+  _globals['_SWAPSLUGSREQUEST_PAIR']._serialized_end=1754
+  _globals['_GETORGANIZATIONCHANGEREQUEST']._serialized_start=1757
+  _globals['_GETORGANIZATIONCHANGEREQUEST']._serialized_end=1918
+  _globals['_ORGANIZATION']._serialized_start=1921
+  _globals['_ORGANIZATION']._serialized_end=2270
+  _globals['_GETORGANIZATIONREQUEST']._serialized_start=2272
+  _globals['_GETORGANIZATIONREQUEST']._serialized_end=2374
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_start=2376
+  _globals['_LISTORGANIZATIONSREQUEST']._serialized_end=2485
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_start=2487
+  _globals['_LISTORGANIZATIONSRESPONSE']._serialized_end=2596
+  _globals['_ORGANIZATIONSERVICE']._serialized_start=2599
+  _globals['_ORGANIZATIONSERVICE']._serialized_end=3261
 # @@protoc_insertion_point(module_scope)

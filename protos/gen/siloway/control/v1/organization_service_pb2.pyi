@@ -5,6 +5,7 @@ Which organization lives in which region, and what changes that."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -191,6 +192,100 @@ class ProvisionOrganizationRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_owner) -> _WhichOneofReturnType_owner | None: ...
 
 Global___ProvisionOrganizationRequest: _TypeAlias = ProvisionOrganizationRequest  # noqa: Y015
+
+@_typing.final
+class RenameOrganizationRequest(_message.Message):
+    """RenameOrganizationRequest says which slug an organization is to have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SLUG_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    REDIRECT_TTL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"organizations/{id or slug}"."""
+    slug: _builtins.str
+    """The slug."""
+    exact: _builtins.bool
+    """This slug or none: at most 50 letters, digits and hyphens. Otherwise a slug is made from the text, with a suffix when
+    that is taken.
+    """
+    request_id: _builtins.str
+    """A UUID that the client makes, for safe repeats."""
+    @_builtins.property
+    def redirect_ttl(self) -> _duration_pb2.Duration:
+        """How long the former slug goes on resolving, at most 10 years; 0 means not at all, absent means 30 days."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        slug: _builtins.str = ...,
+        exact: _builtins.bool = ...,
+        redirect_ttl: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["redirect_ttl", b"redirect_ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact", "name", b"name", "redirect_ttl", b"redirect_ttl", "request_id", b"request_id", "slug", b"slug"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenameOrganizationRequest: _TypeAlias = RenameOrganizationRequest  # noqa: Y015
+
+@_typing.final
+class SwapSlugsRequest(_message.Message):
+    """SwapSlugsRequest says who gets whose slug."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Pair(_message.Message):
+        """One organization and the slug that it gets."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ORGANIZATION_FIELD_NUMBER: _builtins.int
+        SLUG_FIELD_NUMBER: _builtins.int
+        organization: _builtins.str
+        """"organizations/{id or slug}"; a slug means who has it before the swap."""
+        slug: _builtins.str
+        """The slug, which another organization of the request has now."""
+        def __init__(
+            self,
+            *,
+            organization: _builtins.str = ...,
+            slug: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["organization", b"organization", "slug", b"slug"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID that the client makes, for safe repeats."""
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SwapSlugsRequest.Pair]:
+        """Every organization whose slug changes, each once."""
+
+    def __init__(
+        self,
+        *,
+        pairs: _abc.Iterable[Global___SwapSlugsRequest.Pair] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SwapSlugsRequest: _TypeAlias = SwapSlugsRequest  # noqa: Y015
 
 @_typing.final
 class GetOrganizationChangeRequest(_message.Message):

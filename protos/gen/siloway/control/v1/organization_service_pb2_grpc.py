@@ -50,6 +50,16 @@ class OrganizationServiceStub:
                 request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.ProvisionOrganizationRequest.SerializeToString,
                 response_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
                 _registered_method=True)
+        self.RenameOrganization = channel.unary_unary(
+                '/siloway.control.v1.OrganizationService/RenameOrganization',
+                request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.RenameOrganizationRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
+                _registered_method=True)
+        self.SwapSlugs = channel.unary_unary(
+                '/siloway.control.v1.OrganizationService/SwapSlugs',
+                request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.SwapSlugsRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
+                _registered_method=True)
         self.GetOrganizationChange = channel.unary_unary(
                 '/siloway.control.v1.OrganizationService/GetOrganizationChange',
                 request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.GetOrganizationChangeRequest.SerializeToString,
@@ -62,7 +72,7 @@ class OrganizationServiceServicer:
     """
 
     def GetOrganization(self, request, context):
-        """Gets one organization by id or slug. Needs org:read.
+        """Gets one organization by id or slug; a former slug finds it too until its redirect ends. Needs org:read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +89,23 @@ class OrganizationServiceServicer:
         """Makes an organization in a region, with its owner as a member. One organization for one request id, however often
         and however late it is sent. Answers when it is made, or RUNNING after at most 10 seconds: it goes on by itself then,
         and GetOrganizationChange or a repeat tells its end. Needs org:admin and a token that is bound to no organization.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenameOrganization(self, request, context):
+        """Gives an organization another slug. The former one goes on resolving for a while. Taken: ALREADY_EXISTS, SLUG_TAKEN
+        with free suggestions in the metadata. Answers as ProvisionOrganization does. Needs org:admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SwapSlugs(self, request, context):
+        """Lets organizations exchange the slugs that they have now, all at once, also across regions. Until a region has carried
+        it out it answers by the old slugs, and the change is RUNNING. Needs org:admin and a token that is bound to no
+        organization.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,6 +134,16 @@ def add_OrganizationServiceServicer_to_server(servicer, server):
             'ProvisionOrganization': grpc.unary_unary_rpc_method_handler(
                     servicer.ProvisionOrganization,
                     request_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.ProvisionOrganizationRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.SerializeToString,
+            ),
+            'RenameOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenameOrganization,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.RenameOrganizationRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.SerializeToString,
+            ),
+            'SwapSlugs': grpc.unary_unary_rpc_method_handler(
+                    servicer.SwapSlugs,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.SwapSlugsRequest.FromString,
                     response_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.SerializeToString,
             ),
             'GetOrganizationChange': grpc.unary_unary_rpc_method_handler(
@@ -196,6 +233,60 @@ class OrganizationService:
             target,
             '/siloway.control.v1.OrganizationService/ProvisionOrganization',
             siloway_dot_control_dot_v1_dot_organization__service__pb2.ProvisionOrganizationRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenameOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.OrganizationService/RenameOrganization',
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.RenameOrganizationRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SwapSlugs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.OrganizationService/SwapSlugs',
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.SwapSlugsRequest.SerializeToString,
             siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
             options,
             channel_credentials,

@@ -34,13 +34,22 @@ class OrganizationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrganizationServiceAsyncStub: ...
     GetOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationRequest, _organization_service_pb2.Organization]
-    """Gets one organization by id or slug. Needs org:read."""
+    """Gets one organization by id or slug; a former slug finds it too until its redirect ends. Needs org:read."""
     ListOrganizations: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.ListOrganizationsRequest, _organization_service_pb2.ListOrganizationsResponse]
     """Lists organizations by id. Needs org:read; a token of one organization sees only that one."""
     ProvisionOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.ProvisionOrganizationRequest, _organization_service_pb2.OrganizationChange]
     """Makes an organization in a region, with its owner as a member. One organization for one request id, however often
     and however late it is sent. Answers when it is made, or RUNNING after at most 10 seconds: it goes on by itself then,
     and GetOrganizationChange or a repeat tells its end. Needs org:admin and a token that is bound to no organization.
+    """
+    RenameOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.RenameOrganizationRequest, _organization_service_pb2.OrganizationChange]
+    """Gives an organization another slug. The former one goes on resolving for a while. Taken: ALREADY_EXISTS, SLUG_TAKEN
+    with free suggestions in the metadata. Answers as ProvisionOrganization does. Needs org:admin.
+    """
+    SwapSlugs: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.SwapSlugsRequest, _organization_service_pb2.OrganizationChange]
+    """Lets organizations exchange the slugs that they have now, all at once, also across regions. Until a region has carried
+    it out it answers by the old slugs, and the change is RUNNING. Needs org:admin and a token that is bound to no
+    organization.
     """
     GetOrganizationChange: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationChangeRequest, _organization_service_pb2.OrganizationChange]
     """Gets a change that the caller has asked for. Needs org:read or org:admin."""
@@ -51,13 +60,22 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationRequest, _organization_service_pb2.Organization]  # type: ignore[assignment]
-    """Gets one organization by id or slug. Needs org:read."""
+    """Gets one organization by id or slug; a former slug finds it too until its redirect ends. Needs org:read."""
     ListOrganizations: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.ListOrganizationsRequest, _organization_service_pb2.ListOrganizationsResponse]  # type: ignore[assignment]
     """Lists organizations by id. Needs org:read; a token of one organization sees only that one."""
     ProvisionOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.ProvisionOrganizationRequest, _organization_service_pb2.OrganizationChange]  # type: ignore[assignment]
     """Makes an organization in a region, with its owner as a member. One organization for one request id, however often
     and however late it is sent. Answers when it is made, or RUNNING after at most 10 seconds: it goes on by itself then,
     and GetOrganizationChange or a repeat tells its end. Needs org:admin and a token that is bound to no organization.
+    """
+    RenameOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.RenameOrganizationRequest, _organization_service_pb2.OrganizationChange]  # type: ignore[assignment]
+    """Gives an organization another slug. The former one goes on resolving for a while. Taken: ALREADY_EXISTS, SLUG_TAKEN
+    with free suggestions in the metadata. Answers as ProvisionOrganization does. Needs org:admin.
+    """
+    SwapSlugs: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.SwapSlugsRequest, _organization_service_pb2.OrganizationChange]  # type: ignore[assignment]
+    """Lets organizations exchange the slugs that they have now, all at once, also across regions. Until a region has carried
+    it out it answers by the old slugs, and the change is RUNNING. Needs org:admin and a token that is bound to no
+    organization.
     """
     GetOrganizationChange: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationChangeRequest, _organization_service_pb2.OrganizationChange]  # type: ignore[assignment]
     """Gets a change that the caller has asked for. Needs org:read or org:admin."""
@@ -71,7 +89,7 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _organization_service_pb2.GetOrganizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_organization_service_pb2.Organization, _abc.Awaitable[_organization_service_pb2.Organization]]:
-        """Gets one organization by id or slug. Needs org:read."""
+        """Gets one organization by id or slug; a former slug finds it too until its redirect ends. Needs org:read."""
 
     @_abc_1.abstractmethod
     def ListOrganizations(
@@ -90,6 +108,27 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes an organization in a region, with its owner as a member. One organization for one request id, however often
         and however late it is sent. Answers when it is made, or RUNNING after at most 10 seconds: it goes on by itself then,
         and GetOrganizationChange or a repeat tells its end. Needs org:admin and a token that is bound to no organization.
+        """
+
+    @_abc_1.abstractmethod
+    def RenameOrganization(
+        self,
+        request: _organization_service_pb2.RenameOrganizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_organization_service_pb2.OrganizationChange, _abc.Awaitable[_organization_service_pb2.OrganizationChange]]:
+        """Gives an organization another slug. The former one goes on resolving for a while. Taken: ALREADY_EXISTS, SLUG_TAKEN
+        with free suggestions in the metadata. Answers as ProvisionOrganization does. Needs org:admin.
+        """
+
+    @_abc_1.abstractmethod
+    def SwapSlugs(
+        self,
+        request: _organization_service_pb2.SwapSlugsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_organization_service_pb2.OrganizationChange, _abc.Awaitable[_organization_service_pb2.OrganizationChange]]:
+        """Lets organizations exchange the slugs that they have now, all at once, also across regions. Until a region has carried
+        it out it answers by the old slugs, and the change is RUNNING. Needs org:admin and a token that is bound to no
+        organization.
         """
 
     @_abc_1.abstractmethod

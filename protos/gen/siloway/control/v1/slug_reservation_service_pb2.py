@@ -28,7 +28,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1siloway/control/v1/slug_reservation_service.proto\x12\x12siloway.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x05\n\x0fSlugReservation\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x12\n\x04slug\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0corganization\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06region\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12<\n\x04type\x18\x05 \x01(\x0e\x32(.siloway.control.v1.SlugReservation.TypeB\x04\xe2\x41\x01\x03\x12>\n\x05state\x18\x06 \x01(\x0e\x32).siloway.control.v1.SlugReservation.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"y\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cTYPE_PRIMARY\x10\x01\x12\x15\n\x11TYPE_VANITY_ALIAS\x10\x02\x12\x1f\n\x1bTYPE_TEMPORARY_RENAME_ALIAS\x10\x03\x12\x11\n\rTYPE_REDIRECT\x10\x04\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x15\n\x11STATE_QUARANTINED\x10\x03:X\xea\x41U\n\x17siloway/SlugReservation\x12\x17slugReservations/{slug}*\x10slugReservations2\x0fslugReservation\"o\n\x19GetSlugReservationRequest\x12R\n\x04name\x18\x01 \x01(\tBD\xe2\x41\x01\x02\xfa\x41\x19\n\x17siloway/SlugReservation\xbaH!r\x1f\x32\x1d^slugReservations/[^/]{1,64}$\"\x94\x01\n\x1bListSlugReservationsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12;\n\x0corganization\x18\x03 \x01(\tB%\xbaH\"r 2\x1e^(organizations/[0-9]{1,16})?$\"w\n\x1cListSlugReservationsResponse\x12>\n\x11slug_reservations\x18\x01 \x03(\x0b\x32#.siloway.control.v1.SlugReservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xfd\x01\n\x16SlugReservationService\x12h\n\x12GetSlugReservation\x12-.siloway.control.v1.GetSlugReservationRequest\x1a#.siloway.control.v1.SlugReservation\x12y\n\x14ListSlugReservations\x12/.siloway.control.v1.ListSlugReservationsRequest\x1a\x30.siloway.control.v1.ListSlugReservationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1siloway/control/v1/slug_reservation_service.proto\x12\x12siloway.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x06\n\x0fSlugReservation\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x12\n\x04slug\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0corganization\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06region\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12<\n\x04type\x18\x05 \x01(\x0e\x32(.siloway.control.v1.SlugReservation.TypeB\x04\xe2\x41\x01\x03\x12>\n\x05state\x18\x06 \x01(\x0e\x32).siloway.control.v1.SlugReservation.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x17\n\tuse_count\x18\n \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x37\n\rlast_use_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"y\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cTYPE_PRIMARY\x10\x01\x12\x15\n\x11TYPE_VANITY_ALIAS\x10\x02\x12\x1f\n\x1bTYPE_TEMPORARY_RENAME_ALIAS\x10\x03\x12\x11\n\rTYPE_REDIRECT\x10\x04\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_HELD\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x15\n\x11STATE_QUARANTINED\x10\x03:X\xea\x41U\n\x17siloway/SlugReservation\x12\x17slugReservations/{slug}*\x10slugReservations2\x0fslugReservation\"o\n\x19GetSlugReservationRequest\x12R\n\x04name\x18\x01 \x01(\tBD\xe2\x41\x01\x02\xfa\x41\x19\n\x17siloway/SlugReservation\xbaH!r\x1f\x32\x1d^slugReservations/[^/]{1,64}$\"\x94\x01\n\x1bListSlugReservationsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12;\n\x0corganization\x18\x03 \x01(\tB%\xbaH\"r 2\x1e^(organizations/[0-9]{1,16})?$\"w\n\x1cListSlugReservationsResponse\x12>\n\x11slug_reservations\x18\x01 \x03(\x0b\x32#.siloway.control.v1.SlugReservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x10\x43heckSlugRequest\x12\x1a\n\x04slug\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\x18\xc8\x01\"\xbf\x02\n\x11\x43heckSlugResponse\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12H\n\x0c\x61vailability\x18\x02 \x01(\x0e\x32\x32.siloway.control.v1.CheckSlugResponse.Availability\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0bsuggestions\x18\x04 \x03(\t\"\xac\x01\n\x0c\x41vailability\x12\x1c\n\x18\x41VAILABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41VAILABILITY_FREE\x10\x01\x12\x16\n\x12\x41VAILABILITY_TAKEN\x10\x02\x12\x15\n\x11\x41VAILABILITY_HELD\x10\x03\x12\x1e\n\x1a\x41VAILABILITY_RESERVED_WORD\x10\x04\x12\x18\n\x14\x41VAILABILITY_INVALID\x10\x05\"\x86\x01\n\x16ReleaseRedirectRequest\x12R\n\x04name\x18\x01 \x01(\tBD\xe2\x41\x01\x02\xfa\x41\x19\n\x17siloway/SlugReservation\xbaH!r\x1f\x32\x1d^slugReservations/[^/]{1,64}$\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x19\n\x17ReleaseRedirectResponse2\xc3\x03\n\x16SlugReservationService\x12h\n\x12GetSlugReservation\x12-.siloway.control.v1.GetSlugReservationRequest\x1a#.siloway.control.v1.SlugReservation\x12y\n\x14ListSlugReservations\x12/.siloway.control.v1.ListSlugReservationsRequest\x1a\x30.siloway.control.v1.ListSlugReservationsResponse\x12X\n\tCheckSlug\x12$.siloway.control.v1.CheckSlugRequest\x1a%.siloway.control.v1.CheckSlugResponse\x12j\n\x0fReleaseRedirect\x12*.siloway.control.v1.ReleaseRedirectRequest\x1a+.siloway.control.v1.ReleaseRedirectResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +53,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SLUGRESERVATION'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_SLUGRESERVATION'].fields_by_name['expire_time']._loaded_options = None
   _globals['_SLUGRESERVATION'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
+  _globals['_SLUGRESERVATION'].fields_by_name['use_count']._loaded_options = None
+  _globals['_SLUGRESERVATION'].fields_by_name['use_count']._serialized_options = b'\342A\001\003'
+  _globals['_SLUGRESERVATION'].fields_by_name['last_use_time']._loaded_options = None
+  _globals['_SLUGRESERVATION'].fields_by_name['last_use_time']._serialized_options = b'\342A\001\003'
   _globals['_SLUGRESERVATION']._loaded_options = None
   _globals['_SLUGRESERVATION']._serialized_options = b'\352AU\n\027siloway/SlugReservation\022\027slugReservations/{slug}*\020slugReservations2\017slugReservation'
   _globals['_GETSLUGRESERVATIONREQUEST'].fields_by_name['name']._loaded_options = None
@@ -63,18 +67,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSLUGRESERVATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
   _globals['_LISTSLUGRESERVATIONSREQUEST'].fields_by_name['organization']._loaded_options = None
   _globals['_LISTSLUGRESERVATIONSREQUEST'].fields_by_name['organization']._serialized_options = b'\272H\"r 2\036^(organizations/[0-9]{1,16})?$'
+  _globals['_CHECKSLUGREQUEST'].fields_by_name['slug']._loaded_options = None
+  _globals['_CHECKSLUGREQUEST'].fields_by_name['slug']._serialized_options = b'\342A\001\002\272H\005r\003\030\310\001'
+  _globals['_RELEASEREDIRECTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RELEASEREDIRECTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\031\n\027siloway/SlugReservation\272H!r\0372\035^slugReservations/[^/]{1,64}$'
+  _globals['_RELEASEREDIRECTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RELEASEREDIRECTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002'
   _globals['_SLUGRESERVATION']._serialized_start=196
-  _globals['_SLUGRESERVATION']._serialized_end=896
-  _globals['_SLUGRESERVATION_TYPE']._serialized_start=596
-  _globals['_SLUGRESERVATION_TYPE']._serialized_end=717
-  _globals['_SLUGRESERVATION_STATE']._serialized_start=719
-  _globals['_SLUGRESERVATION_STATE']._serialized_end=806
-  _globals['_GETSLUGRESERVATIONREQUEST']._serialized_start=898
-  _globals['_GETSLUGRESERVATIONREQUEST']._serialized_end=1009
-  _globals['_LISTSLUGRESERVATIONSREQUEST']._serialized_start=1012
-  _globals['_LISTSLUGRESERVATIONSREQUEST']._serialized_end=1160
-  _globals['_LISTSLUGRESERVATIONSRESPONSE']._serialized_start=1162
-  _globals['_LISTSLUGRESERVATIONSRESPONSE']._serialized_end=1281
-  _globals['_SLUGRESERVATIONSERVICE']._serialized_start=1284
-  _globals['_SLUGRESERVATIONSERVICE']._serialized_end=1537
+  _globals['_SLUGRESERVATION']._serialized_end=978
+  _globals['_SLUGRESERVATION_TYPE']._serialized_start=678
+  _globals['_SLUGRESERVATION_TYPE']._serialized_end=799
+  _globals['_SLUGRESERVATION_STATE']._serialized_start=801
+  _globals['_SLUGRESERVATION_STATE']._serialized_end=888
+  _globals['_GETSLUGRESERVATIONREQUEST']._serialized_start=980
+  _globals['_GETSLUGRESERVATIONREQUEST']._serialized_end=1091
+  _globals['_LISTSLUGRESERVATIONSREQUEST']._serialized_start=1094
+  _globals['_LISTSLUGRESERVATIONSREQUEST']._serialized_end=1242
+  _globals['_LISTSLUGRESERVATIONSRESPONSE']._serialized_start=1244
+  _globals['_LISTSLUGRESERVATIONSRESPONSE']._serialized_end=1363
+  _globals['_CHECKSLUGREQUEST']._serialized_start=1365
+  _globals['_CHECKSLUGREQUEST']._serialized_end=1411
+  _globals['_CHECKSLUGRESPONSE']._serialized_start=1414
+  _globals['_CHECKSLUGRESPONSE']._serialized_end=1733
+  _globals['_CHECKSLUGRESPONSE_AVAILABILITY']._serialized_start=1561
+  _globals['_CHECKSLUGRESPONSE_AVAILABILITY']._serialized_end=1733
+  _globals['_RELEASEREDIRECTREQUEST']._serialized_start=1736
+  _globals['_RELEASEREDIRECTREQUEST']._serialized_end=1870
+  _globals['_RELEASEREDIRECTRESPONSE']._serialized_start=1872
+  _globals['_RELEASEREDIRECTRESPONSE']._serialized_end=1897
+  _globals['_SLUGRESERVATIONSERVICE']._serialized_start=1900
+  _globals['_SLUGRESERVATIONSERVICE']._serialized_end=2351
 # @@protoc_insertion_point(module_scope)

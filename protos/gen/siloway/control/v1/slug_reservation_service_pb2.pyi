@@ -93,6 +93,8 @@ class SlugReservation(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    USE_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"slugReservations/{slug}"."""
     slug: _builtins.str
@@ -105,6 +107,8 @@ class SlugReservation(_message.Message):
     """The role."""
     state: Global___SlugReservation.State.ValueType
     """The life."""
+    use_count: _builtins.int
+    """Of a redirect: how often it was used."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -116,6 +120,10 @@ class SlugReservation(_message.Message):
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself; absent when it does not."""
+
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """Of a redirect: when it was used last; absent when it was not."""
 
     def __init__(
         self,
@@ -129,10 +137,12 @@ class SlugReservation(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        use_count: _builtins.int = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "name", b"name", "organization", b"organization", "region", b"region", "slug", b"slug", "state", b"state", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "name", b"name", "organization", b"organization", "region", b"region", "slug", b"slug", "state", b"state", "type", b"type", "update_time", b"update_time", "use_count", b"use_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,3 +227,139 @@ class ListSlugReservationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSlugReservationsResponse: _TypeAlias = ListSlugReservationsResponse  # noqa: Y015
+
+@_typing.final
+class CheckSlugRequest(_message.Message):
+    """CheckSlugRequest asks about one slug."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLUG_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """The slug as somebody has typed it."""
+    def __init__(
+        self,
+        *,
+        slug: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slug", b"slug"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckSlugRequest: _TypeAlias = CheckSlugRequest  # noqa: Y015
+
+@_typing.final
+class CheckSlugResponse(_message.Message):
+    """CheckSlugResponse says whether a slug can be had."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Availability:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _AvailabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CheckSlugResponse._Availability.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        AVAILABILITY_UNSPECIFIED: CheckSlugResponse._Availability.ValueType  # 0
+        """Not given."""
+        AVAILABILITY_FREE: CheckSlugResponse._Availability.ValueType  # 1
+        """Nothing."""
+        AVAILABILITY_TAKEN: CheckSlugResponse._Availability.ValueType  # 2
+        """An organization has it, or a redirect or a quarantine that is not over."""
+        AVAILABILITY_HELD: CheckSlugResponse._Availability.ValueType  # 3
+        """A request that has not finished holds it; it may be free soon."""
+        AVAILABILITY_RESERVED_WORD: CheckSlugResponse._Availability.ValueType  # 4
+        """The word is kept for the product's own pages, or is the name of a region."""
+        AVAILABILITY_INVALID: CheckSlugResponse._Availability.ValueType  # 5
+        """No organization's slug can read like that."""
+
+    class Availability(_Availability, metaclass=_AvailabilityEnumTypeWrapper):
+        """Availability is what stands in the way."""
+
+    AVAILABILITY_UNSPECIFIED: CheckSlugResponse.Availability.ValueType  # 0
+    """Not given."""
+    AVAILABILITY_FREE: CheckSlugResponse.Availability.ValueType  # 1
+    """Nothing."""
+    AVAILABILITY_TAKEN: CheckSlugResponse.Availability.ValueType  # 2
+    """An organization has it, or a redirect or a quarantine that is not over."""
+    AVAILABILITY_HELD: CheckSlugResponse.Availability.ValueType  # 3
+    """A request that has not finished holds it; it may be free soon."""
+    AVAILABILITY_RESERVED_WORD: CheckSlugResponse.Availability.ValueType  # 4
+    """The word is kept for the product's own pages, or is the name of a region."""
+    AVAILABILITY_INVALID: CheckSlugResponse.Availability.ValueType  # 5
+    """No organization's slug can read like that."""
+
+    SLUG_FIELD_NUMBER: _builtins.int
+    AVAILABILITY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    slug: _builtins.str
+    """The slug, case-folded."""
+    availability: Global___CheckSlugResponse.Availability.ValueType
+    """What stands in the way."""
+    reason: _builtins.str
+    """The same in words; empty for a free one."""
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Slugs that are free just now, at most 3; none for a free one."""
+
+    def __init__(
+        self,
+        *,
+        slug: _builtins.str = ...,
+        availability: Global___CheckSlugResponse.Availability.ValueType = ...,
+        reason: _builtins.str = ...,
+        suggestions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "reason", b"reason", "slug", b"slug", "suggestions", b"suggestions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckSlugResponse: _TypeAlias = CheckSlugResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseRedirectRequest(_message.Message):
+    """ReleaseRedirectRequest names a redirect."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"slugReservations/{slug}"; case does not matter."""
+    request_id: _builtins.str
+    """A UUID that the client makes, for safe repeats."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseRedirectRequest: _TypeAlias = ReleaseRedirectRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseRedirectResponse(_message.Message):
+    """ReleaseRedirectResponse is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseRedirectResponse: _TypeAlias = ReleaseRedirectResponse  # noqa: Y015

@@ -45,6 +45,16 @@ class SlugReservationServiceStub:
                 request_serializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ListSlugReservationsRequest.SerializeToString,
                 response_deserializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ListSlugReservationsResponse.FromString,
                 _registered_method=True)
+        self.CheckSlug = channel.unary_unary(
+                '/siloway.control.v1.SlugReservationService/CheckSlug',
+                request_serializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.CheckSlugRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.CheckSlugResponse.FromString,
+                _registered_method=True)
+        self.ReleaseRedirect = channel.unary_unary(
+                '/siloway.control.v1.SlugReservationService/ReleaseRedirect',
+                request_serializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ReleaseRedirectRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ReleaseRedirectResponse.FromString,
+                _registered_method=True)
 
 
 class SlugReservationServiceServicer:
@@ -65,6 +75,22 @@ class SlugReservationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckSlug(self, request, context):
+        """Says whether a new organization, or a rename, could have a slug just now, and suggests free ones when not. Holds
+        nothing. Needs org:read or org:admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseRedirect(self, request, context):
+        """Ends a redirect before its time; its slug is free then. Needs org:admin; a token of one organization ends only its
+        own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SlugReservationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +103,16 @@ def add_SlugReservationServiceServicer_to_server(servicer, server):
                     servicer.ListSlugReservations,
                     request_deserializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ListSlugReservationsRequest.FromString,
                     response_serializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ListSlugReservationsResponse.SerializeToString,
+            ),
+            'CheckSlug': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckSlug,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.CheckSlugRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.CheckSlugResponse.SerializeToString,
+            ),
+            'ReleaseRedirect': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseRedirect,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ReleaseRedirectRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ReleaseRedirectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +170,60 @@ class SlugReservationService:
             '/siloway.control.v1.SlugReservationService/ListSlugReservations',
             siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ListSlugReservationsRequest.SerializeToString,
             siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ListSlugReservationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckSlug(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.SlugReservationService/CheckSlug',
+            siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.CheckSlugRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.CheckSlugResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseRedirect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.SlugReservationService/ReleaseRedirect',
+            siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ReleaseRedirectRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_slug__reservation__service__pb2.ReleaseRedirectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,14 @@ class SlugReservationServiceStub:
     """Gets the reservation of a slug. Needs org:read."""
     ListSlugReservations: _grpc.UnaryUnaryMultiCallable[_slug_reservation_service_pb2.ListSlugReservationsRequest, _slug_reservation_service_pb2.ListSlugReservationsResponse]
     """Lists reservations by slug. Needs org:read; a token of one organization sees only its own."""
+    CheckSlug: _grpc.UnaryUnaryMultiCallable[_slug_reservation_service_pb2.CheckSlugRequest, _slug_reservation_service_pb2.CheckSlugResponse]
+    """Says whether a new organization, or a rename, could have a slug just now, and suggests free ones when not. Holds
+    nothing. Needs org:read or org:admin.
+    """
+    ReleaseRedirect: _grpc.UnaryUnaryMultiCallable[_slug_reservation_service_pb2.ReleaseRedirectRequest, _slug_reservation_service_pb2.ReleaseRedirectResponse]
+    """Ends a redirect before its time; its slug is free then. Needs org:admin; a token of one organization ends only its
+    own.
+    """
 
 @_typing.type_check_only
 class SlugReservationServiceAsyncStub(SlugReservationServiceStub):
@@ -47,6 +55,14 @@ class SlugReservationServiceAsyncStub(SlugReservationServiceStub):
     """Gets the reservation of a slug. Needs org:read."""
     ListSlugReservations: _aio.UnaryUnaryMultiCallable[_slug_reservation_service_pb2.ListSlugReservationsRequest, _slug_reservation_service_pb2.ListSlugReservationsResponse]  # type: ignore[assignment]
     """Lists reservations by slug. Needs org:read; a token of one organization sees only its own."""
+    CheckSlug: _aio.UnaryUnaryMultiCallable[_slug_reservation_service_pb2.CheckSlugRequest, _slug_reservation_service_pb2.CheckSlugResponse]  # type: ignore[assignment]
+    """Says whether a new organization, or a rename, could have a slug just now, and suggests free ones when not. Holds
+    nothing. Needs org:read or org:admin.
+    """
+    ReleaseRedirect: _aio.UnaryUnaryMultiCallable[_slug_reservation_service_pb2.ReleaseRedirectRequest, _slug_reservation_service_pb2.ReleaseRedirectResponse]  # type: ignore[assignment]
+    """Ends a redirect before its time; its slug is free then. Needs org:admin; a token of one organization ends only its
+    own.
+    """
 
 class SlugReservationServiceServicer(metaclass=_abc_1.ABCMeta):
     """SlugReservationService shows the reservations of organization slugs. One row a case-folded slug."""
@@ -66,5 +82,25 @@ class SlugReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_slug_reservation_service_pb2.ListSlugReservationsResponse, _abc.Awaitable[_slug_reservation_service_pb2.ListSlugReservationsResponse]]:
         """Lists reservations by slug. Needs org:read; a token of one organization sees only its own."""
+
+    @_abc_1.abstractmethod
+    def CheckSlug(
+        self,
+        request: _slug_reservation_service_pb2.CheckSlugRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_slug_reservation_service_pb2.CheckSlugResponse, _abc.Awaitable[_slug_reservation_service_pb2.CheckSlugResponse]]:
+        """Says whether a new organization, or a rename, could have a slug just now, and suggests free ones when not. Holds
+        nothing. Needs org:read or org:admin.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseRedirect(
+        self,
+        request: _slug_reservation_service_pb2.ReleaseRedirectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_slug_reservation_service_pb2.ReleaseRedirectResponse, _abc.Awaitable[_slug_reservation_service_pb2.ReleaseRedirectResponse]]:
+        """Ends a redirect before its time; its slug is free then. Needs org:admin; a token of one organization ends only its
+        own.
+        """
 
 def add_SlugReservationServiceServicer_to_server(servicer: SlugReservationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,33 @@
+"""Refusals of what a request says: fields, tokens of pages, masks, uploads."""
+
+from shared.errors.foundation import Code, ServiceError, Violation
+
+
+class InvalidArgument(ServiceError):
+    """A field of the request is not acceptable."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "INVALID_FIELD"
+
+    @classmethod
+    def of(cls, field: str, description: str) -> "InvalidArgument":
+        """One violation; the message names the field."""
+        return cls(f"{field}: {description}", violations=[Violation(field, description)])
+
+
+class InvalidPageToken(InvalidArgument):
+    """The page token is broken, or belongs to another query."""
+
+    reason = "INVALID_PAGE_TOKEN"
+
+
+class InvalidUpdateMask(InvalidArgument):
+    """The update mask names a path that cannot be updated."""
+
+    reason = "INVALID_UPDATE_MASK"
+
+
+class InvalidUpload(InvalidArgument):
+    """The uploaded bytes are not an export file."""
+
+    reason = "INVALID_UPLOAD"

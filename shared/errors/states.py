@@ -1,0 +1,101 @@
+"""Refusals for the state that the system, or another writer, is in."""
+
+from shared.errors.foundation import Code, ServiceError
+
+
+class FailedPrecondition(ServiceError):
+    """The system is not in a state for this."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "FAILED_PRECONDITION"
+
+
+class OrganizationImporting(FailedPrecondition):
+    """The organization is being imported; only the import writes to it."""
+
+    reason = "ORGANIZATION_IMPORTING"
+
+
+class LastOwner(FailedPrecondition):
+    """The last owner of an organization stays its owner."""
+
+    reason = "LAST_OWNER"
+
+
+class RedirectLimit(FailedPrecondition):
+    """The organization has as many redirects as it may have; release one first."""
+
+    reason = "REDIRECT_LIMIT"
+
+
+class SlugsMismatch(FailedPrecondition):
+    """The slugs are not those that the organizations of the request have now."""
+
+    reason = "SLUGS_MISMATCH"
+
+
+class WrongSilo(FailedPrecondition):
+    """The database belongs to another silo."""
+
+    reason = "WRONG_SILO"
+
+
+class RegionNumberTaken(FailedPrecondition):
+    """Another region has that number."""
+
+    reason = "REGION_NUMBER_TAKEN"
+
+
+class RegionDraining(FailedPrecondition):
+    """The region is draining and gets no new organizations."""
+
+    reason = "REGION_DRAINING"
+
+
+class OrganizationElsewhere(FailedPrecondition):
+    """Another region owns the organization; the metadata names it."""
+
+    reason = "ORGANIZATION_ELSEWHERE"
+
+
+class SpoolMissing(FailedPrecondition):
+    """The uploaded file cannot be opened on this machine."""
+
+    reason = "SPOOL_MISSING"
+
+
+class MessageParked(FailedPrecondition):
+    """The other silo refuses a message of this request; it is given up until an operator replays it."""
+
+    reason = "MESSAGE_PARKED"
+
+
+class Aborted(ServiceError):
+    """Another writer was faster; try again."""
+
+    code = Code.ABORTED
+    reason = "WRITE_CONFLICT"
+
+
+class EtagMismatch(Aborted):
+    """The resource has changed since the etag was read."""
+
+    reason = "ETAG_MISMATCH"
+
+
+class SlugHeld(Aborted):
+    """A request that has not finished holds the slug; try again."""
+
+    reason = "SLUG_HELD"
+
+
+class SlugChangePending(Aborted):
+    """Another change of the organization's slug has not finished; try again."""
+
+    reason = "SLUG_CHANGE_PENDING"
+
+
+class UploadIncomplete(Aborted):
+    """The upload ended before all announced bytes had come."""
+
+    reason = "UPLOAD_INCOMPLETE"
