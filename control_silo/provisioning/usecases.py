@@ -13,6 +13,7 @@ from control_silo.changes.domain import Change, ChangeKind, Plan, key_of
 from control_silo.organizations import store as organization_store
 from control_silo.provisioning import domain, store
 from control_silo.provisioning.domain import NewOrganization
+from control_silo.recovery.usecases import fence_for_change
 from control_silo.regions import usecases as regions
 from control_silo.slugs import store as slug_store
 from control_silo.slugs.domain import Seeker, is_own
@@ -43,6 +44,7 @@ def provision(
     if new.owner_user_id is not None and not store.is_active_user(transaction, new.owner_user_id):
         raise InvalidArgument.of("owner_user", "is no user that may own an organization")
     regions.check_accepts_organizations(transaction, new.region)
+    fence_for_change(transaction, new.region)
     change = Change(
         key=mutation.key,
         kind=ChangeKind.PROVISION,

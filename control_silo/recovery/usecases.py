@@ -10,7 +10,7 @@ from control_silo.recovery import domain, store
 from control_silo.recovery.domain import Recovery
 from shared import audit
 from shared.database import Database, Transaction
-from shared.errors import NotFound, PeerRefused, Resource
+from shared.errors import NotFound, PeerRefused, RegionLost, Resource
 from shared.outbox import operating
 from shared.outbox.registry import Registry
 from shared.rpc.call import Caller
@@ -66,6 +66,14 @@ def fence_of(transaction: Transaction, region: str) -> int:
     if presence.lost_at is not None:
         raise _refusal(region)
     return presence.fence
+
+
+def fence_for_change(transaction: Transaction, region: str) -> int:
+    """As `fence_of`, for what a client asks. Raises RegionLost."""
+    try:
+        return fence_of(transaction, region)
+    except PeerRefused as refusal:
+        raise RegionLost(metadata={"region": region}) from refusal
 
 
 def refuse_lost(database: Database) -> Callable[[Caller], None]:

@@ -91,6 +91,10 @@ class Holding(NamedTuple):
         """Whether a wish leads to a new hold: a repeat renames nobody, and queues nothing twice."""
         return self.primary is None and self.temporary is None
 
+    def above(self, fence: int) -> "Holding":
+        """The same, as if the region's fence had been given to it: what that freed is never given again."""
+        return self._replace(fence_version=max(self.fence_version, fence))
+
     @property
     def is_pending(self) -> bool:
         """Whether a region has still to answer about one of its slugs."""
@@ -101,7 +105,7 @@ def above_fence(holdings: Mapping[int, Holding], organization_ids: Iterable[int]
     """Those that need a slug, as if the region's fence had been given to them: what it freed is never given again."""
     found = {organization_id: holdings.get(organization_id, Holding()) for organization_id in organization_ids}
     return {
-        organization_id: holding._replace(fence_version=max(holding.fence_version, fence))
+        organization_id: holding.above(fence)
         for organization_id, holding in found.items()
         if holding.needs_slug and fence
     }

@@ -11,6 +11,7 @@ from control_silo.changes import usecases as changes
 from control_silo.changes.domain import Change, ChangeKind, Plan
 from control_silo.organizations import store as organization_store
 from control_silo.organizations import usecases as organizations
+from control_silo.recovery.usecases import fence_for_change
 from control_silo.slugs import checking, domain, redirect_store, redirects, store
 from control_silo.slugs.domain import Answered, Effect, Holding, Seeker, Won
 from control_silo.slugs.usecases import VERDICTS, queue, reserved_words
@@ -52,13 +53,14 @@ def rename(transaction: Transaction, mutation: Mutation, asked: Rename, *, rando
 
     The organization is looked up after the request's record: a repeat by its former slug is a repeat. Raises
     InvalidArgument, OrganizationNotFound, OrganizationImporting, SlugChangePending, SlugTaken, SlugHeld, RedirectLimit,
-    RequestIdReused.
+    RegionLost, RequestIdReused.
     """
     earlier = changes.begin(transaction, mutation)
     if earlier is not None:
         return earlier
     organization_id, region = organizations.lock_settled(transaction, [asked.organization])[0]
-    holding = store.read_holdings(transaction, [organization_id])[organization_id]
+    fence = fence_for_change(transaction, region)
+    holding = store.read_holdings(transaction, [organization_id])[organization_id].above(fence)
     wish = checking.check_exact(transaction, asked.slug) if asked.exact else asked.slug
     if holding.is_pending:
         raise pending(organization_id)

@@ -11,6 +11,7 @@ from control_silo.changes import usecases as changes
 from control_silo.changes.domain import Change, ChangeKind, Move, Plan
 from control_silo.organizations import store as organization_store
 from control_silo.organizations import usecases as organizations
+from control_silo.recovery.usecases import fence_for_change
 from control_silo.slugs import store
 from control_silo.slugs.renames import pending, refused
 from control_silo.slugs.usecases import enqueue_pairs
@@ -34,7 +35,8 @@ def swap(transaction: Transaction, mutation: Mutation, asked: Sequence[Exchange]
     """Exchange the slugs in control and tell the regions; a repeat gets the first call's change.
 
     Raises InvalidArgument for an organization or slug that stands twice, OrganizationNotFound, OrganizationImporting,
-    SlugChangePending, SlugsMismatch when the slugs are not those that the organizations have, RequestIdReused.
+    SlugChangePending, RegionLost, SlugsMismatch when the slugs are not those that the organizations have,
+    RequestIdReused.
     """
     earlier = changes.begin(transaction, mutation)
     if earlier is not None:
@@ -42,10 +44,11 @@ def swap(transaction: Transaction, mutation: Mutation, asked: Sequence[Exchange]
     wanted = [each.slug.lower() for each in asked]
     found = organizations.lock_settled(transaction, [each.organization for each in asked])
     _check_distinct([organization_id for organization_id, _ in found], wanted)
+    fences = {region: fence_for_change(transaction, region) for region in sorted({region for _, region in found})}
     holdings = store.read_holdings(transaction, [organization_id for organization_id, _ in found])
     moves = []
     for (organization_id, region), slug in zip(found, wanted, strict=True):
-        holding = holdings[organization_id]
+        holding = holdings[organization_id].above(fences[region])
         if holding.is_pending:
             raise pending(organization_id)
         if holding.primary is not None and holding.primary != slug:

@@ -34,6 +34,12 @@ class SlugsMismatch(FailedPrecondition):
     reason = "SLUGS_MISMATCH"
 
 
+class RegionLost(FailedPrecondition):
+    """The region was declared lost; nothing is held for it until it is recovered."""
+
+    reason = "REGION_LOST"
+
+
 class WrongSilo(FailedPrecondition):
     """The database belongs to another silo."""
 

@@ -158,6 +158,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The organization has as many redirects as it may have; release one first."""
     ERROR_REASON_SLUGS_MISMATCH: _ErrorReason.ValueType  # 66
     """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
+    ERROR_REASON_REGION_LOST: _ErrorReason.ValueType  # 91
+    """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -300,4 +302,6 @@ ERROR_REASON_REDIRECT_LIMIT: ErrorReason.ValueType  # 65
 """FAILED_PRECONDITION: The organization has as many redirects as it may have; release one first."""
 ERROR_REASON_SLUGS_MISMATCH: ErrorReason.ValueType  # 66
 """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
+ERROR_REASON_REGION_LOST: ErrorReason.ValueType  # 91
+"""FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
