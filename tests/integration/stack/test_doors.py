@@ -16,15 +16,15 @@ from siloway.internal.v1 import region_callback_service_pb2 as region_callback_p
 
 from control_silo import wiring as control_wiring
 from region_silo import wiring as region_wiring
-from shared.requests.servicer import METHODS as REQUEST_METHODS
 from shared.rpc.channel import Credentials, InternalChannel
 from shared.rpc.methods import HEALTH_METHODS, REFLECTION_METHODS
+from shared.silo import COMMON_METHODS
 from siloway_client.refusal import refusal_of
 from tests.stack import RunningStack
 
 pytestmark = pytest.mark.integration
 
-_COMMON = (*REQUEST_METHODS, *HEALTH_METHODS, *REFLECTION_METHODS)
+_COMMON = (*COMMON_METHODS, *HEALTH_METHODS, *REFLECTION_METHODS)
 _PUBLIC = {"control": control_wiring.PUBLIC_METHODS, "us": region_wiring.PUBLIC_METHODS}
 _CONTROL_INTERNAL: list[ServiceDescriptor] = [
     control_callback_pb.DESCRIPTOR.services_by_name["ControlCallbackService"],
@@ -76,7 +76,7 @@ def test_every_public_method_has_a_row_and_every_row_a_method(public: grpc.Chann
         if service.endswith(f".{each.name}")
         for method in each.method
     }
-    assert methods == {row.name for row in (*_PUBLIC[silo], *REQUEST_METHODS)}
+    assert methods == {row.name for row in (*_PUBLIC[silo], *COMMON_METHODS)}
     answers = {name: _answer(public, name) for name in methods}
     assert not _NOT_SERVED & set(answers.values()), answers
 
@@ -120,7 +120,7 @@ def test_one_region_may_not_call_another(stack: RunningStack) -> None:
 
 
 def test_without_a_token_nothing_is_answered_but_health(bare: grpc.Channel, silo: str) -> None:
-    for name in (*(row.name for row in (*_PUBLIC[silo], *REQUEST_METHODS)), _REFLECTION):
+    for name in (*(row.name for row in (*_PUBLIC[silo], *COMMON_METHODS)), _REFLECTION):
         with pytest.raises(grpc.RpcError) as refused:
             _call(bare, name)
         assert refusal_of(refused.value).code == "UNAUTHENTICATED", name
