@@ -109,6 +109,13 @@ def test_every_refusal_has_a_message_of_its_own(child: type[errors.ServiceError]
     assert child().message == child.__doc__.strip().splitlines()[0]
 
 
+def test_every_failure_mode_names_a_test_that_exists() -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", (ROOT / "docs/failure_modes.md").read_text())
+    assert named
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
+    assert not missing
+
+
 def test_no_possessive_quantifier_is_used() -> None:
     # Python 3.11.0 to 3.11.4 match groups with them wrongly, and 3.11 is what we promise to run on.
     found = [str(path.relative_to(ROOT)) for path in sources() if re.search(r"[*+?]\+[^+= ]", path.read_text())]
