@@ -31,8 +31,8 @@ $(SET_UP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: setup ## Run all tests on a PostgreSQL and a Redis of their own
-	@$(BIN)/pytest
+test: setup ## Run all tests in two processes, each with a PostgreSQL and a Redis of its own
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 check: setup ## Formatting, lint, types, import rules, protos
 	@$(BIN)/ruff format --check --quiet .

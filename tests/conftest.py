@@ -70,6 +70,13 @@ class TestServers:
         return self.templates["", 0]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a whole stack stay in one process; the others go wherever there is room."""
+    for item in items:
+        if item.path.parent.name == "stack":
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.parent.name} stack"))
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder that an unprivileged server account can reach, as pytest's own temporary folders are not.

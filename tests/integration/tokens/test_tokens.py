@@ -210,7 +210,9 @@ def test_first_token_is_made_once_for_all_silos_and_scopes(
         assert check(secret).scopes == set(SCOPES)
 
 
-@pytest.mark.parametrize("left", [None, "", "siloway_half", new_secret()])
+@pytest.mark.parametrize(
+    "left", [None, "", "siloway_half", new_secret()], ids=["no file", "nothing", "half", "another"]
+)
 def test_lost_first_token_is_replaced_and_revoked(
     silos: Silos, allocator: SnowflakeAllocator, tmp_path: Path, left: str | None
 ) -> None:

@@ -22,7 +22,11 @@ def test_secrets_have_one_form_and_never_repeat() -> None:
     assert all(is_secret(secret) and len(secret) == len("siloway_") + 43 for secret in made)
 
 
-@pytest.mark.parametrize("text", ["", "siloway_", SECRET[:-1], SECRET + "a", SECRET.upper(), SECRET + "\n", "x" * 51])
+@pytest.mark.parametrize(
+    "text",
+    ["", "siloway_", SECRET[:-1], SECRET + "a", SECRET.upper(), SECRET + "\n", "x" * 51],
+    ids=["nothing", "prefix", "short", "long", "upper case", "line feed", "no prefix"],
+)
 def test_other_texts_are_no_secrets(text: str) -> None:
     assert not is_secret(text)
 
