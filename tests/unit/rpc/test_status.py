@@ -14,7 +14,7 @@ from shared.rpc.status import DETAILS_KEY, from_rpc_error, grpc_code, to_status
 
 def _classes(parent: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
     for child in parent.__subclasses__():
-        if child.__module__ == "shared.errors":
+        if child.__module__.startswith("shared.errors."):
             yield child
         yield from _classes(child)
 
