@@ -50,6 +50,8 @@ class RunningStack:
         if not line:
             self.process.wait(10)
             self._reader.join(5)
+            self.process.stdout.close()
+            self.process.stderr.close()
             raise AssertionError(f"the stack did not start: {self.notices}")
         self.describe: dict[str, Any] = json.loads(line)
         # Control's first token reaches the regions a moment after everything is up.

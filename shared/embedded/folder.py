@@ -3,13 +3,18 @@
 The lock is the kernel's (flock), so that a process that was killed leaves none behind.
 """
 
+import contextlib
 import fcntl
 import os
 import socket
 from pathlib import Path
+from random import SystemRandom
 from types import TracebackType
 
 from shared.embedded.failures import FolderLocked, FolderUnreachable, PortTaken
+
+_PORT_MIN = 10_000
+_OUTGOING_PORT_USUAL = 32_768
 
 
 class FolderLock:
@@ -60,12 +65,30 @@ def make_folder(folder: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback TCP ports that nobody has now, all different."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
+    """Loopback TCP ports that nobody has now, all different.
+
+    They lie below those that the kernel gives to outgoing connections: one of these could take such a port between its
+    choice and its use.
+    """
+    candidates = list(range(_PORT_MIN, _first_outgoing_port()))
+    SystemRandom().shuffle(candidates)
+    ports: list[int] = []
+    for port in candidates:
+        if len(ports) == count:
+            break
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+    if len(ports) < count:
+        raise PortTaken(f"fewer than {count} free ports from {_PORT_MIN} on")
     return ports
+
+
+def _first_outgoing_port() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return _OUTGOING_PORT_USUAL
 
 
 def check_port(host: str, port: int, purpose: str) -> None:
