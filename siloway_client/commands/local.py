@@ -15,7 +15,11 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opti
 
 def up(context: typer.Context) -> None:
     """Start control and the regions us and de here, with PostgreSQL and Redis (options: siloway up --help)."""
-    _become(["shared.embedded", "--folder", str(session(context).folder), *context.args])
+    folder = session(context).folder
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder.resolve() / "bytecode")}
+    # Where the environment forbids bytecode beside the sources, a folder that is there already keeps it.
+    closed = "PYTHONDONTWRITEBYTECODE" in os.environ and folder.is_dir()
+    _become(["shared.embedded", "--folder", str(folder), *context.args], kept if closed else None)
 
 
 @tokens_app.command(context_settings=_PASS_ON)
