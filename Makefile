@@ -32,7 +32,7 @@ $(SET_UP): requirements.lock pyproject.toml
 	@touch $@
 
 test: setup ## Run all tests in two processes, each with a PostgreSQL and a Redis of its own
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/pytest --numprocesses 2
 
 check: setup ## Formatting, lint, types, import rules, protos
 	@$(BIN)/ruff format --check --quiet .

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import redis
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from shared.embedded.databases import DatabaseServer
 from shared.embedded.postgres import PostgresServer
@@ -70,11 +72,17 @@ class TestServers:
         return self.templates["", 0]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a whole stack stay in one process; the others go wherever there is room."""
-    for item in items:
-        if item.path.parent.name == "stack":
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.parent.name} stack"))
+class _WholeStacksTogether(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests that share a running stack stay in one process; the others go wherever there is room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.partition("::")[0].rpartition("/")[0]
+        return folder if folder.endswith("/stack") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """How tests are spread over processes; a second process would start the same stack on the same ports."""
+    return _WholeStacksTogether(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from siloway_client.client import ControlClient, RegionClient
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
+TOKEN_TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 90.0
 ROOT = Path(__file__).resolve().parents[1]
 SILOWAY = Path(sys.executable).with_name("siloway")
@@ -32,7 +33,7 @@ class RunningStack:
         self.process = subprocess.Popen(
             [*command, "--ports-from", str(ports_from)],
             cwd=ROOT,
-            env={**_environment_of_stacks(folder.parent), "SILOWAY_GRACE_S": "3", **(environment or {})},
+            env={**_environment_of_stacks(), "SILOWAY_GRACE_S": "3", **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -54,11 +55,11 @@ class RunningStack:
             self.process.stderr.close()
             raise AssertionError(f"the stack did not start: {self.notices}")
         self.describe: dict[str, Any] = json.loads(line)
-        # Control's first token reaches the regions a moment after everything is up.
-        wait_until(
-            lambda: all(self.value(region, "SELECT count(*) FROM token") for region in self.describe["regions"]),
-            "the regions never heard of the token",
-        )
+        try:
+            self._await_token()
+        except BaseException:
+            self.process.kill()
+            raise
 
     @property
     def token(self) -> str:
@@ -147,6 +148,19 @@ class RunningStack:
                     stream.close()
         return code
 
+    def _await_token(self) -> None:
+        """Control's first token reaches the regions a moment after everything is up."""
+        regions = self.describe["regions"]
+        try:
+            wait_until(
+                lambda: all(self.value(region, "SELECT count(*) FROM token") for region in regions),
+                "the regions never heard of the token",
+                timeout_s=TOKEN_TIMEOUT_S,
+            )
+        except AssertionError as problem:
+            problem.add_note(f"{self.notices}\n{(self.folder / 'logs/control-work.log').read_text()[-2000:]}")
+            raise
+
     def _read_notices(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
@@ -181,11 +195,11 @@ def wait_until(holds: Callable[[], bool], complaint: str, *, timeout_s: float = 
         time.sleep(0.05)
 
 
-def _environment_of_stacks(folder: Path) -> dict[str, str]:
-    """Where Python must not write bytecode beside the sources, all stacks of a session share theirs."""
+def _environment_of_stacks() -> dict[str, str]:
+    """Where Python must not write bytecode beside the sources, the stacks of all runs share theirs."""
     environment = plain_environment()
     if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
-        environment.setdefault("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
+        environment.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / ".pytest_cache/bytecode"))
     return environment
 
 

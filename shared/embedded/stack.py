@@ -34,6 +34,7 @@ from shared.embedded.settings import (
     split_address,
 )
 from shared.embedded.supervision import Program, Supervised, Supervisor, stop_programs
+from shared.rpc.addresses import PROCESS_HEADER
 
 MIGRATE_TIMEOUT_S = 120.0
 READY_TIMEOUT_S = 60.0
@@ -260,7 +261,7 @@ class Stack:
                     raise StartFailed(
                         f"{name} ended while starting: {log_tail(program.log_file, 1)} ({program.ending()})"
                     )
-                if _is_ready(addresses[name]):
+                if is_ready(addresses[name], program.pid):
                     del waiting[name]
             if waiting and time.monotonic() > ends_at:
                 raise StartFailed(
@@ -290,12 +291,14 @@ def run(stack: Stack, announce: Callable[[Stack], None]) -> None:
         stack.stop()
 
 
-def _is_ready(address: str) -> bool:
+def is_ready(address: str, pid: int) -> bool:
+    """Whether that very process says so, and not another one that has its port."""
     host, port = split_address(address)
     connection = http.client.HTTPConnection(host, port, timeout=1)
     try:
         connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.client.OK
+        answer = connection.getresponse()
+        return answer.status == http.client.OK and answer.getheader(PROCESS_HEADER) == str(pid)
     except (OSError, http.client.HTTPException):
         return False
     finally:

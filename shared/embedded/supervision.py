@@ -53,6 +53,11 @@ class Program:
             self.command, death_signal=signal.SIGKILL, log_file=self.log_file, environment=self.environment
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the program that was started last; 0 before the first start."""
+        return 0 if self.process is None else self.process.pid
+
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 

@@ -1,12 +1,15 @@
-"""Whether a target counts as down. One breaker a target: an outage slows it alone, and no message pays for it."""
+"""Whether a target counts as down. One breaker a target: an outage slows it alone, and no message pays for it.
+
+The longest wait is short, for what waits behind it may be a revocation, and a probe is one small call.
+"""
 
 from shared.clock import Clock
 
-_WAIT_MAX_S = 30.0
+_WAIT_MAX_S = 5.0
 
 
 class Breaker:
-    """Closed while deliveries arrive. Each failure in a row doubles the wait, up to 30 s; after it one probe may go."""
+    """Closed while deliveries arrive. Each failure in a row doubles the wait, up to 5 s; after it one probe may go."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

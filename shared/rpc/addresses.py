@@ -4,6 +4,9 @@ import ipaddress
 import socket
 from pathlib import Path
 
+PROCESS_HEADER = "X-Siloway-Process"
+"""The pid of the process that gave an answer of the admin door."""
+
 
 class CannotServe(Exception):  # a statement, like the other refusals
     """The process cannot listen as told. The text is one line for whoever started it."""

@@ -1,6 +1,10 @@
-"""The admin door of a process: plain HTTP for health checks and Prometheus. It tells states, never data."""
+"""The admin door of a process: plain HTTP for health checks and Prometheus. It tells states, never data.
+
+Every answer names the process that gave it, so that nobody takes another one at the same port for it.
+"""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +13,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
-from shared.rpc.addresses import CannotServe, split
+from shared.rpc.addresses import PROCESS_HEADER, CannotServe, split
 
 Check = Callable[[], object]
 """Raises, or returns False, when the process is not ready."""
@@ -80,6 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         status, kind, body = self.pages.page(self.path.partition("?")[0])
         self.send_response(status)
         self.send_header("Content-Type", kind)
+        self.send_header(PROCESS_HEADER, str(os.getpid()))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

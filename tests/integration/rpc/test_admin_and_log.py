@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from shared.embedded.stack import is_ready
 from shared.rpc import log
 from shared.rpc.addresses import CannotServe
 from shared.rpc.admin import AdminServer
@@ -93,3 +95,14 @@ def test_lines_below_the_level_are_not_told(capsys: pytest.CaptureFixture[str]) 
     structlog.get_logger().info("quiet")
     structlog.get_logger().warning("loud")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["loud"]
+
+
+def test_an_answer_names_its_process_so_that_another_at_the_port_is_not_taken_for_it() -> None:
+    admin = AdminServer("127.0.0.1:0")
+    admin.start()
+    try:
+        address = f"127.0.0.1:{admin.port}"
+        assert is_ready(address, os.getpid())
+        assert not is_ready(address, os.getppid())
+    finally:
+        admin.stop()

@@ -14,10 +14,13 @@ _SILOS, _PORTS_PER_SILO = 3, 10
 
 
 @pytest.fixture(scope="session")
-def stack(server_folder: Path) -> Iterator[RunningStack]:
+def stack(server_folder: Path, testrun_uid: str) -> Iterator[RunningStack]:
     """Where `make run` would have it, when nobody else is there; so the README's lines run as they stand."""
+    first = server_folder.parent / f"siloway-stack-of-{testrun_uid}"
+    first.mkdir()  # fails in the second process of one run that would start the stack: they belong together
     running = RunningStack(server_folder / "stack", ports_from=DEFAULT_PORTS_FROM if _default_ports_free() else 0)
     yield running
+    first.rmdir()
     assert running.stop() == 0, running.notices
 
 
