@@ -131,4 +131,5 @@ activity = Table(
     Column("datetime", DateTime(timezone=True), nullable=False),
     Column("data", JSONB, nullable=False),
     Column("version_digest", LargeBinary),
+    Column("deploy_id", BigInteger),
 )

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from siloway.region.v1 import release_commits_pb2 as _release_commits_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ReleaseView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReleaseViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReleaseView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RELEASE_VIEW_UNSPECIFIED: _ReleaseView.ValueType  # 0
+    """BASIC."""
+    RELEASE_VIEW_BASIC: _ReleaseView.ValueType  # 1
+    """The release itself."""
+    RELEASE_VIEW_FULL: _ReleaseView.ValueType  # 2
+    """With its projects' facts, the neighbours in the asked project, authors as users and the last deploy."""
+
+class ReleaseView(_ReleaseView, metaclass=_ReleaseViewEnumTypeWrapper):
+    """ReleaseView is how much of a release an answer holds."""
+
+RELEASE_VIEW_UNSPECIFIED: ReleaseView.ValueType  # 0
+"""BASIC."""
+RELEASE_VIEW_BASIC: ReleaseView.ValueType  # 1
+"""The release itself."""
+RELEASE_VIEW_FULL: ReleaseView.ValueType  # 2
+"""With its projects' facts, the neighbours in the asked project, authors as users and the last deploy."""
+Global___ReleaseView: _TypeAlias = ReleaseView  # noqa: Y015
 
 @_typing.final
 class Release(_message.Message):
@@ -50,6 +75,27 @@ class Release(_message.Message):
     STATE_ARCHIVED: Release.State.ValueType  # 2
     """Out of the default lists."""
 
+    @_typing.final
+    class AdoptionStagesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___AdoptionStage: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___AdoptionStage | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     UID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
@@ -65,6 +111,16 @@ class Release(_message.Message):
     AUTHORS_FIELD_NUMBER: _builtins.int
     VERSION_INFO_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    USER_AGENT_FIELD_NUMBER: _builtins.int
+    DEPLOY_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_DEPLOY_FIELD_NUMBER: _builtins.int
+    PROJECT_FACTS_FIELD_NUMBER: _builtins.int
+    CURRENT_PROJECT_META_FIELD_NUMBER: _builtins.int
+    ADOPTION_STAGES_FIELD_NUMBER: _builtins.int
+    AUTHOR_FACTS_FIELD_NUMBER: _builtins.int
+    NEW_ISSUE_COUNT_FIELD_NUMBER: _builtins.int
+    CHANGED_FILE_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"organizations/{id}/releases/{version}"."""
     uid: _builtins.str
@@ -81,6 +137,18 @@ class Release(_message.Message):
     """How many commits it carries."""
     etag: _builtins.str
     """Changes with every change of the release."""
+    owner: _builtins.str
+    """The user that answers for it, "users/{id}"; empty for nobody."""
+    user_agent: _builtins.str
+    """The client that made it."""
+    deploy_count: _builtins.int
+    """How many deploys it has."""
+    last_deploy: _builtins.str
+    """The deploy that was made last, "organizations/{id}/releases/{version}/deploys/{id}"; empty without one."""
+    new_issue_count: _builtins.int
+    """Only in the FULL view: issues first seen in it, over its projects or in the asked one."""
+    changed_file_count: _builtins.int
+    """Only in the FULL view: how many different files its commits change."""
     @_builtins.property
     def projects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The projects that ship it, "organizations/{id}/projects/{id}", by id."""
@@ -109,6 +177,22 @@ class Release(_message.Message):
     def version_info(self) -> Global___VersionInfo:
         """The version taken apart; absent when it does not read as package@version."""
 
+    @_builtins.property
+    def project_facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseProject]:
+        """Only in the FULL view: facts of its projects, by slug; projects that the caller may not see are left out."""
+
+    @_builtins.property
+    def current_project_meta(self) -> Global___ProjectMeta:
+        """Only in the FULL view with a project: the releases around it in that project. Empty without a project."""
+
+    @_builtins.property
+    def adoption_stages(self) -> _containers.MessageMap[_builtins.str, Global___AdoptionStage]:
+        """Only in the FULL view, when asked for: a project's slug -> how far the release has been adopted there."""
+
+    @_builtins.property
+    def author_facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseAuthor]:
+        """Only in the FULL view: the authors as people, each address once."""
+
     def __init__(
         self,
         *,
@@ -127,14 +211,191 @@ class Release(_message.Message):
         authors: _abc.Iterable[_builtins.str] | None = ...,
         version_info: Global___VersionInfo | None = ...,
         etag: _builtins.str = ...,
+        owner: _builtins.str = ...,
+        user_agent: _builtins.str = ...,
+        deploy_count: _builtins.int = ...,
+        last_deploy: _builtins.str = ...,
+        project_facts: _abc.Iterable[Global___ReleaseProject] | None = ...,
+        current_project_meta: Global___ProjectMeta | None = ...,
+        adoption_stages: _abc.Mapping[_builtins.str, Global___AdoptionStage] | None = ...,
+        author_facts: _abc.Iterable[Global___ReleaseAuthor] | None = ...,
+        new_issue_count: _builtins.int = ...,
+        changed_file_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_commit", b"last_commit", "release_time", b"release_time", "version_info", b"version_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "current_project_meta", b"current_project_meta", "last_commit", b"last_commit", "release_time", b"release_time", "version_info", b"version_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authors", b"authors", "commit_count", b"commit_count", "create_time", b"create_time", "etag", b"etag", "heads", b"heads", "last_commit", b"last_commit", "name", b"name", "projects", b"projects", "ref", b"ref", "release_time", b"release_time", "state", b"state", "uid", b"uid", "url", b"url", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adoption_stages", b"adoption_stages", "author_facts", b"author_facts", "authors", b"authors", "changed_file_count", b"changed_file_count", "commit_count", b"commit_count", "create_time", b"create_time", "current_project_meta", b"current_project_meta", "deploy_count", b"deploy_count", "etag", b"etag", "heads", b"heads", "last_commit", b"last_commit", "last_deploy", b"last_deploy", "name", b"name", "new_issue_count", b"new_issue_count", "owner", b"owner", "project_facts", b"project_facts", "projects", b"projects", "ref", b"ref", "release_time", b"release_time", "state", b"state", "uid", b"uid", "url", b"url", "user_agent", b"user_agent", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Release: _TypeAlias = Release  # noqa: Y015
+
+@_typing.final
+class ReleaseProject(_message.Message):
+    """ReleaseProject is a project as a release shows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SLUG_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    NEW_ISSUE_COUNT_FIELD_NUMBER: _builtins.int
+    HAS_HEALTH_DATA_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"organizations/{id}/projects/{id}"."""
+    slug: _builtins.str
+    """Its slug."""
+    display_name: _builtins.str
+    """What people call it."""
+    platform: _builtins.str
+    """Its platform; may be empty."""
+    new_issue_count: _builtins.int
+    """Issues of it first seen in the release."""
+    has_health_data: _builtins.bool
+    """Whether the release's health was told for it in the last 90 days."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        slug: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        platform: _builtins.str = ...,
+        new_issue_count: _builtins.int = ...,
+        has_health_data: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "has_health_data", b"has_health_data", "name", b"name", "new_issue_count", b"new_issue_count", "platform", b"platform", "slug", b"slug"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseProject: _TypeAlias = ReleaseProject  # noqa: Y015
+
+@_typing.final
+class ProjectMeta(_message.Message):
+    """ProjectMeta names the releases around one, in one project. A missing one is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREVIOUS_RELEASE_VERSION_FIELD_NUMBER: _builtins.int
+    NEXT_RELEASE_VERSION_FIELD_NUMBER: _builtins.int
+    FIRST_RELEASE_VERSION_FIELD_NUMBER: _builtins.int
+    LAST_RELEASE_VERSION_FIELD_NUMBER: _builtins.int
+    previous_release_version: _builtins.str
+    """The closest older one that passes the filters."""
+    next_release_version: _builtins.str
+    """The closest newer one that passes the filters."""
+    first_release_version: _builtins.str
+    """The oldest of the project, in the asked environments."""
+    last_release_version: _builtins.str
+    """The newest of the project, in the asked environments."""
+    def __init__(
+        self,
+        *,
+        previous_release_version: _builtins.str = ...,
+        next_release_version: _builtins.str = ...,
+        first_release_version: _builtins.str = ...,
+        last_release_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_release_version", b"first_release_version", "last_release_version", b"last_release_version", "next_release_version", b"next_release_version", "previous_release_version", b"previous_release_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProjectMeta: _TypeAlias = ProjectMeta  # noqa: Y015
+
+@_typing.final
+class AdoptionStage(_message.Message):
+    """AdoptionStage is how far a release has been adopted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Stage:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AdoptionStage._Stage.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STAGE_UNSPECIFIED: AdoptionStage._Stage.ValueType  # 0
+        """Not given."""
+        STAGE_LOW_ADOPTION: AdoptionStage._Stage.ValueType  # 1
+        """Few use it."""
+        STAGE_ADOPTED: AdoptionStage._Stage.ValueType  # 2
+        """Many use it."""
+        STAGE_REPLACED: AdoptionStage._Stage.ValueType  # 3
+        """Many used it, and use another one now."""
+
+    class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
+        """Stage is a step of adoption."""
+
+    STAGE_UNSPECIFIED: AdoptionStage.Stage.ValueType  # 0
+    """Not given."""
+    STAGE_LOW_ADOPTION: AdoptionStage.Stage.ValueType  # 1
+    """Few use it."""
+    STAGE_ADOPTED: AdoptionStage.Stage.ValueType  # 2
+    """Many use it."""
+    STAGE_REPLACED: AdoptionStage.Stage.ValueType  # 3
+    """Many used it, and use another one now."""
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    ADOPT_TIME_FIELD_NUMBER: _builtins.int
+    UNADOPT_TIME_FIELD_NUMBER: _builtins.int
+    stage: Global___AdoptionStage.Stage.ValueType
+    """The stage."""
+    @_builtins.property
+    def adopt_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it was adopted."""
+
+    @_builtins.property
+    def unadopt_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is no longer."""
+
+    def __init__(
+        self,
+        *,
+        stage: Global___AdoptionStage.Stage.ValueType = ...,
+        adopt_time: _timestamp_pb2.Timestamp | None = ...,
+        unadopt_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adopt_time", b"adopt_time", "unadopt_time", b"unadopt_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopt_time", b"adopt_time", "stage", b"stage", "unadopt_time", b"unadopt_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptionStage: _TypeAlias = AdoptionStage  # noqa: Y015
+
+@_typing.final
+class ReleaseAuthor(_message.Message):
+    """ReleaseAuthor is somebody who wrote commits of a release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    user: _builtins.str
+    """The user of the organization with that address, "users/{id}"; empty for nobody."""
+    display_name: _builtins.str
+    """The name; may be empty."""
+    email: _builtins.str
+    """The address."""
+    def __init__(
+        self,
+        *,
+        user: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        email: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "email", b"email", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseAuthor: _TypeAlias = ReleaseAuthor  # noqa: Y015
 
 @_typing.final
 class VersionInfo(_message.Message):
@@ -149,6 +410,9 @@ class VersionInfo(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     PRERELEASE_FIELD_NUMBER: _builtins.int
     BUILD_CODE_FIELD_NUMBER: _builtins.int
+    BUILD_NUMBER_FIELD_NUMBER: _builtins.int
+    BUILD_HASH_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     package: _builtins.str
     """Before the last "@"."""
     major: _builtins.int
@@ -163,6 +427,12 @@ class VersionInfo(_message.Message):
     """After "-"; empty for a final version."""
     build_code: _builtins.str
     """After "+"."""
+    build_number: _builtins.int
+    """The build code when it is a number from 0 to 2^63-1; absent otherwise."""
+    build_hash: _builtins.str
+    """The version part when it is a hash of a build; the numbers are 0 then."""
+    description: _builtins.str
+    """How people write it: "1.2.3-rc1 (build)", or the hash made short."""
     def __init__(
         self,
         *,
@@ -173,12 +443,17 @@ class VersionInfo(_message.Message):
         revision: _builtins.int = ...,
         prerelease: _builtins.str = ...,
         build_code: _builtins.str = ...,
+        build_number: _builtins.int | None = ...,
+        build_hash: _builtins.str = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_build_number", b"_build_number", "build_number", b"build_number"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_code", b"build_code", "major", b"major", "minor", b"minor", "package", b"package", "patch", b"patch", "prerelease", b"prerelease", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_build_number", b"_build_number", "build_code", b"build_code", "build_hash", b"build_hash", "build_number", b"build_number", "description", b"description", "major", b"major", "minor", b"minor", "package", b"package", "patch", b"patch", "prerelease", b"prerelease", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__build_number: _TypeAlias = _typing.Literal["build_number"]  # noqa: Y015
+    _WhichOneofArgType__build_number: _TypeAlias = _typing.Literal["_build_number", b"_build_number"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__build_number) -> _WhichOneofReturnType__build_number | None: ...
 
 Global___VersionInfo: _TypeAlias = VersionInfo  # noqa: Y015
 
@@ -389,6 +664,8 @@ class CreateReleaseRequest(_message.Message):
     RELEASE_FIELD_NUMBER: _builtins.int
     PROJECTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    REFS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """"organizations/{id or slug}"."""
     request_id: _builtins.str
@@ -401,6 +678,14 @@ class CreateReleaseRequest(_message.Message):
     def projects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The projects that ship it, by id or slug, 1 to 1000."""
 
+    @_builtins.property
+    def commits(self) -> Global___CommitSet:
+        """When given, becomes the release's whole list of commits, also of one that exists."""
+
+    @_builtins.property
+    def refs(self) -> _release_commits_pb2.RefSet:
+        """When given, the heads of repositories, as SetRefs has them."""
+
     def __init__(
         self,
         *,
@@ -408,10 +693,12 @@ class CreateReleaseRequest(_message.Message):
         release: Global___Release | None = ...,
         projects: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        commits: Global___CommitSet | None = ...,
+        refs: _release_commits_pb2.RefSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "refs", b"refs", "release", b"release"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "projects", b"projects", "release", b"release", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "parent", b"parent", "projects", b"projects", "refs", b"refs", "release", b"release", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -452,16 +739,56 @@ class GetReleaseRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    SORT_FIELD_NUMBER: _builtins.int
+    ADOPTION_STAGES_FIELD_NUMBER: _builtins.int
+    SUMMARY_STATS_PERIOD_FIELD_NUMBER: _builtins.int
+    HEALTH_STATS_PERIOD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"organizations/{id or slug}/releases/{version}"."""
+    view: Global___ReleaseView.ValueType
+    """How much of it."""
+    project: _builtins.str
+    """In the FULL view: the project whose facts are shown, by id or slug; "-1" or empty for none. One that the caller may not see is
+    refused.
+    """
+    state: Global___Release.State.ValueType
+    """Filter of the neighbours: only releases in this state; not given means STATE_OPEN."""
+    query: _builtins.str
+    """Filter of the neighbours: only versions that contain this text, ignoring case."""
+    sort: _builtins.str
+    """The order of the neighbours; only "date", which is also meant by nothing, is there."""
+    adoption_stages: _builtins.bool
+    """Whether to tell how far it has been adopted."""
+    summary_stats_period: _builtins.str
+    """For health: one of 1h, 24h, 1d, 48h, 2d, 7d, 14d, 30d, 90d; empty means 14d."""
+    health_stats_period: _builtins.str
+    """For health: as summary_stats_period; empty means none."""
+    @_builtins.property
+    def environments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Filters of the neighbours: only releases of any of these environments."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        view: Global___ReleaseView.ValueType = ...,
+        project: _builtins.str = ...,
+        environments: _abc.Iterable[_builtins.str] | None = ...,
+        state: Global___Release.State.ValueType = ...,
+        query: _builtins.str = ...,
+        sort: _builtins.str = ...,
+        adoption_stages: _builtins.bool = ...,
+        summary_stats_period: _builtins.str = ...,
+        health_stats_period: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adoption_stages", b"adoption_stages", "environments", b"environments", "health_stats_period", b"health_stats_period", "name", b"name", "project", b"project", "query", b"query", "sort", b"sort", "state", b"state", "summary_stats_period", b"summary_stats_period", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -479,6 +806,12 @@ class ListReleasesRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    PROJECTS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    ALL_STATES_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """"organizations/{id or slug}"."""
     page_size: _builtins.int
@@ -490,7 +823,29 @@ class ListReleasesRequest(_message.Message):
     project: _builtins.str
     """Only releases of this project, by id or slug; empty means all."""
     query: _builtins.str
-    """Only versions that contain this text, ignoring case."""
+    """Only releases that match, in the query language: free text is in the version, ignoring case; finalized:true|false; release:,
+    release.version:, release.package:, release.build:, release.stage: with =, !=, <, <=, >, >=, lists in brackets and "*".
+    """
+    order_by: _builtins.str
+    """The order: date (newest first, also meant by nothing), build, semver or adoption. Orders of health need data that is not kept."""
+    all_states: _builtins.bool
+    """Releases in every state; `state` must not be given."""
+    @_builtins.property
+    def environments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only releases of any of these environments."""
+
+    @_builtins.property
+    def projects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only releases of any of these projects, by id or slug; with `project`, of that one too."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only releases made at this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only releases made at this time or earlier."""
+
     def __init__(
         self,
         *,
@@ -500,10 +855,16 @@ class ListReleasesRequest(_message.Message):
         state: Global___Release.State.ValueType = ...,
         project: _builtins.str = ...,
         query: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        environments: _abc.Iterable[_builtins.str] | None = ...,
+        projects: _abc.Iterable[_builtins.str] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        all_states: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "project", b"project", "query", b"query", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_states", b"all_states", "end_time", b"end_time", "environments", b"environments", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "project", b"project", "projects", b"projects", "query", b"query", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -547,6 +908,8 @@ class UpdateReleaseRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     COMMITS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REFS_FIELD_NUMBER: _builtins.int
+    HEAD_COMMITS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID that the client minted for this request; the same one again gets the same answer."""
     @_builtins.property
@@ -555,13 +918,21 @@ class UpdateReleaseRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Any of "ref", "url", "release_time", "state"; a path named here whose value is empty is cleared. Absent: all that have a
-        value. "*": all four.
+        """Any of "ref", "url", "release_time", "state", "owner"; a path named here whose value is empty is cleared. Absent: all that have
+        a value. "*": all five.
         """
 
     @_builtins.property
     def commits(self) -> Global___CommitSet:
         """When given, replaces all commits of the release."""
+
+    @_builtins.property
+    def refs(self) -> _release_commits_pb2.RefSet:
+        """When given, the heads of repositories, as SetRefs has them; an empty set clears commits and heads, unless commits are given."""
+
+    @_builtins.property
+    def head_commits(self) -> _release_commits_pb2.HeadCommitSet:
+        """The old form of refs; not together with them."""
 
     def __init__(
         self,
@@ -570,10 +941,12 @@ class UpdateReleaseRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         commits: Global___CommitSet | None = ...,
         request_id: _builtins.str = ...,
+        refs: _release_commits_pb2.RefSet | None = ...,
+        head_commits: _release_commits_pb2.HeadCommitSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "release", b"release", "update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "head_commits", b"head_commits", "refs", b"refs", "release", b"release", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "release", b"release", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "head_commits", b"head_commits", "refs", b"refs", "release", b"release", "request_id", b"request_id", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -636,3 +1009,596 @@ class ListReleaseCommitsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListReleaseCommitsResponse: _TypeAlias = ListReleaseCommitsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteReleaseRequest(_message.Message):
+    """DeleteReleaseRequest deletes a release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"organizations/{id or slug}/releases/{version}"."""
+    etag: _builtins.str
+    """When given, must be the release's current one."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteReleaseRequest: _TypeAlias = DeleteReleaseRequest  # noqa: Y015
+
+@_typing.final
+class SetCommitsRequest(_message.Message):
+    """SetCommitsRequest sets commits of a release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    release: _builtins.str
+    """"organizations/{id or slug}/releases/{version}"."""
+    mode: _release_commits_pb2.CommitMode.ValueType
+    """What becomes of the commits that it has."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    @_builtins.property
+    def commits(self) -> Global___CommitSet:
+        """The commits."""
+
+    def __init__(
+        self,
+        *,
+        release: _builtins.str = ...,
+        mode: _release_commits_pb2.CommitMode.ValueType = ...,
+        commits: Global___CommitSet | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "mode", b"mode", "release", b"release", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCommitsRequest: _TypeAlias = SetCommitsRequest  # noqa: Y015
+
+@_typing.final
+class SetCommitsResponse(_message.Message):
+    """SetCommitsResponse says what a release carries now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    ADDED_COUNT_FIELD_NUMBER: _builtins.int
+    REMOVED_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_COUNT_FIELD_NUMBER: _builtins.int
+    RESOLVED_ISSUES_FIELD_NUMBER: _builtins.int
+    added_count: _builtins.int
+    """How many commits the call added to the release."""
+    removed_count: _builtins.int
+    """How many it took away."""
+    skipped_count: _builtins.int
+    """How many asked to be left out, or were there twice."""
+    @_builtins.property
+    def release(self) -> Global___Release:
+        """The release."""
+
+    @_builtins.property
+    def resolved_issues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The issues that were resolved by it, "organizations/{id}/issues/{id}", at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        release: Global___Release | None = ...,
+        added_count: _builtins.int = ...,
+        removed_count: _builtins.int = ...,
+        skipped_count: _builtins.int = ...,
+        resolved_issues: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_count", b"added_count", "release", b"release", "removed_count", b"removed_count", "resolved_issues", b"resolved_issues", "skipped_count", b"skipped_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetCommitsResponse: _TypeAlias = SetCommitsResponse  # noqa: Y015
+
+@_typing.final
+class StreamCommitsRequest(_message.Message):
+    """StreamCommitsRequest is a part of a large set: the header first, then commits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Header(_message.Message):
+        """What the set is for."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        RELEASE_FIELD_NUMBER: _builtins.int
+        MODE_FIELD_NUMBER: _builtins.int
+        REQUEST_ID_FIELD_NUMBER: _builtins.int
+        release: _builtins.str
+        """"organizations/{id or slug}/releases/{version}"."""
+        mode: _release_commits_pb2.CommitMode.ValueType
+        """What becomes of the commits that the release has."""
+        request_id: _builtins.str
+        """A UUID that the client minted for this request; the same one again gets the same answer."""
+        def __init__(
+            self,
+            *,
+            release: _builtins.str = ...,
+            mode: _release_commits_pb2.CommitMode.ValueType = ...,
+            request_id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "release", b"release", "request_id", b"request_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___StreamCommitsRequest.Header:
+        """The first message."""
+
+    @_builtins.property
+    def commits(self) -> Global___CommitSet:
+        """Every other message, at most 10000 commits each and 100000 in all."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___StreamCommitsRequest.Header | None = ...,
+        commits: Global___CommitSet | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "commits"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___StreamCommitsRequest: _TypeAlias = StreamCommitsRequest  # noqa: Y015
+
+@_typing.final
+class ClearCommitsRequest(_message.Message):
+    """ClearCommitsRequest takes all commits from a release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    release: _builtins.str
+    """"organizations/{id or slug}/releases/{version}"."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    def __init__(
+        self,
+        *,
+        release: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["release", b"release", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClearCommitsRequest: _TypeAlias = ClearCommitsRequest  # noqa: Y015
+
+@_typing.final
+class ClearCommitsResponse(_message.Message):
+    """ClearCommitsResponse says what a release carries now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    REMOVED_COUNT_FIELD_NUMBER: _builtins.int
+    removed_count: _builtins.int
+    """How many commits it had."""
+    @_builtins.property
+    def release(self) -> Global___Release:
+        """The release."""
+
+    def __init__(
+        self,
+        *,
+        release: Global___Release | None = ...,
+        removed_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["release", b"release", "removed_count", b"removed_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClearCommitsResponse: _TypeAlias = ClearCommitsResponse  # noqa: Y015
+
+@_typing.final
+class ListReleaseFilesRequest(_message.Message):
+    """ListReleaseFilesRequest asks for a page of the files that a release changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """"organizations/{id or slug}/releases/{version}"."""
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 1000 means 1000."""
+    page_token: _builtins.str
+    """From the answer before; the other fields must stay the same."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReleaseFilesRequest: _TypeAlias = ListReleaseFilesRequest  # noqa: Y015
+
+@_typing.final
+class ListReleaseFilesResponse(_message.Message):
+    """ListReleaseFilesResponse is a page of files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end of the list."""
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[_release_commits_pb2.ChangedFile]:
+        """The files by repository and path."""
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[_release_commits_pb2.ChangedFile] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReleaseFilesResponse: _TypeAlias = ListReleaseFilesResponse  # noqa: Y015
+
+@_typing.final
+class SetRefsRequest(_message.Message):
+    """SetRefsRequest sets the heads of a release's repositories."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    REFS_FIELD_NUMBER: _builtins.int
+    WITHOUT_FETCH_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    release: _builtins.str
+    """"organizations/{id or slug}/releases/{version}"."""
+    without_fetch: _builtins.bool
+    """The heads only; no commits are fetched."""
+    environment: _builtins.str
+    """The release before is looked for among those of this environment; empty for all."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    @_builtins.property
+    def refs(self) -> _release_commits_pb2.RefSet:
+        """The refs; the last one of a repository is its head."""
+
+    def __init__(
+        self,
+        *,
+        release: _builtins.str = ...,
+        refs: _release_commits_pb2.RefSet | None = ...,
+        without_fetch: _builtins.bool = ...,
+        environment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refs", b"refs"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "refs", b"refs", "release", b"release", "request_id", b"request_id", "without_fetch", b"without_fetch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRefsRequest: _TypeAlias = SetRefsRequest  # noqa: Y015
+
+@_typing.final
+class SetRefsResponse(_message.Message):
+    """SetRefsResponse says what is fetched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    FETCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def release(self) -> Global___Release:
+        """The release."""
+
+    @_builtins.property
+    def fetch(self) -> _release_commits_pb2.CommitFetch:
+        """The fetch that was asked for; absent without one."""
+
+    def __init__(
+        self,
+        *,
+        release: Global___Release | None = ...,
+        fetch: _release_commits_pb2.CommitFetch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fetch", b"fetch", "release", b"release"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fetch", b"fetch", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRefsResponse: _TypeAlias = SetRefsResponse  # noqa: Y015
+
+@_typing.final
+class GetCommitFetchRequest(_message.Message):
+    """GetCommitFetchRequest asks for one fetch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"organizations/{id or slug}/commitFetches/{id}"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCommitFetchRequest: _TypeAlias = GetCommitFetchRequest  # noqa: Y015
+
+@_typing.final
+class ListCommitFetchesRequest(_message.Message):
+    """ListCommitFetchesRequest asks for a page of a release's fetches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """"organizations/{id or slug}/releases/{version}"."""
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 1000 means 1000."""
+    page_token: _builtins.str
+    """From the answer before; the other fields must stay the same."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCommitFetchesRequest: _TypeAlias = ListCommitFetchesRequest  # noqa: Y015
+
+@_typing.final
+class ListCommitFetchesResponse(_message.Message):
+    """ListCommitFetchesResponse is a page of fetches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMIT_FETCHES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end of the list."""
+    @_builtins.property
+    def commit_fetches(self) -> _containers.RepeatedCompositeFieldContainer[_release_commits_pb2.CommitFetch]:
+        """The fetches, newest first."""
+
+    def __init__(
+        self,
+        *,
+        commit_fetches: _abc.Iterable[_release_commits_pb2.CommitFetch] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_fetches", b"commit_fetches", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCommitFetchesResponse: _TypeAlias = ListCommitFetchesResponse  # noqa: Y015
+
+@_typing.final
+class CompareReleasesRequest(_message.Message):
+    """CompareReleasesRequest compares two releases of one organization."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    BASE_RELEASE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    release: _builtins.str
+    """The release whose additions are shown."""
+    base_release: _builtins.str
+    """The release that it is compared with."""
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 1000 means 1000."""
+    page_token: _builtins.str
+    """From the answer before; the other fields must stay the same."""
+    def __init__(
+        self,
+        *,
+        release: _builtins.str = ...,
+        base_release: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_release", b"base_release", "page_size", b"page_size", "page_token", b"page_token", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareReleasesRequest: _TypeAlias = CompareReleasesRequest  # noqa: Y015
+
+@_typing.final
+class CompareReleasesResponse(_message.Message):
+    """CompareReleasesResponse is a page of what one release has and the other has not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COMMIT_COUNT_FIELD_NUMBER: _builtins.int
+    FILE_COUNT_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end of the list."""
+    commit_count: _builtins.int
+    """On the first page: how many commits there are."""
+    file_count: _builtins.int
+    """On the first page: how many different files they change."""
+    @_builtins.property
+    def commits(self) -> _containers.RepeatedCompositeFieldContainer[_release_commits_pb2.ComparedCommit]:
+        """The commits, newest first, with their files."""
+
+    @_builtins.property
+    def heads(self) -> _containers.RepeatedCompositeFieldContainer[_release_commits_pb2.ComparedHead]:
+        """On the first page: the heads of both, by repository."""
+
+    def __init__(
+        self,
+        *,
+        commits: _abc.Iterable[_release_commits_pb2.ComparedCommit] | None = ...,
+        next_page_token: _builtins.str = ...,
+        commit_count: _builtins.int = ...,
+        file_count: _builtins.int = ...,
+        heads: _abc.Iterable[_release_commits_pb2.ComparedHead] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_count", b"commit_count", "commits", b"commits", "file_count", b"file_count", "heads", b"heads", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareReleasesResponse: _TypeAlias = CompareReleasesResponse  # noqa: Y015
+
+@_typing.final
+class ParseVersionRequest(_message.Message):
+    """ParseVersionRequest takes a version apart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    OTHER_VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """The version."""
+    other_version: _builtins.str
+    """Another one to compare with; empty for none."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        other_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["other_version", b"other_version", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParseVersionRequest: _TypeAlias = ParseVersionRequest  # noqa: Y015
+
+@_typing.final
+class ParseVersionResponse(_message.Message):
+    """ParseVersionResponse is a version taken apart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Comparison:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ComparisonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ParseVersionResponse._Comparison.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        COMPARISON_UNSPECIFIED: ParseVersionResponse._Comparison.ValueType  # 0
+        """No other one, or not both are versions with an order."""
+        COMPARISON_LOWER: ParseVersionResponse._Comparison.ValueType  # 1
+        """Before it."""
+        COMPARISON_EQUAL: ParseVersionResponse._Comparison.ValueType  # 2
+        """At the same place."""
+        COMPARISON_HIGHER: ParseVersionResponse._Comparison.ValueType  # 3
+        """After it."""
+
+    class Comparison(_Comparison, metaclass=_ComparisonEnumTypeWrapper):
+        """Comparison is where the version stands beside the other one."""
+
+    COMPARISON_UNSPECIFIED: ParseVersionResponse.Comparison.ValueType  # 0
+    """No other one, or not both are versions with an order."""
+    COMPARISON_LOWER: ParseVersionResponse.Comparison.ValueType  # 1
+    """Before it."""
+    COMPARISON_EQUAL: ParseVersionResponse.Comparison.ValueType  # 2
+    """At the same place."""
+    COMPARISON_HIGHER: ParseVersionResponse.Comparison.ValueType  # 3
+    """After it."""
+
+    BROKEN_RULES_FIELD_NUMBER: _builtins.int
+    VERSION_INFO_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    comparison: Global___ParseVersionResponse.Comparison.ValueType
+    """Where it stands."""
+    @_builtins.property
+    def broken_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The rules of a release's version that it breaks; empty when a release may have it."""
+
+    @_builtins.property
+    def version_info(self) -> Global___VersionInfo:
+        """The version taken apart; absent when it does not read as package@version."""
+
+    def __init__(
+        self,
+        *,
+        broken_rules: _abc.Iterable[_builtins.str] | None = ...,
+        version_info: Global___VersionInfo | None = ...,
+        comparison: Global___ParseVersionResponse.Comparison.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["version_info", b"version_info"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broken_rules", b"broken_rules", "comparison", b"comparison", "version_info", b"version_info"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParseVersionResponse: _TypeAlias = ParseVersionResponse  # noqa: Y015

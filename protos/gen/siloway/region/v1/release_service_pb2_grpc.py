@@ -3,6 +3,8 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from siloway.region.v1 import release_commits_pb2 as siloway_dot_region_dot_v1_dot_release__commits__pb2
 from siloway.region.v1 import release_service_pb2 as siloway_dot_region_dot_v1_dot_release__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -60,6 +62,56 @@ class ReleaseServiceStub:
                 request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseCommitsRequest.SerializeToString,
                 response_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseCommitsResponse.FromString,
                 _registered_method=True)
+        self.DeleteRelease = channel.unary_unary(
+                '/siloway.region.v1.ReleaseService/DeleteRelease',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.DeleteReleaseRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.SetCommits = channel.unary_unary(
+                '/siloway.region.v1.ReleaseService/SetCommits',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetCommitsRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetCommitsResponse.FromString,
+                _registered_method=True)
+        self.StreamCommits = channel.stream_unary(
+                '/siloway.region.v1.ReleaseService/StreamCommits',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.StreamCommitsRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetCommitsResponse.FromString,
+                _registered_method=True)
+        self.ClearCommits = channel.unary_unary(
+                '/siloway.region.v1.ReleaseService/ClearCommits',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ClearCommitsRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ClearCommitsResponse.FromString,
+                _registered_method=True)
+        self.ListReleaseFiles = channel.unary_unary(
+                '/siloway.region.v1.ReleaseService/ListReleaseFiles',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseFilesRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseFilesResponse.FromString,
+                _registered_method=True)
+        self.SetRefs = channel.unary_unary(
+                '/siloway.region.v1.ReleaseService/SetRefs',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetRefsRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetRefsResponse.FromString,
+                _registered_method=True)
+        self.GetCommitFetch = channel.unary_unary(
+                '/siloway.region.v1.ReleaseService/GetCommitFetch',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.GetCommitFetchRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_release__commits__pb2.CommitFetch.FromString,
+                _registered_method=True)
+        self.ListCommitFetches = channel.unary_unary(
+                '/siloway.region.v1.ReleaseService/ListCommitFetches',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListCommitFetchesRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListCommitFetchesResponse.FromString,
+                _registered_method=True)
+        self.CompareReleases = channel.unary_unary(
+                '/siloway.region.v1.ReleaseService/CompareReleases',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.CompareReleasesRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.CompareReleasesResponse.FromString,
+                _registered_method=True)
+        self.ParseVersion = channel.unary_unary(
+                '/siloway.region.v1.ReleaseService/ParseVersion',
+                request_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ParseVersionRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ParseVersionResponse.FromString,
+                _registered_method=True)
 
 
 class ReleaseServiceServicer:
@@ -103,6 +155,78 @@ class ReleaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteRelease(self, request, context):
+        """Deletes a release that no issue was first seen in and that has no health data. Needs project:admin or project:releases.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetCommits(self, request, context):
+        """Sets, replaces or appends commits, in one transaction. Needs what CreateRelease needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamCommits(self, request_iterator, context):
+        """SetCommits for sets that do not fit one message: a header, then commits in parts; applied as a whole at the end. Needs what
+        CreateRelease needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearCommits(self, request, context):
+        """Takes all commits and heads from a release; one without any stays as it is. Needs what CreateRelease needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReleaseFiles(self, request, context):
+        """Lists the files that the commits of a release change, each once, by path. Needs what GetRelease needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRefs(self, request, context):
+        """Sets the heads of a release's repositories and asks for the commits between them and the heads before. Needs what
+        CreateRelease needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCommitFetch(self, request, context):
+        """Gets the progress of a fetch of commits. Needs what GetRelease needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCommitFetches(self, request, context):
+        """Lists the fetches of a release, newest first. Needs what GetRelease needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareReleases(self, request, context):
+        """Lists the commits and files that one release has and another has not. Needs what GetRelease needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ParseVersion(self, request, context):
+        """Takes a version apart, says which rules it breaks, and where it stands beside another one. Needs what GetRelease needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReleaseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +254,56 @@ def add_ReleaseServiceServicer_to_server(servicer, server):
                     servicer.ListReleaseCommits,
                     request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseCommitsRequest.FromString,
                     response_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseCommitsResponse.SerializeToString,
+            ),
+            'DeleteRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRelease,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.DeleteReleaseRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'SetCommits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCommits,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetCommitsRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetCommitsResponse.SerializeToString,
+            ),
+            'StreamCommits': grpc.stream_unary_rpc_method_handler(
+                    servicer.StreamCommits,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.StreamCommitsRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetCommitsResponse.SerializeToString,
+            ),
+            'ClearCommits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearCommits,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ClearCommitsRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ClearCommitsResponse.SerializeToString,
+            ),
+            'ListReleaseFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReleaseFiles,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseFilesRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseFilesResponse.SerializeToString,
+            ),
+            'SetRefs': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRefs,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetRefsRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.SetRefsResponse.SerializeToString,
+            ),
+            'GetCommitFetch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCommitFetch,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.GetCommitFetchRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_release__commits__pb2.CommitFetch.SerializeToString,
+            ),
+            'ListCommitFetches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCommitFetches,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListCommitFetchesRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ListCommitFetchesResponse.SerializeToString,
+            ),
+            'CompareReleases': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareReleases,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.CompareReleasesRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.CompareReleasesResponse.SerializeToString,
+            ),
+            'ParseVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ParseVersion,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ParseVersionRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_release__service__pb2.ParseVersionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +442,276 @@ class ReleaseService:
             '/siloway.region.v1.ReleaseService/ListReleaseCommits',
             siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseCommitsRequest.SerializeToString,
             siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseCommitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ReleaseService/DeleteRelease',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.DeleteReleaseRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCommits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ReleaseService/SetCommits',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.SetCommitsRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_release__service__pb2.SetCommitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamCommits(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/siloway.region.v1.ReleaseService/StreamCommits',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.StreamCommitsRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_release__service__pb2.SetCommitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearCommits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ReleaseService/ClearCommits',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.ClearCommitsRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_release__service__pb2.ClearCommitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReleaseFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ReleaseService/ListReleaseFiles',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseFilesRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_release__service__pb2.ListReleaseFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRefs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ReleaseService/SetRefs',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.SetRefsRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_release__service__pb2.SetRefsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCommitFetch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ReleaseService/GetCommitFetch',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.GetCommitFetchRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_release__commits__pb2.CommitFetch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCommitFetches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ReleaseService/ListCommitFetches',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.ListCommitFetchesRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_release__service__pb2.ListCommitFetchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareReleases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ReleaseService/CompareReleases',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.CompareReleasesRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_release__service__pb2.CompareReleasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ParseVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ReleaseService/ParseVersion',
+            siloway_dot_region_dot_v1_dot_release__service__pb2.ParseVersionRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_release__service__pb2.ParseVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,7 +4,9 @@ isort:skip_file
 Releases and the commits that they carry."""
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
+from siloway.region.v1 import release_commits_pb2 as _release_commits_pb2
 from siloway.region.v1 import release_service_pb2 as _release_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -47,6 +49,30 @@ class ReleaseServiceStub:
     """
     ListReleaseCommits: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ListReleaseCommitsRequest, _release_service_pb2.ListReleaseCommitsResponse]
     """Lists the commits of a release, newest first. Needs what GetRelease needs."""
+    DeleteRelease: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.DeleteReleaseRequest, _empty_pb2.Empty]
+    """Deletes a release that no issue was first seen in and that has no health data. Needs project:admin or project:releases."""
+    SetCommits: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.SetCommitsRequest, _release_service_pb2.SetCommitsResponse]
+    """Sets, replaces or appends commits, in one transaction. Needs what CreateRelease needs."""
+    StreamCommits: _grpc.StreamUnaryMultiCallable[_release_service_pb2.StreamCommitsRequest, _release_service_pb2.SetCommitsResponse]
+    """SetCommits for sets that do not fit one message: a header, then commits in parts; applied as a whole at the end. Needs what
+    CreateRelease needs.
+    """
+    ClearCommits: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ClearCommitsRequest, _release_service_pb2.ClearCommitsResponse]
+    """Takes all commits and heads from a release; one without any stays as it is. Needs what CreateRelease needs."""
+    ListReleaseFiles: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ListReleaseFilesRequest, _release_service_pb2.ListReleaseFilesResponse]
+    """Lists the files that the commits of a release change, each once, by path. Needs what GetRelease needs."""
+    SetRefs: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.SetRefsRequest, _release_service_pb2.SetRefsResponse]
+    """Sets the heads of a release's repositories and asks for the commits between them and the heads before. Needs what
+    CreateRelease needs.
+    """
+    GetCommitFetch: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.GetCommitFetchRequest, _release_commits_pb2.CommitFetch]
+    """Gets the progress of a fetch of commits. Needs what GetRelease needs."""
+    ListCommitFetches: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ListCommitFetchesRequest, _release_service_pb2.ListCommitFetchesResponse]
+    """Lists the fetches of a release, newest first. Needs what GetRelease needs."""
+    CompareReleases: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.CompareReleasesRequest, _release_service_pb2.CompareReleasesResponse]
+    """Lists the commits and files that one release has and another has not. Needs what GetRelease needs."""
+    ParseVersion: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ParseVersionRequest, _release_service_pb2.ParseVersionResponse]
+    """Takes a version apart, says which rules it breaks, and where it stands beside another one. Needs what GetRelease needs."""
 
 @_typing.type_check_only
 class ReleaseServiceAsyncStub(ReleaseServiceStub):
@@ -67,6 +93,30 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     """
     ListReleaseCommits: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ListReleaseCommitsRequest, _release_service_pb2.ListReleaseCommitsResponse]  # type: ignore[assignment]
     """Lists the commits of a release, newest first. Needs what GetRelease needs."""
+    DeleteRelease: _aio.UnaryUnaryMultiCallable[_release_service_pb2.DeleteReleaseRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a release that no issue was first seen in and that has no health data. Needs project:admin or project:releases."""
+    SetCommits: _aio.UnaryUnaryMultiCallable[_release_service_pb2.SetCommitsRequest, _release_service_pb2.SetCommitsResponse]  # type: ignore[assignment]
+    """Sets, replaces or appends commits, in one transaction. Needs what CreateRelease needs."""
+    StreamCommits: _aio.StreamUnaryMultiCallable[_release_service_pb2.StreamCommitsRequest, _release_service_pb2.SetCommitsResponse]  # type: ignore[assignment]
+    """SetCommits for sets that do not fit one message: a header, then commits in parts; applied as a whole at the end. Needs what
+    CreateRelease needs.
+    """
+    ClearCommits: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ClearCommitsRequest, _release_service_pb2.ClearCommitsResponse]  # type: ignore[assignment]
+    """Takes all commits and heads from a release; one without any stays as it is. Needs what CreateRelease needs."""
+    ListReleaseFiles: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ListReleaseFilesRequest, _release_service_pb2.ListReleaseFilesResponse]  # type: ignore[assignment]
+    """Lists the files that the commits of a release change, each once, by path. Needs what GetRelease needs."""
+    SetRefs: _aio.UnaryUnaryMultiCallable[_release_service_pb2.SetRefsRequest, _release_service_pb2.SetRefsResponse]  # type: ignore[assignment]
+    """Sets the heads of a release's repositories and asks for the commits between them and the heads before. Needs what
+    CreateRelease needs.
+    """
+    GetCommitFetch: _aio.UnaryUnaryMultiCallable[_release_service_pb2.GetCommitFetchRequest, _release_commits_pb2.CommitFetch]  # type: ignore[assignment]
+    """Gets the progress of a fetch of commits. Needs what GetRelease needs."""
+    ListCommitFetches: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ListCommitFetchesRequest, _release_service_pb2.ListCommitFetchesResponse]  # type: ignore[assignment]
+    """Lists the fetches of a release, newest first. Needs what GetRelease needs."""
+    CompareReleases: _aio.UnaryUnaryMultiCallable[_release_service_pb2.CompareReleasesRequest, _release_service_pb2.CompareReleasesResponse]  # type: ignore[assignment]
+    """Lists the commits and files that one release has and another has not. Needs what GetRelease needs."""
+    ParseVersion: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ParseVersionRequest, _release_service_pb2.ParseVersionResponse]  # type: ignore[assignment]
+    """Takes a version apart, says which rules it breaks, and where it stands beside another one. Needs what GetRelease needs."""
 
 class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """ReleaseService records which version of a software holds which commits and when it was released."""
@@ -114,5 +164,89 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_release_service_pb2.ListReleaseCommitsResponse, _abc.Awaitable[_release_service_pb2.ListReleaseCommitsResponse]]:
         """Lists the commits of a release, newest first. Needs what GetRelease needs."""
+
+    @_abc_1.abstractmethod
+    def DeleteRelease(
+        self,
+        request: _release_service_pb2.DeleteReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a release that no issue was first seen in and that has no health data. Needs project:admin or project:releases."""
+
+    @_abc_1.abstractmethod
+    def SetCommits(
+        self,
+        request: _release_service_pb2.SetCommitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_service_pb2.SetCommitsResponse, _abc.Awaitable[_release_service_pb2.SetCommitsResponse]]:
+        """Sets, replaces or appends commits, in one transaction. Needs what CreateRelease needs."""
+
+    @_abc_1.abstractmethod
+    def StreamCommits(
+        self,
+        request_iterator: _MaybeAsyncIterator[_release_service_pb2.StreamCommitsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_service_pb2.SetCommitsResponse, _abc.Awaitable[_release_service_pb2.SetCommitsResponse]]:
+        """SetCommits for sets that do not fit one message: a header, then commits in parts; applied as a whole at the end. Needs what
+        CreateRelease needs.
+        """
+
+    @_abc_1.abstractmethod
+    def ClearCommits(
+        self,
+        request: _release_service_pb2.ClearCommitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_service_pb2.ClearCommitsResponse, _abc.Awaitable[_release_service_pb2.ClearCommitsResponse]]:
+        """Takes all commits and heads from a release; one without any stays as it is. Needs what CreateRelease needs."""
+
+    @_abc_1.abstractmethod
+    def ListReleaseFiles(
+        self,
+        request: _release_service_pb2.ListReleaseFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_service_pb2.ListReleaseFilesResponse, _abc.Awaitable[_release_service_pb2.ListReleaseFilesResponse]]:
+        """Lists the files that the commits of a release change, each once, by path. Needs what GetRelease needs."""
+
+    @_abc_1.abstractmethod
+    def SetRefs(
+        self,
+        request: _release_service_pb2.SetRefsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_service_pb2.SetRefsResponse, _abc.Awaitable[_release_service_pb2.SetRefsResponse]]:
+        """Sets the heads of a release's repositories and asks for the commits between them and the heads before. Needs what
+        CreateRelease needs.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCommitFetch(
+        self,
+        request: _release_service_pb2.GetCommitFetchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_commits_pb2.CommitFetch, _abc.Awaitable[_release_commits_pb2.CommitFetch]]:
+        """Gets the progress of a fetch of commits. Needs what GetRelease needs."""
+
+    @_abc_1.abstractmethod
+    def ListCommitFetches(
+        self,
+        request: _release_service_pb2.ListCommitFetchesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_service_pb2.ListCommitFetchesResponse, _abc.Awaitable[_release_service_pb2.ListCommitFetchesResponse]]:
+        """Lists the fetches of a release, newest first. Needs what GetRelease needs."""
+
+    @_abc_1.abstractmethod
+    def CompareReleases(
+        self,
+        request: _release_service_pb2.CompareReleasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_service_pb2.CompareReleasesResponse, _abc.Awaitable[_release_service_pb2.CompareReleasesResponse]]:
+        """Lists the commits and files that one release has and another has not. Needs what GetRelease needs."""
+
+    @_abc_1.abstractmethod
+    def ParseVersion(
+        self,
+        request: _release_service_pb2.ParseVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_service_pb2.ParseVersionResponse, _abc.Awaitable[_release_service_pb2.ParseVersionResponse]]:
+        """Takes a version apart, says which rules it breaks, and where it stands beside another one. Needs what GetRelease needs."""
 
 def add_ReleaseServiceServicer_to_server(servicer: ReleaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
