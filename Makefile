@@ -22,7 +22,7 @@ clean-data: ## Remove the data of `make run`
 	@rm -rf .siloway
 
 ##@ Develop
-.PHONY: setup test check format protos protoset baseline lock clean
+.PHONY: setup test bench check format protos protoset baseline lock clean
 setup: $(SET_UP) ## Make the virtual environment with the pinned packages
 
 $(SET_UP): requirements.lock pyproject.toml
@@ -33,6 +33,9 @@ $(SET_UP): requirements.lock pyproject.toml
 
 test: setup ## Run all tests in two processes, each with a PostgreSQL and a Redis of its own
 	@$(BIN)/pytest --numprocesses 2
+
+bench: setup ## Measure speed as ratios to floors (QUICK=1 in under 4 minutes, OUT=file, NAMES="..")
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(NAMES)
 
 check: setup ## Formatting, lint, types, import rules, protos
 	@$(BIN)/ruff format --check --quiet .
