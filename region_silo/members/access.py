@@ -22,7 +22,11 @@ from region_silo.organizations.domain import FLAG_OPEN_MEMBERSHIP
 from region_silo.organizations.store import organization
 
 
-def may_see(project_id: ColumnElement[int], organization_id: int, user_id: int | None) -> ColumnElement[bool]:
+def may_see(
+    project_id: ColumnElement[int],
+    organization_id: int | ColumnElement[int],
+    user_id: int | ColumnElement[int] | None,
+) -> ColumnElement[bool]:
     """Whether the caller sees a project of the organization; `project_id` is a column of an enclosing FROM."""
     if user_id is None:
         return true()

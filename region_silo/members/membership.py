@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, select
 from region_silo.members.tables import APPROVED, organization_member
 
 
-def stands_for(organization_id: ColumnElement[int] | int, user_id: int) -> ColumnElement[bool]:
+def stands_for(organization_id: ColumnElement[int] | int, user_id: ColumnElement[int] | int) -> ColumnElement[bool]:
     """Whether a row of members makes the user a member of the organization."""
     return and_(
         organization_member.c.organization_id == organization_id,

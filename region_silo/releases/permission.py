@@ -5,20 +5,39 @@ has no permission hears what it would hear of a release that is not there. Sourc
 rule for mutations) and 4.2 (11). Nothing here is cached, so access that is given or taken counts with the next call.
 """
 
-from sqlalchemy import ColumnElement, Select, and_, not_, select
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, not_, select
 
 from region_silo.members.access import may_see
 from region_silo.releases.tables import release, release_project
 from shared.database import Transaction
 
+ORGANIZATION_ID = bindparam("organization_id", type_=BigInteger)
+USER_ID = bindparam("user_id", type_=BigInteger)
+"""The caller's user in statements that are made once and asked with many values; see `asking`."""
 
-def is_readable(organization_id: int, user_id: int | None) -> ColumnElement[bool]:
+_RELEASE_ID = bindparam("release_id", type_=BigInteger)
+
+
+def asking(organization_id: int, user_id: int | None, **values: object) -> dict[str, object]:
+    """The values of a statement that was made with ORGANIZATION_ID and, when there is a user, with USER_ID."""
+    known: dict[str, object] = {"organization_id": organization_id, **values}
+    return known if user_id is None else {**known, "user_id": user_id}
+
+
+def is_readable(
+    organization_id: int | ColumnElement[int], user_id: int | ColumnElement[int] | None
+) -> ColumnElement[bool]:
     """Whether the caller sees a project of the release of the enclosing FROM."""
     seen = _projects().where(may_see(release_project.c.project_id, organization_id, user_id))
     return seen.correlate(release).exists()
 
 
-def is_changeable(organization_id: int, user_id: int | None) -> ColumnElement[bool]:
+def is_changeable(
+    organization_id: int | ColumnElement[int], user_id: int | ColumnElement[int] | None
+) -> ColumnElement[bool]:
     """Whether the caller sees every project of the release of the enclosing FROM, which has one at least."""
     if user_id is None:
         return is_readable(organization_id, None)
@@ -34,21 +53,29 @@ def has_release_permission(
     """
     if user_id is None:
         return True
-    condition = is_changeable(organization_id, user_id)
-    found = transaction.execute(select(release.c.id).where(release.c.id == release_id, condition))
-    return found.one_or_none() is not None
+    values = asking(organization_id, user_id, release_id=release_id)
+    return transaction.execute(_changeable(), values).one_or_none() is not None
 
 
 def has_unseen_project(transaction: Transaction, organization_id: int, release_id: int, user_id: int | None) -> bool:
     """Whether the release has a project that the caller may not see."""
     if user_id is None:
         return False
-    condition = _has_unseen(organization_id, user_id)
-    found = transaction.execute(select(release.c.id).where(release.c.id == release_id, condition))
-    return found.one_or_none() is not None
+    values = asking(organization_id, user_id, release_id=release_id)
+    return transaction.execute(_with_unseen(), values).one_or_none() is not None
 
 
-def _has_unseen(organization_id: int, user_id: int) -> ColumnElement[bool]:
+@lru_cache(maxsize=1)
+def _changeable() -> Select[Any]:
+    return select(release.c.id).where(release.c.id == _RELEASE_ID, is_changeable(ORGANIZATION_ID, USER_ID))
+
+
+@lru_cache(maxsize=1)
+def _with_unseen() -> Select[Any]:
+    return select(release.c.id).where(release.c.id == _RELEASE_ID, _has_unseen(ORGANIZATION_ID, USER_ID))
+
+
+def _has_unseen(organization_id: int | ColumnElement[int], user_id: int | ColumnElement[int]) -> ColumnElement[bool]:
     unseen = _projects().where(not_(may_see(release_project.c.project_id, organization_id, user_id)))
     return unseen.correlate(release).exists()
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -17,14 +18,16 @@ from sqlalchemy import (
     FromClause,
     Row,
     Select,
+    Text,
+    bindparam,
     case,
     cast,
     func,
     literal,
     select,
+    text,
     true,
     tuple_,
-    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -38,10 +41,9 @@ from region_silo.releases.domain import (
     RepositoryHead,
     etag_of,
 )
-from region_silo.releases.permission import is_readable
+from region_silo.releases.permission import ORGANIZATION_ID, USER_ID, asking, is_readable
 from region_silo.releases.tables import (
     ACTIVITY_RELEASE,
-    activity,
     commit,
     commit_author,
     release,
@@ -55,6 +57,28 @@ from shared.database import Transaction
 
 USER_AGENT_LENGTH_MAX = 256
 _IDENT_LENGTH_MAX = 64
+
+
+_COUNT_CHANGE = text("UPDATE release SET row_version = row_version + 1 WHERE id = :release_id")
+_WRITE_FIELDS = text(
+    """
+    UPDATE release SET ref = :ref, url = :url, date_released = :date_released, status = :status,
+        row_version = row_version + 1
+    WHERE id = :release_id
+    """
+)
+_ADD_ACTIVITIES = text(
+    f"""
+    INSERT INTO activity (organization_id, project_id, type, ident, datetime, data, version_digest)
+    SELECT organization_id, project_id, {ACTIVITY_RELEASE}, :ident, :datetime,
+        jsonb_build_object('version', CAST(:version AS text)), :version_digest
+    FROM release_project
+    WHERE release_id = :release_id
+        AND (CAST(:project_ids AS bigint[]) IS NULL OR project_id = ANY(CAST(:project_ids AS bigint[])))
+    ORDER BY project_id
+    ON CONFLICT (project_id, type, version_digest) WHERE type = {ACTIVITY_RELEASE} DO NOTHING
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -122,16 +146,17 @@ def attach_projects(
 
 def update_release(transaction: Transaction, release_id: int, fields: ReleaseFields | None) -> None:
     """Write the fields when given, and count the change: the etag is another one afterwards."""
-    values: dict[str, Any] = {}
-    if fields is not None:
-        values = {
-            "ref": fields.ref or None,
-            "url": fields.url or None,
-            "date_released": fields.release_time,
-            "status": fields.state or ReleaseState.OPEN,
-        }
-    statement = update(release).where(release.c.id == release_id)
-    transaction.execute(statement.values(row_version=release.c.row_version + 1, **values))
+    if fields is None:
+        transaction.execute(_COUNT_CHANGE, {"release_id": release_id})
+        return
+    values = {
+        "release_id": release_id,
+        "ref": fields.ref or None,
+        "url": fields.url or None,
+        "date_released": fields.release_time,
+        "status": fields.state or ReleaseState.OPEN,
+    }
+    transaction.execute(_WRITE_FIELDS, values)
 
 
 def add_release_activities(
@@ -142,29 +167,28 @@ def add_release_activities(
     project_ids: Collection[int] | None = None,
 ) -> None:
     """One RELEASE activity for each of these projects of the release (None: all) that has none of that version yet."""
-    projects = select(
-        release_project.c.organization_id,
-        release_project.c.project_id,
-        literal(ACTIVITY_RELEASE),
-        literal(version[:_IDENT_LENGTH_MAX]),
-        literal(release_time),
-        func.jsonb_build_object("version", version),
-        literal(hashlib.sha256(version.encode()).digest()),
-    ).where(release_project.c.release_id == release_id)
-    if project_ids is not None:
-        projects = projects.where(release_project.c.project_id.in_(sorted(project_ids)))
-    columns = ("organization_id", "project_id", "type", "ident", "datetime", "data", "version_digest")
-    transaction.execute(
-        upsert(activity)
-        .from_select(columns, projects.order_by(release_project.c.project_id))
-        .on_conflict_do_nothing(
-            index_elements=["project_id", "type", "version_digest"], index_where=activity.c.type == ACTIVITY_RELEASE
-        )
-    )
+    values = {
+        "release_id": release_id,
+        "ident": version[:_IDENT_LENGTH_MAX],
+        "datetime": release_time,
+        "version": version,
+        "version_digest": hashlib.sha256(version.encode()).digest(),
+        "project_ids": None if project_ids is None else sorted(project_ids),
+    }
+    transaction.execute(_ADD_ACTIVITIES, values)
 
 
 def read_release(transaction: Transaction, organization_id: int, version: str, user_id: int | None) -> Release | None:
     """The release with its newest commit, heads and authors; None also for one that the caller may not read."""
+    statement = _whole_release(as_user=user_id is not None)
+    row = transaction.execute(statement, asking(organization_id, user_id, version=version)).one_or_none()
+    return None if row is None else _release(row, whole=True)
+
+
+@lru_cache(maxsize=2)
+def _whole_release(*, as_user: bool) -> Select[Any]:
+    """The statement of `read_release`, made once: building it costs more than running it."""
+    user_id = USER_ID if as_user else None
     head_commit, head_repository = commit.alias(), repository.alias()
     heads = (
         select(
@@ -188,18 +212,16 @@ def read_release(transaction: Transaction, organization_id: int, version: str, u
         .scalar_subquery()
     )
     last = _commit_of(release.c.last_commit_id)
-    statement = (
-        _shown(organization_id, user_id)
+    return (
+        _shown(ORGANIZATION_ID, user_id)
         .add_columns(heads.label("heads"), authors.label("emails"), *last.c)
         .select_from(release.outerjoin(last, true()))
         .where(
-            release.c.organization_id == organization_id,
-            release.c.version == version,
-            is_readable(organization_id, user_id),
+            release.c.organization_id == ORGANIZATION_ID,
+            release.c.version == bindparam("version", type_=Text),
+            is_readable(ORGANIZATION_ID, user_id),
         )
     )
-    row = transaction.execute(statement).one_or_none()
-    return None if row is None else _release(row, whole=True)
 
 
 def newest_releases(
@@ -265,7 +287,7 @@ def newest_commits(
     return kept, len(kept) < len(rows)
 
 
-def _shown(organization_id: int, user_id: int | None) -> Select[Any]:
+def _shown(organization_id: int | ColumnElement[int], user_id: int | ColumnElement[int] | None) -> Select[Any]:
     projects = func.array(
         select(release_project.c.project_id)
         .where(

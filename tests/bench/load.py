@@ -74,7 +74,7 @@ def main() -> None:
     requests = [base64.b64decode(request) for request in load.requests]
     metadata = (("authorization", f"Bearer {load.token}"),) if load.token else ()
     with grpc.insecure_channel(load.address) as channel:
-        call = channel.unary_unary(load.method)
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(load.method)
         for request in requests:
             call(_with_request_id(request), timeout=30, metadata=metadata)
         print("ready", flush=True)
