@@ -41,6 +41,8 @@ _POOL_WAIT_MAX_S = 10.0
 _CONFLICTS = frozenset({"40001", "40P01"})
 _LOCK_NOT_AVAILABLE = "55P03"
 _QUERY_CANCELED = "57014"
+_LIMIT_KEY = "siloway_statement_timeout_ms"
+_LIMIT_STEPS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
 _CONNECTION_ENDED = frozenset({"57P01", "57P02", "57P03", "25P03"})
 
 
@@ -74,7 +76,7 @@ class Transaction:
 
 
 class Database:
-    """A silo's database: a bounded pool and the two ways to run a transaction on it. Safe to share among threads."""
+    """A silo's database: a bounded pool and the ways to run a transaction on it. Safe to share among threads."""
 
     def __init__(self, engine: Engine, *, clock: Clock, pool_size: int, statement_timeout_s: float) -> None:
         self.engine = engine
@@ -112,7 +114,9 @@ class Database:
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
                 "tcp_user_timeout": 20_000,
-                "options": "-c TimeZone=UTC -c idle_in_transaction_session_timeout=60000",
+                "options": "-c TimeZone=UTC -c idle_in_transaction_session_timeout=60000"
+                # A statement outside a transaction is a question; those that write say READ WRITE.
+                " -c default_transaction_read_only=on",
             },
         )
         return cls(engine, clock=clock, pool_size=pool_size, statement_timeout_s=statement_timeout_s)
@@ -141,9 +145,37 @@ class Database:
             assert not transaction.notes, "a message was noted in a read"
             return answer
 
+    def ask(self, work: Callable[[Transaction], T]) -> T:
+        """As `read`, for work of one statement: nothing is sent before it and after it. Raises as `read`.
+
+        The server's time limit for it is the next one of a few steps above the time left, for setting it takes a round
+        trip of its own. Work runs a second time when it met a connection that the server had closed.
+        """
+        try:
+            return self._ask_once(work)
+        except errors.StoreUnreachable:
+            self.engine.dispose()
+            return self._ask_once(work)
+
     def close(self) -> None:
         """Close the connections that nobody uses; the others close when they are given back."""
         self.engine.dispose()
+
+    def _ask_once(self, work: Callable[[Transaction], T]) -> T:
+        with self._permit(), _translated():
+            connection = self.engine.connect()
+            try:
+                limit_ms = _step_ms(self._limit_s())
+                if connection.info.get(_LIMIT_KEY) != limit_ms:
+                    connection.info[_LIMIT_KEY] = None
+                    _driver(connection).execute(f"SET statement_timeout = {limit_ms}".encode(), prepare=False)
+                    connection.info[_LIMIT_KEY] = limit_ms
+                transaction = Transaction(connection, self.clock.now())
+                answer = work(transaction)
+                assert not transaction.notes, "a message was noted in a read"
+                return answer
+            finally:
+                _give_back(connection)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:
         with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") as connection:
@@ -159,17 +191,29 @@ class Database:
         return answer
 
     def _begin(self, connection: Connection, begin: str) -> None:
-        left_s = deadline.remaining_s()
-        limit_s = self._statement_timeout_s if left_s is None else min(left_s, self._statement_timeout_s)
-        limit_ms = max(1, int(limit_s * 1000))
+        limit_ms = max(1, int(self._limit_s() * 1000))
         # A lock that is not had in time is a conflict, not a slow statement: it must run out first.
         lock_ms = max(1, limit_ms * 9 // 10)
         limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
         _driver(connection).execute(limits.encode(), prepare=False)
 
+    def _limit_s(self) -> float:
+        left_s = deadline.remaining_s()
+        return self._statement_timeout_s if left_s is None else min(left_s, self._statement_timeout_s)
+
     @contextmanager
     def _begun(self, begin: str) -> Iterator[Connection]:
         """A connection with a new transaction; one left open is rolled back at the end, and a lost one is not kept."""
+        with self._permit():
+            connection = self._connect_and_begin(begin)
+            try:
+                yield connection
+            finally:
+                _give_back(connection)
+
+    @contextmanager
+    def _permit(self) -> Iterator[None]:
+        """The right to one connection of the pool."""
         deadline.check()
         left_s = deadline.remaining_s()
         wait_s = _POOL_WAIT_MAX_S if left_s is None else min(left_s, _POOL_WAIT_MAX_S)
@@ -177,11 +221,7 @@ class Database:
             deadline.check()
             raise errors.ResourceExhausted("all database connections are busy", retry_after_s=1)
         try:
-            connection = self._connect_and_begin(begin)
-            try:
-                yield connection
-            finally:
-                _give_back(connection)
+            yield
         finally:
             self._permits.release()
 
@@ -289,6 +329,12 @@ def _give_back(connection: Connection) -> None:
         if driver.closed or driver.info.transaction_status is not TransactionStatus.IDLE:
             connection.invalidate()
     connection.close()
+
+
+def _step_ms(limit_s: float) -> int:
+    """The first step that is not below the limit, or the limit itself above all steps."""
+    limit_ms = max(1, int(limit_s * 1000))
+    return next((step for step in _LIMIT_STEPS_MS if step >= limit_ms), int(_STATEMENT_TIMEOUT_MAX_S * 1000))
 
 
 def _pause(attempt: int) -> None:

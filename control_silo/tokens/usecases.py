@@ -115,7 +115,7 @@ def authenticator(database: Database, clock: Clock) -> Authenticator:
     """Checks calls to control by its own rows."""
 
     def find(secret_hash: bytes) -> Token | None:
-        return database.read(lambda transaction: store.find_by_hash(transaction, secret_hash))
+        return database.ask(lambda transaction: store.find_by_hash(transaction, secret_hash))
 
     return Authenticator(find, clock=clock, silo=domain.CONTROL)
 

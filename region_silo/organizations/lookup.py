@@ -29,8 +29,8 @@ def organization_cache(database: Database, link: RedisLink | None, gate: CacheGa
         model="organization",
         row_type=Organization,
         load_by={
-            "id": lambda value: database.read(lambda transaction: store.by_id(transaction, value)),
-            "slug": lambda value: database.read(lambda transaction: store.by_slug(transaction, value)),
+            "id": lambda value: database.ask(lambda transaction: store.by_id(transaction, value)),
+            "slug": lambda value: database.ask(lambda transaction: store.by_slug(transaction, value)),
         },
     )
 
@@ -84,7 +84,7 @@ class OrganizationLookup:
     def check_known(self, organization_id: int, key: Key) -> None:
         """Raise OrganizationNotFound of `key` when the caller acts as a user who is no member."""
         user_id = current_caller().user_id
-        if user_id is not None and not self._database.read(
+        if user_id is not None and not self._database.ask(
             lambda transaction: store.knows(transaction, organization_id, user_id)
         ):
             raise _not_found(key)

@@ -150,7 +150,7 @@ class ReleaseUseCases:
         """The release with its newest commit, heads and authors. Raises OrganizationNotFound, ReleaseNotFound."""
         organization_id = self._organizations.locate(name.organization).id
         user_id = current_caller().user_id
-        found = self._database.read(
+        found = self._database.ask(
             lambda transaction: store.read_release(transaction, organization_id, name.version, user_id)
         )
         if found is None:

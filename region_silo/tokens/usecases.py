@@ -30,6 +30,6 @@ def authenticator(
     """Checks calls to this region by its replica; `confirm` raises while that is not to be believed."""
 
     def find(secret_hash: bytes) -> Token | None:
-        return database.read(lambda transaction: store.find_by_hash(transaction, secret_hash))
+        return database.ask(lambda transaction: store.find_by_hash(transaction, secret_hash))
 
     return Authenticator(find, clock=clock, silo=silo_name, confirm=confirm)
