@@ -12,7 +12,7 @@ from control_silo.users.domain import NewUser, User
 from control_silo.users.usecases import UserUseCases
 from shared.names import member_name, organization_name, parse_numbered
 from shared.rpc.call import mutation
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 
 _SERVICE = "/siloway.control.v1.UserService"
 _SCOPES = ("silo:operate",)
@@ -23,7 +23,7 @@ METHODS = (
     Method(f"{_SERVICE}/ListUsers", Door.PUBLIC, _SCOPES),
     Method(f"{_SERVICE}/SuspendUser", Door.PUBLIC, _SCOPES, mutating=True),
     Method(f"{_SERVICE}/UnsuspendUser", Door.PUBLIC, _SCOPES, mutating=True),
-    Method(f"{_SERVICE}/ListUserOrganizations", Door.PUBLIC, (*_SCOPES, "org:read")),
+    Method(f"{_SERVICE}/ListUserOrganizations", Door.PUBLIC, (*_SCOPES, "org:read"), whose=Whose.CALLER),
 )
 
 
