@@ -37,6 +37,12 @@ CREATE_ORGANIZATION = Category("create_organization", Mode.EVERY, Direction.TO_R
 ORGANIZATION_CREATED = Category("organization_created", Mode.EVERY, Direction.TO_CONTROL)
 """Region to control: what became of CREATE_ORGANIZATION."""
 
+MEMBERSHIP = Category("membership", Mode.LATEST, Direction.TO_CONTROL)
+"""Region to control: a member of an organization; the subject is "<organization id>/<member id>"."""
+
+USER = Category("user", Mode.LATEST, Direction.TO_REGION)
+"""Control to region: a user of the region's organizations; deleted means that control knows no such user."""
+
 PAIRS_MAX = 500
 """The most pairs in one ApplySlugs."""
 
@@ -190,6 +196,23 @@ class Confirmation:
     confirmed_at: datetime
 
 
+@dataclass(frozen=True)
+class MembershipState:
+    """A member as control mirrors it: a user, or (0) the address that is invited; neither for one who asks."""
+
+    user_id: int
+    email: str
+    role: str
+
+
+@dataclass(frozen=True)
+class UserState:
+    """A user as a region needs it; `addresses`, in lower case, are those whose invitations are this user's."""
+
+    is_active: bool
+    addresses: tuple[str, ...]
+
+
 Payload = (
     ApplySlugs
     | SlugsApplied
@@ -199,6 +222,8 @@ Payload = (
     | RegionEntry
     | CreateOrganization
     | OrganizationCreated
+    | MembershipState
+    | UserState
 )
 _Shape = TypeVar(
     "_Shape",
@@ -210,6 +235,8 @@ _Shape = TypeVar(
     RegionEntry,
     CreateOrganization,
     OrganizationCreated,
+    MembershipState,
+    UserState,
 )
 
 

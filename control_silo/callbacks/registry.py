@@ -6,12 +6,14 @@ What a region may change depends on which region it is, so the handlers of a del
 from collections.abc import Callable, Sequence
 from functools import cache
 
+from control_silo.memberships.usecases import apply_memberships
 from control_silo.organizations.usecases import apply_organizations
 from control_silo.provisioning.usecases import settle_created
 from control_silo.regions.usecases import RegionSource
 from control_silo.slugs.answers import settle_answers
 from control_silo.tokens.confirmation import ConfirmationSource
 from control_silo.tokens.usecases import TokenSource
+from control_silo.users.replication import UserSource
 from shared import delivery
 from shared.database import Transaction
 from shared.outbox.domain import Message
@@ -19,7 +21,7 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: tokens, their confirmation, slugs, new organizations and the directory of regions go out."""
+    """For the drainer: tokens, their confirmation, users, slugs, new organizations and the directory go out."""
     return Registry(
         sends={
             delivery.TOKEN: TokenSource(),
@@ -27,6 +29,7 @@ def sending_registry() -> Registry:
             delivery.APPLY_SLUGS: None,
             delivery.CREATE_ORGANIZATION: None,
             delivery.REGION: RegionSource(),
+            delivery.USER: UserSource(),
         }
     )
 
@@ -46,8 +49,12 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
         answers = [delivery.decode(message.payload, delivery.OrganizationCreated) for message in messages]
         settle_created(transaction, region=region, answers=answers, wake=wake)
 
+    def mirror(transaction: Transaction, messages: Sequence[Message]) -> None:
+        apply_memberships(transaction, region=region, messages=messages)
+
     return Registry(
         receives={
+            delivery.MEMBERSHIP: mirror,
             delivery.SLUGS_APPLIED: settle,
             delivery.ORGANIZATION: apply,
             delivery.ORGANIZATION_CREATED: create,

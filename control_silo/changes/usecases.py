@@ -1,7 +1,7 @@
 """Opening, closing and reading changes, together with their request records.
 
 A record is cleaned after its retention, a provision's change never: so a request id stands for its organization for
-ever, and a repeat gets the same change however late it comes.
+ever, and a repeat gets the same change however late it comes. Each change stands in the audit of its organizations.
 """
 
 from collections.abc import Callable
@@ -9,10 +9,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from control_silo.changes import store
-from control_silo.changes.domain import CHANNEL, Change
+from control_silo.changes.domain import CHANNEL, Change, ChangeKind
+from shared import audit
 from shared.cleaner import Task
 from shared.database import Transaction
 from shared.errors import Aborted, OrganizationChangeNotFound, RequestIdReused, Resource, ServiceError
+from shared.names import organization_name
 from shared.requests import Mutation, RequestKey, StoredError, finish, start
 
 Wake = Callable[[str], None]
@@ -46,6 +48,10 @@ def begin(transaction: Transaction, mutation: Mutation) -> Change | None:
 def open_change(transaction: Transaction, change: Change, wake: Wake | None = None) -> Change:
     """Write a new change; one that is closed already closes its record too."""
     store.add(transaction, change)
+    if change.kind is ChangeKind.RENAME and change.organization_id is not None:
+        _audit(transaction, "slug.rename", change, change.organization_id, {"slug": change.slug})
+    for move in change.plan.moves:
+        _audit(transaction, "slug.swap", change, move.organization_id, {"slug": move.slug, "former": move.former})
     if not change.is_running:
         _finish(transaction, change, wake)
     return change
@@ -64,6 +70,9 @@ def close(
     closed = change.closed(at=transaction.now, error=stored, organization_id=organization_id)
     store.update(transaction, closed)
     _finish(transaction, closed, wake)
+    if closed.kind is ChangeKind.PROVISION and closed.organization_id is not None:
+        detail: dict[str, object] = {"slug": closed.slug, "region": closed.region}
+        _audit(transaction, "organization.provision", closed, closed.organization_id, detail)
     return closed
 
 
@@ -86,6 +95,21 @@ def get_change(transaction: Transaction, principal: str, request_id: str) -> Cha
 def change_tasks(retention: timedelta = RETENTION) -> tuple[Task, ...]:
     """The cleaner's task: closed changes, but for provisions that made an organization."""
     return (Task("organization_changes", retention, store.clean, store.oldest),)
+
+
+def _audit(
+    transaction: Transaction, action: str, change: Change, organization_id: int, detail: dict[str, object]
+) -> None:
+    """Renames and swaps are told when they are asked for, provisions when there is an organization to tell it of."""
+    audit.record(
+        transaction,
+        action=action,
+        target=organization_name(organization_id),
+        organization_id=organization_id,
+        request_id=change.key.request_id,
+        principal=change.key.principal,
+        detail=detail,
+    )
 
 
 def _finish(transaction: Transaction, change: Change, wake: Wake | None) -> None:

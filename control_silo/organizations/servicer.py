@@ -16,11 +16,17 @@ from control_silo.slugs.swaps import swap
 from shared.database import Database
 from shared.names import organization_name, parse_organization
 from shared.rpc.call import current_caller, mutation, require_unbound
-from shared.rpc.methods import Budget, Door, Method
+from shared.rpc.methods import Budget, Door, Method, Whose
 
 METHODS = (
-    Method("/siloway.control.v1.OrganizationService/GetOrganization", Door.PUBLIC, ("org:read",)),
-    Method("/siloway.control.v1.OrganizationService/ListOrganizations", Door.PUBLIC, ("org:read",)),
+    Method(
+        "/siloway.control.v1.OrganizationService/GetOrganization",
+        Door.PUBLIC,
+        ("org:read",),
+        whose=Whose.ORGANIZATION,
+        names=("name",),
+    ),
+    Method("/siloway.control.v1.OrganizationService/ListOrganizations", Door.PUBLIC, ("org:read",), whose=Whose.CALLER),
     Method(
         "/siloway.control.v1.OrganizationService/ProvisionOrganization",
         Door.PUBLIC,
@@ -34,6 +40,8 @@ METHODS = (
         ("org:admin",),
         budget=Budget.PEERS,
         mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("name",),
     ),
     Method(
         "/siloway.control.v1.OrganizationService/SwapSlugs",
@@ -42,7 +50,12 @@ METHODS = (
         budget=Budget.PEERS,
         mutating=True,
     ),
-    Method("/siloway.control.v1.OrganizationService/GetOrganizationChange", Door.PUBLIC, ("org:read", "org:admin")),
+    Method(
+        "/siloway.control.v1.OrganizationService/GetOrganizationChange",
+        Door.PUBLIC,
+        ("org:read", "org:admin"),
+        whose=Whose.CALLER,
+    ),
 )
 
 

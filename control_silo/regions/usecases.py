@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from control_silo.regions import domain, store
 from control_silo.regions.domain import Region, RegionState, ShownRegion
 from control_silo.tokens.usecases import send_tokens_to_region
-from shared import delivery, requests
+from shared import audit, delivery, requests
 from shared.database import Transaction
 from shared.errors import RegionDraining, RegionNotFound, Resource
 from shared.outbox import enqueue
@@ -107,7 +107,14 @@ class RegionSource:
 def _change_state(transaction: Transaction, mutation: Mutation, name: str, state: RegionState) -> ShownRegion:
     def work() -> ShownRegion:
         store.set_state(transaction, name, state)
-        return show_region(transaction, name)
+        shown = show_region(transaction, name)
+        audit.record(
+            transaction,
+            action="region.drain" if state is RegionState.DRAINING else "region.undrain",
+            target=region_name(name),
+            request_id=mutation.request_id,
+        )
+        return shown
 
     return requests.once(transaction, mutation, ShownRegion, work, resource=lambda region: region_name(region.name))
 

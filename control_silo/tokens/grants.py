@@ -111,7 +111,7 @@ class TokenUseCases:
         def work(transaction: Transaction) -> Token:
             def revoke() -> TokenKey:
                 _find(transaction, token_id, caller)
-                revoke_token(transaction, token_id)
+                revoke_token(transaction, token_id, request_id=mutation.request_id)
                 return TokenKey(token_id)
 
             once(transaction, mutation, TokenKey, revoke, resource=_name)
@@ -128,7 +128,7 @@ def _create(
     def write() -> TokenKey:
         if caller.organization_id is not None:
             domain.check_grant(_own(transaction, caller), new)
-        token, secret = mint(transaction, token_id, new, _FIELDS)
+        token, secret = mint(transaction, token_id, new, _FIELDS, request_id=mutation.request_id)
         secrets.append(secret)
         return TokenKey(token.id)
 

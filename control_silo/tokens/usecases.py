@@ -31,38 +31,48 @@ def mint_token(database: Database, allocator: SnowflakeAllocator, new: NewToken)
 
 
 def mint(
-    transaction: Transaction, token_id: int, new: NewToken, fields: Mapping[str, str] | None = None
+    transaction: Transaction,
+    token_id: int,
+    new: NewToken,
+    fields: Mapping[str, str] | None = None,
+    *,
+    request_id: str | None = None,
 ) -> tuple[Token, str]:
     """Within a transaction: check and write the token, send it to its regions.
 
-    `fields` are the names that the caller knows the fields by. A token of a suspended user counts once the suspension
-    is taken back. Raises InvalidArgument, UserNotFound.
+    `fields` are the names that the caller knows the fields by, `request_id` is the mutation's for the audit. A token of
+    a suspended user counts once the suspension is taken back. Raises InvalidArgument, UserNotFound.
     """
     suspended = new.user_id is not None and keep_user(transaction, new.user_id).suspended
     region_store.keep(transaction)
     regions = [region.name for region in region_store.read_all(transaction)]
     domain.check(new, regions=regions, now=transaction.now, fields=fields)
-    return write_new(transaction, token_id, new, user_suspended=suspended)
+    return write_new(transaction, token_id, new, user_suspended=suspended, request_id=request_id)
 
 
 def write_new(
-    transaction: Transaction, token_id: int, new: NewToken, *, user_suspended: bool = False
+    transaction: Transaction,
+    token_id: int,
+    new: NewToken,
+    *,
+    user_suspended: bool = False,
+    request_id: str | None = None,
 ) -> tuple[Token, str]:
     """Write a token that was checked; its scopes and audience are kept once each, sorted."""
     secret = new_secret()
     token = replace(_row(transaction, token_id, new, secret), user_suspended=user_suspended)
     store.add(transaction, token)
     replicate(transaction, token)
-    _audit(transaction, "token.create", token)
+    _audit(transaction, "token.create", token, request_id)
     return token, secret
 
 
-def revoke_token(transaction: Transaction, token_id: int) -> Token:
+def revoke_token(transaction: Transaction, token_id: int, *, request_id: str | None = None) -> Token:
     """End a token for good; a repeat changes nothing. Raises TokenNotFound."""
     token = store.revoke(transaction, token_id)
     if token is not None:
         replicate(transaction, token)
-        _audit(transaction, "token.revoke", token)
+        _audit(transaction, "token.revoke", token, request_id)
         return token
     token = store.find_by_id(transaction, token_id)
     if token is None:
@@ -131,12 +141,13 @@ def _counts(token: Token, at: datetime) -> bool:
     return token.revoked_at is None and not token.user_suspended and not is_over
 
 
-def _audit(transaction: Transaction, action: str, token: Token) -> None:
+def _audit(transaction: Transaction, action: str, token: Token, request_id: str | None) -> None:
     audit.record(
         transaction,
         action=action,
         target=token.principal,
         organization_id=token.organization_id,
+        request_id=request_id,
         detail={"name": token.name, "scopes": list(token.scopes), "audience": list(token.audience)},
     )
 

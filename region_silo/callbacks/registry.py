@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+from region_silo.members.mirror import MembershipSource
 from region_silo.provisioning.usecases import create_organizations
 from region_silo.routing.usecases import apply_regions
 from region_silo.slugs.usecases import OrganizationSource, apply_slugs
 from region_silo.tokens.confirmation import apply_confirmations
 from region_silo.tokens.usecases import apply_tokens
+from region_silo.users.usecases import apply_users
 from shared import delivery
 from shared.database import Transaction
 from shared.outbox.domain import Message
@@ -14,12 +16,13 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: answers about slugs and new organizations, and the state of organizations, go out."""
+    """For the drainer: answers about slugs and new organizations, the state of organizations and members go out."""
     return Registry(
         sends={
             delivery.SLUGS_APPLIED: None,
             delivery.ORGANIZATION_CREATED: None,
             delivery.ORGANIZATION: OrganizationSource(),
+            delivery.MEMBERSHIP: MembershipSource(),
         }
     )
 
@@ -44,5 +47,6 @@ def receiving_registry(*, wake: Callable[[str], None]) -> Registry:
             delivery.APPLY_SLUGS: apply,
             delivery.CREATE_ORGANIZATION: create,
             delivery.REGION: apply_regions,
+            delivery.USER: apply_users,
         }
     )

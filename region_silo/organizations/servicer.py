@@ -11,13 +11,13 @@ from siloway.region.v1 import region_organization_service_pb2_grpc as organizati
 from region_silo.organizations.domain import Organization, OrganizationState
 from region_silo.organizations.usecases import OrganizationUseCases
 from shared import names
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 
 _SERVICE = "/siloway.region.v1.RegionOrganizationService"
 
 METHODS: tuple[Method, ...] = (
-    Method(f"{_SERVICE}/GetOrganization", Door.PUBLIC, ("org:read",)),
-    Method(f"{_SERVICE}/ListOrganizations", Door.PUBLIC, ("org:read",)),
+    Method(f"{_SERVICE}/GetOrganization", Door.PUBLIC, ("org:read",), whose=Whose.ORGANIZATION, names=("name",)),
+    Method(f"{_SERVICE}/ListOrganizations", Door.PUBLIC, ("org:read",), whose=Whose.CALLER),
 )
 
 _STATES = {

@@ -35,7 +35,8 @@ _ADD_OWNER = text(
     INSERT INTO organization_member
         (organization_id, user_id, email, role, flags, token, token_expires_at, has_global_access, invite_status, type,
          user_is_active, date_added)
-    VALUES (:organization_id, :user_id, :email, 'owner', 0, :token, :token_expires_at, true, 0, 50, true, :now)
+    VALUES
+        (:organization_id, :user_id, :email, 'owner', 0, :token, :token_expires_at, true, 0, 50, :is_active, :now)
     RETURNING id
     """
 )
@@ -86,7 +87,13 @@ def add_organization(transaction: Transaction, asked: CreateOrganization) -> int
 
 
 def add_owner(
-    transaction: Transaction, organization_id: int, *, user_id: int | None, email: str | None, invitation: str | None
+    transaction: Transaction,
+    organization_id: int,
+    *,
+    user_id: int | None,
+    email: str | None,
+    invitation: str | None,
+    is_active: bool,
 ) -> int:
     """Insert the owner, as a user or invited by e-mail with an invitation's secret; returns the member's id."""
     parameters = {
@@ -95,6 +102,7 @@ def add_owner(
         "email": email,
         "token": invitation,
         "token_expires_at": None if invitation is None else transaction.now + INVITATION_TTL,
+        "is_active": is_active,
         "now": transaction.now,
     }
     member_id: int = transaction.execute(_ADD_OWNER, parameters).scalar_one()

@@ -5,8 +5,10 @@ comes.
 import secrets
 from collections.abc import Sequence
 
+from region_silo.members import mirror
 from region_silo.provisioning import store
 from region_silo.slugs.usecases import CONTROL
+from region_silo.users import store as user_store
 from shared import barrier, delivery, slugs
 from shared.database import Transaction
 from shared.delivery import CreateOrganization, OrganizationCreated
@@ -42,13 +44,17 @@ def _create(transaction: Transaction, asked: CreateOrganization) -> Organization
     version = store.add_organization(transaction, asked)
     if version is None:
         return OrganizationCreated(asked.change_set, 0, 0, delivery.CLASH)
+    owner_ids = [asked.owner_user_id] if asked.owner_user_id else []
+    standings = user_store.expect(transaction, owner_ids)
     member_id = store.add_owner(
         transaction,
         asked.organization_id,
         user_id=asked.owner_user_id or None,
-        email=asked.owner_email or None,
+        email=asked.owner_email.lower() or None,
         invitation=secrets.token_hex(_INVITATION_BYTES) if asked.owner_email else None,
+        is_active=all(standing.may_act for standing in standings.values()),
     )
+    mirror.announce(transaction, asked.organization_id, [member_id])
     if asked.create_default_team:
         slug = slugs.base_slug(asked.name, _TEAM_SLUG_LENGTH_MAX)
         store.add_team(

@@ -295,6 +295,31 @@ def _read_organization_created(wire: delivery_pb.Message) -> shapes.Organization
     return shapes.OrganizationCreated(created.change_set, created.organization_id, created.version, created.refusal)
 
 
+def _fill_membership(wire: delivery_pb.Message, message: Message) -> None:
+    wire.membership.SetInParent()
+    if not message.deleted:
+        member = shapes.decode(message.payload, shapes.MembershipState)
+        wire.membership.user_id = member.user_id
+        wire.membership.email = member.email
+        wire.membership.role = member.role
+
+
+def _read_membership(wire: delivery_pb.Message) -> shapes.MembershipState:
+    return shapes.MembershipState(wire.membership.user_id, wire.membership.email, wire.membership.role)
+
+
+def _fill_user(wire: delivery_pb.Message, message: Message) -> None:
+    wire.user.SetInParent()
+    if not message.deleted:
+        user = shapes.decode(message.payload, shapes.UserState)
+        wire.user.active = user.is_active
+        wire.user.addresses.extend(user.addresses)
+
+
+def _read_user(wire: delivery_pb.Message) -> shapes.UserState:
+    return shapes.UserState(wire.user.active, tuple(wire.user.addresses))
+
+
 def _refusal(result: delivery_pb.SlugsApplied.Result) -> str:
     if result.applied:
         return ""
@@ -316,6 +341,8 @@ _FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.REGION.name: _fill_region,
     shapes.CREATE_ORGANIZATION.name: _fill_create_organization,
     shapes.ORGANIZATION_CREATED.name: _fill_organization_created,
+    shapes.MEMBERSHIP.name: _fill_membership,
+    shapes.USER.name: _fill_user,
     SKIP: _fill_skip,
 }
 _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
@@ -327,4 +354,6 @@ _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.REGION.name: _read_region,
     shapes.CREATE_ORGANIZATION.name: _read_create_organization,
     shapes.ORGANIZATION_CREATED.name: _read_organization_created,
+    shapes.MEMBERSHIP.name: _read_membership,
+    shapes.USER.name: _read_user,
 }

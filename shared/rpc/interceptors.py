@@ -30,7 +30,7 @@ from shared.errors import (
     Unimplemented,
 )
 from shared.rpc import call as current
-from shared.rpc import metrics, validation
+from shared.rpc import metrics, ownership, validation
 from shared.rpc.authentication import Authenticate
 from shared.rpc.call import Call, Caller
 from shared.rpc.idle import IdleWatch
@@ -139,7 +139,7 @@ class _Admission:
         return seconds
 
     def caller(self, context: Context, metadata: Mapping[str, str | bytes]) -> Caller:
-        """Who calls, with a scope that suffices. Raises Unauthenticated, ScopeMissing, PeerRefused."""
+        """Who may call. Raises Unauthenticated, ScopeMissing, PeerRefused, PermissionDenied."""
         assert self.row is not None
         caller = self._authenticate(context, metadata)
         wanted = self.row.scopes
@@ -147,6 +147,7 @@ class _Admission:
             if self._door is Door.INTERNAL:
                 raise PeerRefused(metadata={"method": self.row.name})
             raise ScopeMissing(f"This needs the scope {' or '.join(wanted)}.", metadata={"scope": ",".join(wanted)})
+        ownership.check_caller(self.row, caller)
         return caller
 
     def ended(self, running: "_Running", code: str, error: BaseException | None) -> None:
@@ -281,7 +282,7 @@ def _unary_unary(admission: _Admission, behavior: Any, handler: Handler) -> Hand
         answer = None
         try:
             running.admit(streaming=False)
-            validation.check(request)
+            ownership.check_message(admission.row, request)
             answer = behavior(request, context)
             running.tell_request_id()
         except BaseException as raised:  # noqa: BLE001  # the boundary; a panic in a native library is no Exception
@@ -315,7 +316,7 @@ def _stream_unary(admission: _Admission, behavior: Any, handler: Handler) -> Han
 
 def _unary_stream(admission: _Admission, behavior: Any, handler: Handler) -> Handler:
     def start(request: Any, context: Context) -> Iterator[Any]:
-        validation.check(request)
+        ownership.check_message(admission.row, request)
         answers: Iterator[Any] = behavior(request, context)
         return answers
 

@@ -213,6 +213,10 @@ class Member(_message.Message):
         """A user."""
         STATE_INVITED: Member._State.ValueType  # 2
         """An address that was invited or that asks for it; nobody acts as it."""
+        STATE_UNCONFIRMED: Member._State.ValueType  # 3
+        """A user of whom control has not told this region yet; does not count where the last owner is asked for."""
+        STATE_INACTIVE: Member._State.ValueType  # 4
+        """A user who is suspended or inactive, or whom control does not know; nothing follows from this membership."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State says whether somebody stands behind the row."""
@@ -223,6 +227,10 @@ class Member(_message.Message):
     """A user."""
     STATE_INVITED: Member.State.ValueType  # 2
     """An address that was invited or that asks for it; nobody acts as it."""
+    STATE_UNCONFIRMED: Member.State.ValueType  # 3
+    """A user of whom control has not told this region yet; does not count where the last owner is asked for."""
+    STATE_INACTIVE: Member.State.ValueType  # 4
+    """A user who is suspended or inactive, or whom control does not know; nothing follows from this membership."""
 
     NAME_FIELD_NUMBER: _builtins.int
     UID_FIELD_NUMBER: _builtins.int
