@@ -37,6 +37,12 @@ CREATE_ORGANIZATION = Category("create_organization", Mode.EVERY, Direction.TO_R
 ORGANIZATION_CREATED = Category("organization_created", Mode.EVERY, Direction.TO_CONTROL)
 """Region to control: what became of CREATE_ORGANIZATION."""
 
+CANCEL = Category("cancel", Mode.EVERY, Direction.TO_REGION)
+"""Control to region: APPLY_SLUGS or CREATE_ORGANIZATION was skipped; never apply it. Answered as they are."""
+
+CHANGE_STALLED = Category("change_stalled", Mode.EVERY, Direction.TO_CONTROL)
+"""Region to control: an answer was parked, so a change cannot end."""
+
 PAIRS_MAX = 500
 """The most pairs in one ApplySlugs."""
 
@@ -45,6 +51,9 @@ MISSING = "MISSING"
 
 CLASH = "CLASH"
 """A refusal: another organization of the region has that slug, or a newer slug was applied already."""
+
+CANCELLED = "CANCELLED"
+"""A refusal: it was cancelled before it was applied, and never will be."""
 
 
 class SlugPair(msgspec.Struct, frozen=True, array_like=True):
@@ -67,7 +76,7 @@ class ApplySlugs:
 
 
 class SlugResult(msgspec.Struct, frozen=True, array_like=True):
-    """What became of one pair; `refusal` is MISSING, CLASH, or empty when the slug is applied."""
+    """What became of one pair; `refusal` is MISSING, CLASH, CANCELLED, or empty when the slug is applied."""
 
     organization_id: int
     slug: str
@@ -121,12 +130,33 @@ class CreateOrganization:
 
 @dataclass(frozen=True)
 class OrganizationCreated:
-    """A region's answer to CreateOrganization; `refusal` is CLASH, or empty with the organization's id and version."""
+    """A region's answer to CreateOrganization; `refusal` is CLASH, CANCELLED, or empty with the organization's id and
+    version.
+    """
 
     change_set: str
     organization_id: int
     version: int
     refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """What is not to be applied any more: the pairs of an ApplySlugs, or without pairs a CreateOrganization."""
+
+    change_set: str
+    pairs: tuple[SlugPair, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChangeStalled:
+    """The answer that is parked in the region's outbox, and control's last refusal of it."""
+
+    change_set: str
+    shard: str
+    sequence: int
+    reason: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -199,6 +229,8 @@ Payload = (
     | RegionEntry
     | CreateOrganization
     | OrganizationCreated
+    | Cancel
+    | ChangeStalled
 )
 _Shape = TypeVar(
     "_Shape",
@@ -210,6 +242,8 @@ _Shape = TypeVar(
     RegionEntry,
     CreateOrganization,
     OrganizationCreated,
+    Cancel,
+    ChangeStalled,
 )
 
 

@@ -10,6 +10,7 @@ from control_silo.organizations.usecases import apply_organizations
 from control_silo.provisioning.usecases import settle_created
 from control_silo.regions.usecases import RegionSource
 from control_silo.slugs.answers import settle_answers
+from control_silo.slugs.giving_up import change_stalled, organization_given_up, slugs_given_up
 from control_silo.tokens.confirmation import ConfirmationSource
 from control_silo.tokens.usecases import TokenSource
 from shared import delivery
@@ -19,7 +20,10 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: tokens, their confirmation, slugs, new organizations and the directory of regions go out."""
+    """For the drainer: tokens, their confirmation, slugs, new organizations and the directory of regions go out.
+
+    A cancel ends a hold, so it may be parked and replayed, but not skipped.
+    """
     return Registry(
         sends={
             delivery.TOKEN: TokenSource(),
@@ -27,7 +31,10 @@ def sending_registry() -> Registry:
             delivery.APPLY_SLUGS: None,
             delivery.CREATE_ORGANIZATION: None,
             delivery.REGION: RegionSource(),
-        }
+            delivery.CANCEL: None,
+        },
+        on_parked={delivery.APPLY_SLUGS: slugs_given_up, delivery.CREATE_ORGANIZATION: organization_given_up},
+        needed=(delivery.CANCEL,),
     )
 
 
@@ -46,10 +53,15 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
         answers = [delivery.decode(message.payload, delivery.OrganizationCreated) for message in messages]
         settle_created(transaction, region=region, answers=answers, wake=wake)
 
+    def stall(transaction: Transaction, messages: Sequence[Message]) -> None:
+        told = [delivery.decode(message.payload, delivery.ChangeStalled) for message in messages]
+        change_stalled(transaction, region=region, told=told, wake=wake)
+
     return Registry(
         receives={
             delivery.SLUGS_APPLIED: settle,
             delivery.ORGANIZATION: apply,
             delivery.ORGANIZATION_CREATED: create,
+            delivery.CHANGE_STALLED: stall,
         }
     )

@@ -107,6 +107,8 @@ class Message(_message.Message):
     ORGANIZATION_CREATED_FIELD_NUMBER: _builtins.int
     CONFIRMATION_FIELD_NUMBER: _builtins.int
     SKIP_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    CHANGE_STALLED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the shard."""
     subject: _builtins.str
@@ -151,6 +153,14 @@ class Message(_message.Message):
     def skip(self) -> Global___Skip:
         """Nothing: the sender gave the message up, and its place is used up."""
 
+    @_builtins.property
+    def cancel(self) -> Global___Cancel:
+        """EVERY, control to region: what was asked for is not wanted any more; answered as ApplySlugs or CreateOrganization."""
+
+    @_builtins.property
+    def change_stalled(self) -> Global___ChangeStalled:
+        """EVERY, region to control: control refuses an answer, so a change cannot end."""
+
     def __init__(
         self,
         *,
@@ -167,12 +177,14 @@ class Message(_message.Message):
         organization_created: Global___OrganizationCreated | None = ...,
         confirmation: Global___Confirmation | None = ...,
         skip: Global___Skip | None = ...,
+        cancel: Global___Cancel | None = ...,
+        change_stalled: Global___ChangeStalled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "confirmation", "skip"]  # noqa: Y015
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "confirmation", "skip", "cancel", "change_stalled"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
@@ -382,7 +394,7 @@ class SlugsApplied(_message.Message):
         applied: _builtins.bool
         """It is applied; false means that the region cannot: the organization is missing or the slug clashes there."""
         refusal: _builtins.str
-        """Why not: MISSING or CLASH; empty when applied."""
+        """Why not: MISSING, CLASH, or CANCELLED; empty when applied."""
         def __init__(
             self,
             *,
@@ -543,7 +555,7 @@ class OrganizationCreated(_message.Message):
     version: _builtins.int
     """The version of the organization's row."""
     refusal: _builtins.str
-    """Why there is none: CLASH when another organization of the region has the slug; empty when it was made."""
+    """Why there is none: CLASH when another organization of the region has the slug, CANCELLED; empty when it was made."""
     def __init__(
         self,
         *,
@@ -559,6 +571,72 @@ class OrganizationCreated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrganizationCreated: _TypeAlias = OrganizationCreated  # noqa: Y015
+
+@_typing.final
+class Cancel(_message.Message):
+    """Cancel takes back what stood in messages that were skipped. What the region has applied before stays, and is answered so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_SET_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    change_set: _builtins.str
+    """The change set."""
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApplySlugs.Pair]:
+        """The pairs of an ApplySlugs; none for a CreateOrganization."""
+
+    def __init__(
+        self,
+        *,
+        change_set: _builtins.str = ...,
+        pairs: _abc.Iterable[Global___ApplySlugs.Pair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cancel: _TypeAlias = Cancel  # noqa: Y015
+
+@_typing.final
+class ChangeStalled(_message.Message):
+    """ChangeStalled says that control has refused an answer so often that it was parked in the region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_SET_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    change_set: _builtins.str
+    """The change set."""
+    shard: _builtins.str
+    """The answer's shard in the region's outbox."""
+    sequence: _builtins.int
+    """The answer's place there."""
+    reason: _builtins.str
+    """The reason of control's refusal."""
+    error: _builtins.str
+    """The refusal in words."""
+    def __init__(
+        self,
+        *,
+        change_set: _builtins.str = ...,
+        shard: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "error", b"error", "reason", b"reason", "sequence", b"sequence", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeStalled: _TypeAlias = ChangeStalled  # noqa: Y015
 
 @_typing.final
 class DeliverMessagesResponse(_message.Message):
