@@ -43,6 +43,12 @@ MEMBERSHIP = Category("membership", Mode.LATEST, Direction.TO_CONTROL)
 USER = Category("user", Mode.LATEST, Direction.TO_REGION)
 """Control to region: a user of the region's organizations; deleted means that control knows no such user."""
 
+CANCEL = Category("cancel", Mode.EVERY, Direction.TO_REGION)
+"""Control to region: APPLY_SLUGS or CREATE_ORGANIZATION was skipped; never apply it. Answered as they are."""
+
+CHANGE_STALLED = Category("change_stalled", Mode.EVERY, Direction.TO_CONTROL)
+"""Region to control: an answer was parked, so a change cannot end."""
+
 PAIRS_MAX = 500
 """The most pairs in one ApplySlugs."""
 
@@ -51,6 +57,9 @@ MISSING = "MISSING"
 
 CLASH = "CLASH"
 """A refusal: another organization of the region has that slug, or a newer slug was applied already."""
+
+CANCELLED = "CANCELLED"
+"""A refusal: it was cancelled before it was applied, and never will be."""
 
 
 class SlugPair(msgspec.Struct, frozen=True, array_like=True):
@@ -73,7 +82,7 @@ class ApplySlugs:
 
 
 class SlugResult(msgspec.Struct, frozen=True, array_like=True):
-    """What became of one pair; `refusal` is MISSING, CLASH, or empty when the slug is applied."""
+    """What became of one pair; `refusal` is MISSING, CLASH, CANCELLED, or empty when the slug is applied."""
 
     organization_id: int
     slug: str
@@ -127,12 +136,33 @@ class CreateOrganization:
 
 @dataclass(frozen=True)
 class OrganizationCreated:
-    """A region's answer to CreateOrganization; `refusal` is CLASH, or empty with the organization's id and version."""
+    """A region's answer to CreateOrganization; `refusal` is CLASH, CANCELLED, or empty with the organization's id and
+    version.
+    """
 
     change_set: str
     organization_id: int
     version: int
     refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """What is not to be applied any more: the pairs of an ApplySlugs, or without pairs a CreateOrganization."""
+
+    change_set: str
+    pairs: tuple[SlugPair, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChangeStalled:
+    """The answer that is parked in the region's outbox, and control's last refusal of it."""
+
+    change_set: str
+    shard: str
+    sequence: int
+    reason: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -224,6 +254,8 @@ Payload = (
     | OrganizationCreated
     | MembershipState
     | UserState
+    | Cancel
+    | ChangeStalled
 )
 _Shape = TypeVar(
     "_Shape",
@@ -237,6 +269,8 @@ _Shape = TypeVar(
     OrganizationCreated,
     MembershipState,
     UserState,
+    Cancel,
+    ChangeStalled,
 )
 
 

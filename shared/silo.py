@@ -66,7 +66,7 @@ class Parts:
     ids: SnowflakeAllocator
     waker: Waker
     redis: RedisLink | None
-    credentials: Credentials
+    credentials: Callable[[], Credentials]
 
     def close(self) -> None:
         """Close everything; what is still to be told to other processes is told first."""
@@ -104,7 +104,7 @@ def open_parts(settings: SiloSettings, *, id_layout: int = 2, pool_size: int | N
         ),
         waker=waker,
         redis=RedisLink.open(settings.redis_url, clock=clock) if settings.redis_url else None,
-        credentials=Credentials.read(
+        credentials=Credentials.following(
             certificate_file=settings.doors.cert_file,
             key_file=settings.doors.key_file,
             authority_file=settings.doors.ca_file,

@@ -11,6 +11,7 @@ from control_silo.organizations.usecases import apply_organizations
 from control_silo.provisioning.usecases import settle_created
 from control_silo.regions.usecases import RegionSource
 from control_silo.slugs.answers import settle_answers
+from control_silo.slugs.giving_up import change_stalled, organization_given_up, slugs_given_up
 from control_silo.tokens.confirmation import ConfirmationSource
 from control_silo.tokens.usecases import TokenSource
 from control_silo.users.replication import UserSource
@@ -21,7 +22,10 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: tokens, their confirmation, users, slugs, new organizations and the directory go out."""
+    """For the drainer: tokens, their confirmation, users, slugs, new organizations and the directory go out.
+
+    A cancel ends a hold, so it may be parked and replayed, but not skipped.
+    """
     return Registry(
         sends={
             delivery.TOKEN: TokenSource(),
@@ -30,7 +34,10 @@ def sending_registry() -> Registry:
             delivery.CREATE_ORGANIZATION: None,
             delivery.REGION: RegionSource(),
             delivery.USER: UserSource(),
-        }
+            delivery.CANCEL: None,
+        },
+        on_parked={delivery.APPLY_SLUGS: slugs_given_up, delivery.CREATE_ORGANIZATION: organization_given_up},
+        needed=(delivery.CANCEL,),
     )
 
 
@@ -52,11 +59,16 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
     def mirror(transaction: Transaction, messages: Sequence[Message]) -> None:
         apply_memberships(transaction, region=region, messages=messages)
 
+    def stall(transaction: Transaction, messages: Sequence[Message]) -> None:
+        told = [delivery.decode(message.payload, delivery.ChangeStalled) for message in messages]
+        change_stalled(transaction, region=region, told=told, wake=wake)
+
     return Registry(
         receives={
             delivery.MEMBERSHIP: mirror,
             delivery.SLUGS_APPLIED: settle,
             delivery.ORGANIZATION: apply,
             delivery.ORGANIZATION_CREATED: create,
+            delivery.CHANGE_STALLED: stall,
         }
     )

@@ -1,6 +1,6 @@
 """Control's way to the regions: one channel a region, kept, mutual TLS to the region's own name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 
@@ -13,7 +13,7 @@ from shared.rpc.delivery import send
 class RegionTransport:
     """Delivers to regions by name; `addresses` maps them to their internal doors. Safe to share among threads."""
 
-    def __init__(self, addresses: Mapping[str, str], credentials: Credentials) -> None:
+    def __init__(self, addresses: Mapping[str, str], credentials: Credentials | Callable[[], Credentials]) -> None:
         self._channels = {
             region: InternalChannel(address, peer=region, credentials=credentials)
             for region, address in addresses.items()

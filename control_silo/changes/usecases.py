@@ -61,19 +61,27 @@ def close(
     transaction: Transaction,
     change: Change,
     *,
-    error: ServiceError | None = None,
+    error: ServiceError | StoredError | None = None,
     organization_id: int | None = None,
     wake: Wake | None = None,
 ) -> Change:
-    """Close a running change and its record, and tell those who wait."""
-    stored = None if error is None else StoredError.of(error)
+    """Close an open change and its record, and tell those who wait."""
+    stored = StoredError.of(error) if isinstance(error, ServiceError) else error
     closed = change.closed(at=transaction.now, error=stored, organization_id=organization_id)
     store.update(transaction, closed)
-    _finish(transaction, closed, wake)
+    _finish(transaction, closed, wake, was_given_up=change.plan.parked)
     if closed.kind is ChangeKind.PROVISION and closed.organization_id is not None:
         detail: dict[str, object] = {"slug": closed.slug, "region": closed.region}
         _audit(transaction, "organization.provision", closed, closed.organization_id, detail)
     return closed
+
+
+def give_up(transaction: Transaction, change: Change, error: ServiceError, wake: Wake | None = None) -> Change:
+    """A message of the change was parked: it and its record are FAILED; what it holds stays held until it is ended."""
+    given_up = change.given_up(at=transaction.now, error=StoredError.of(error))
+    store.update(transaction, given_up)
+    _finish(transaction, given_up, wake)
+    return given_up
 
 
 def touch(transaction: Transaction, change: Change) -> Change:
@@ -93,7 +101,7 @@ def get_change(transaction: Transaction, principal: str, request_id: str) -> Cha
 
 
 def change_tasks(retention: timedelta = RETENTION) -> tuple[Task, ...]:
-    """The cleaner's task: closed changes, but for provisions that made an organization."""
+    """The cleaner's task: closed changes, but for provisions that made an organization, and what is parked."""
     return (Task("organization_changes", retention, store.clean, store.oldest),)
 
 
@@ -112,7 +120,7 @@ def _audit(
     )
 
 
-def _finish(transaction: Transaction, change: Change, wake: Wake | None) -> None:
-    finish(transaction, change.key, error=change.error)
+def _finish(transaction: Transaction, change: Change, wake: Wake | None, *, was_given_up: bool = False) -> None:
+    finish(transaction, change.key, error=change.error, was_given_up=was_given_up)
     if wake is not None:
         transaction.after_commit(lambda: wake(CHANNEL))

@@ -21,9 +21,9 @@ from control_silo.slugs.usecases import reserved_words
 from shared import barrier, delivery
 from shared.database import Transaction
 from shared.delivery import OrganizationCreated
-from shared.errors import Aborted, InvalidArgument, PeerRefused, SlugConflict
+from shared.errors import Aborted, InvalidArgument, MessageParked, PeerRefused, ServiceError, SlugConflict
 from shared.outbox import enqueue
-from shared.requests import Mutation, RequestState
+from shared.requests import Mutation, RequestState, StoredError
 
 _RANDOM = SystemRandom()
 _FENCE_VERSION = 1
@@ -74,7 +74,7 @@ def settle_created(
     for answer in sorted(answers, key=lambda answer: answer.change_set):
         key = keys[answer.change_set]
         change = None if key is None else locked.get(key)
-        if change is None or not change.is_running or change.kind is not ChangeKind.PROVISION:
+        if change is None or not change.is_open or change.kind is not ChangeKind.PROVISION:
             continue
         if change.region != region:
             raise PeerRefused("a request is not this region's", metadata={"region": region})
@@ -86,8 +86,7 @@ def settle_created(
 def _settle(transaction: Transaction, change: Change, answer: OrganizationCreated, wake: changes.Wake | None) -> Change:
     if answer.refusal:
         slug_store.release(transaction, [change.slug])
-        refused = SlugConflict(metadata={"slug": change.slug, "region": change.region})
-        return changes.close(transaction, change, error=refused, wake=wake)
+        return changes.close(transaction, change, error=_why_failed(change, answer), wake=wake)
     number = regions.number_of(transaction, change.region)
     if number is None or not is_own(answer.organization_id, None, region=change.region, number=number):
         raise PeerRefused("an organization's id is not of this region", metadata={"region": change.region})
@@ -102,6 +101,12 @@ def _settle(transaction: Transaction, change: Change, answer: OrganizationCreate
     )
     slug_store.give(transaction, change.slug, answer.organization_id)
     return changes.close(transaction, change, organization_id=answer.organization_id, wake=wake)
+
+
+def _why_failed(change: Change, answer: OrganizationCreated) -> ServiceError | StoredError:
+    if answer.refusal == delivery.CANCELLED:  # it has FAILED for its own reason before
+        return change.error or MessageParked()
+    return SlugConflict(metadata={"slug": change.slug, "region": change.region})
 
 
 def _hold(transaction: Transaction, new: NewOrganization, holder: str, random: Random) -> str:

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.control.v1 import recovery_service_pb2 as recovery_pb
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 
-from control_silo.recovery import usecases
+from control_silo.recovery import losing, usecases
 from control_silo.recovery.domain import Recovery
 from shared import requests
 from shared.database import Database, Transaction
@@ -37,7 +37,7 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
         asked = mutation(request)
         return self._once(
             asked,
-            lambda transaction: usecases.declare_lost(
+            lambda transaction: losing.declare_lost(
                 transaction, self._registry, region=request.region, request_id=asked.request_id
             ),
         )

@@ -59,13 +59,13 @@ _FIRST_VERSION = 1
 
 
 def find_made(transaction: Transaction, change_set: str) -> tuple[int, int] | None:
-    """The organization that was made for a request, and its first version."""
+    """The organization that was made for a request, and its first version; (0, 0) for a request that was cancelled."""
     row = transaction.execute(_FIND_MADE, {"change_set": change_set}).one_or_none()
     return None if row is None else (row.organization_id, row.version)
 
 
 def keep_made(transaction: Transaction, change_set: str, organization_id: int, version: int) -> None:
-    """Remember what was made for a request."""
+    """Remember what was made for a request; organization 0: it was cancelled before."""
     parameters = {"change_set": change_set, "organization_id": organization_id, "version": version}
     transaction.execute(_KEEP_MADE, {**parameters, "now": transaction.now})
 

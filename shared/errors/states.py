@@ -76,6 +76,12 @@ class MessageParked(FailedPrecondition):
     reason = "MESSAGE_PARKED"
 
 
+class MessageNeeded(FailedPrecondition):
+    """Another silo waits for this message; it can be replayed, but not skipped."""
+
+    reason = "MESSAGE_NEEDED"
+
+
 class Aborted(ServiceError):
     """Another writer was faster; try again."""
 

@@ -4,7 +4,7 @@ Every category has one field of the message's `effect`; a deletion carries that 
 what is gone. A delivery larger than one call may be goes in several: shards are independent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -185,20 +185,34 @@ def _read_confirmation(wire: delivery_pb.Message) -> shapes.Confirmation:
 def _fill_apply_slugs(wire: delivery_pb.Message, message: Message) -> None:
     payload = shapes.decode(message.payload, shapes.ApplySlugs)
     wire.apply_slugs.change_set = payload.change_set
-    wire.apply_slugs.pairs.extend(
-        delivery_pb.ApplySlugs.Pair(
-            organization_id=pair.organization_id, slug=pair.slug, fence_version=pair.fence_version
-        )
-        for pair in payload.pairs
-    )
+    wire.apply_slugs.pairs.extend(_pairs_to_wire(payload.pairs))
 
 
 def _read_apply_slugs(wire: delivery_pb.Message) -> shapes.ApplySlugs:
-    pairs = wire.apply_slugs.pairs
-    return shapes.ApplySlugs(
-        wire.apply_slugs.change_set,
-        tuple(shapes.SlugPair(pair.organization_id, pair.slug, pair.fence_version) for pair in pairs),
+    return shapes.ApplySlugs(wire.apply_slugs.change_set, _pairs_from_wire(wire.apply_slugs.pairs))
+
+
+def _fill_cancel(wire: delivery_pb.Message, message: Message) -> None:
+    payload = shapes.decode(message.payload, shapes.Cancel)
+    wire.cancel.change_set = payload.change_set
+    wire.cancel.pairs.extend(_pairs_to_wire(payload.pairs))
+
+
+def _read_cancel(wire: delivery_pb.Message) -> shapes.Cancel:
+    return shapes.Cancel(wire.cancel.change_set, _pairs_from_wire(wire.cancel.pairs))
+
+
+def _pairs_to_wire(pairs: Iterable[shapes.SlugPair]) -> Iterable[delivery_pb.ApplySlugs.Pair]:
+    return (
+        delivery_pb.ApplySlugs.Pair(
+            organization_id=pair.organization_id, slug=pair.slug, fence_version=pair.fence_version
+        )
+        for pair in pairs
     )
+
+
+def _pairs_from_wire(pairs: Iterable[delivery_pb.ApplySlugs.Pair]) -> tuple[shapes.SlugPair, ...]:
+    return tuple(shapes.SlugPair(pair.organization_id, pair.slug, pair.fence_version) for pair in pairs)
 
 
 def _fill_slugs_applied(wire: delivery_pb.Message, message: Message) -> None:
@@ -290,8 +304,8 @@ def _fill_organization_created(wire: delivery_pb.Message, message: Message) -> N
 
 def _read_organization_created(wire: delivery_pb.Message) -> shapes.OrganizationCreated:
     created = wire.organization_created
-    if created.refusal not in ("", shapes.CLASH):
-        raise errors.InvalidArgument.of("shards.messages.organization_created.refusal", "must be CLASH or empty")
+    if created.refusal not in ("", shapes.CLASH, shapes.CANCELLED):
+        raise errors.InvalidArgument.of("shards.messages.organization_created.refusal", "is no known one")
     return shapes.OrganizationCreated(created.change_set, created.organization_id, created.version, created.refusal)
 
 
@@ -320,11 +334,25 @@ def _read_user(wire: delivery_pb.Message) -> shapes.UserState:
     return shapes.UserState(wire.user.active, tuple(wire.user.addresses))
 
 
+def _fill_change_stalled(wire: delivery_pb.Message, message: Message) -> None:
+    stalled = shapes.decode(message.payload, shapes.ChangeStalled)
+    wire.change_stalled.change_set = stalled.change_set
+    wire.change_stalled.shard = stalled.shard
+    wire.change_stalled.sequence = stalled.sequence
+    wire.change_stalled.reason = stalled.reason
+    wire.change_stalled.error = stalled.error
+
+
+def _read_change_stalled(wire: delivery_pb.Message) -> shapes.ChangeStalled:
+    told = wire.change_stalled
+    return shapes.ChangeStalled(told.change_set, told.shard, told.sequence, told.reason, told.error)
+
+
 def _refusal(result: delivery_pb.SlugsApplied.Result) -> str:
     if result.applied:
         return ""
-    if result.refusal not in (shapes.MISSING, shapes.CLASH):
-        raise errors.InvalidArgument.of("shards.messages.slugs_applied.results.refusal", "must be MISSING or CLASH")
+    if result.refusal not in (shapes.MISSING, shapes.CLASH, shapes.CANCELLED):
+        raise errors.InvalidArgument.of("shards.messages.slugs_applied.results.refusal", "is no known one")
     return result.refusal
 
 
@@ -343,6 +371,8 @@ _FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.ORGANIZATION_CREATED.name: _fill_organization_created,
     shapes.MEMBERSHIP.name: _fill_membership,
     shapes.USER.name: _fill_user,
+    shapes.CANCEL.name: _fill_cancel,
+    shapes.CHANGE_STALLED.name: _fill_change_stalled,
     SKIP: _fill_skip,
 }
 _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
@@ -356,4 +386,6 @@ _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.ORGANIZATION_CREATED.name: _read_organization_created,
     shapes.MEMBERSHIP.name: _read_membership,
     shapes.USER.name: _read_user,
+    shapes.CANCEL.name: _read_cancel,
+    shapes.CHANGE_STALLED.name: _read_change_stalled,
 }

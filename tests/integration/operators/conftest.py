@@ -28,8 +28,9 @@ from tests.integration.rpc.refusals import Refusal, refusal_of
 class Client:
     """The operators' services of one silo, called with one token."""
 
-    def __init__(self, channel: grpc.Channel, secret: str) -> None:
+    def __init__(self, channel: grpc.Channel, secret: str, address: str) -> None:
         self.secret = secret
+        self.address = address
         self.outbox = outbox_rpc.OutboxServiceStub(channel)
         self.audit = audit_rpc.AuditServiceStub(channel)
         self.recovery = recovery_rpc.RecoveryServiceStub(channel)
@@ -67,8 +68,8 @@ def open_door() -> Iterator[OpenDoor]:
             )
             server.start()
             stack.callback(server.stop, 0)
-            channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{server.port}"))
-            return Client(channel, secret)
+            address = f"127.0.0.1:{server.port}"
+            return Client(stack.enter_context(grpc.insecure_channel(address)), secret, address)
 
         yield open_
 

@@ -148,6 +148,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS: Another user has that username."""
     ERROR_REASON_MESSAGE_PARKED: _ErrorReason.ValueType  # 90
     """FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
+    ERROR_REASON_MESSAGE_NEEDED: _ErrorReason.ValueType  # 104
+    """FAILED_PRECONDITION: Another silo waits for this message; it can be replayed, but not skipped."""
     ERROR_REASON_SLUG_TAKEN: _ErrorReason.ValueType  # 62
     """ALREADY_EXISTS: The slug is taken; the metadata suggests free ones."""
     ERROR_REASON_SLUG_HELD: _ErrorReason.ValueType  # 63
@@ -292,6 +294,8 @@ ERROR_REASON_USERNAME_TAKEN: ErrorReason.ValueType  # 76
 """ALREADY_EXISTS: Another user has that username."""
 ERROR_REASON_MESSAGE_PARKED: ErrorReason.ValueType  # 90
 """FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
+ERROR_REASON_MESSAGE_NEEDED: ErrorReason.ValueType  # 104
+"""FAILED_PRECONDITION: Another silo waits for this message; it can be replayed, but not skipped."""
 ERROR_REASON_SLUG_TAKEN: ErrorReason.ValueType  # 62
 """ALREADY_EXISTS: The slug is taken; the metadata suggests free ones."""
 ERROR_REASON_SLUG_HELD: ErrorReason.ValueType  # 63
