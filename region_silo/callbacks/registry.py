@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from region_silo.deletions.usecases import apply_deletions
 from region_silo.provisioning.usecases import create_organizations
 from region_silo.routing.usecases import apply_regions
 from region_silo.slugs.usecases import OrganizationSource, apply_slugs
@@ -44,5 +45,6 @@ def receiving_registry(*, wake: Callable[[str], None]) -> Registry:
             delivery.APPLY_SLUGS: apply,
             delivery.CREATE_ORGANIZATION: create,
             delivery.REGION: apply_regions,
+            delivery.ORGANIZATION_DELETION: apply_deletions,
         }
     )

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"siloway/internal/v1/delivery.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x01\n\x16\x44\x65liverMessagesRequest\x12\x19\n\x06origin\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x30\x12\x17\n\x05\x65poch\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12?\n\x06shards\x18\x03 \x03(\x0b\x32\".siloway.internal.v1.ShardDeliveryB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xad\x01\n\rShardDelivery\x12\x1d\n\taggregate\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\"\n\x11previous_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1e\n\rlast_sequence\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x39\n\x08messages\x18\x04 \x03(\x0b\x32\x1c.siloway.internal.v1.MessageB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\x88\x05\n\x07Message\x12\x19\n\x08sequence\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1b\n\x07subject\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x18\n\x07version\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08\x12\x30\n\x05token\x18\n \x01(\x0b\x32\x1f.siloway.internal.v1.TokenStateH\x00\x12\x36\n\x0b\x61pply_slugs\x18\x0b \x01(\x0b\x32\x1f.siloway.internal.v1.ApplySlugsH\x00\x12:\n\rslugs_applied\x18\x0c \x01(\x0b\x32!.siloway.internal.v1.SlugsAppliedH\x00\x12>\n\x0corganization\x18\r \x01(\x0b\x32&.siloway.internal.v1.OrganizationStateH\x00\x12\x32\n\x06region\x18( \x01(\x0b\x32 .siloway.internal.v1.RegionEntryH\x00\x12\x46\n\x13\x63reate_organization\x18\x14 \x01(\x0b\x32\'.siloway.internal.v1.CreateOrganizationH\x00\x12H\n\x14organization_created\x18\x15 \x01(\x0b\x32(.siloway.internal.v1.OrganizationCreatedH\x00\x12\x39\n\x0c\x63onfirmation\x18\x1e \x01(\x0b\x32!.siloway.internal.v1.ConfirmationH\x00\x12)\n\x04skip\x18\x32 \x01(\x0b\x32\x19.siloway.internal.v1.SkipH\x00\x42\x08\n\x06\x65\x66\x66\x65\x63t\"\x16\n\x04Skip\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xe0\x02\n\nTokenState\x12\x13\n\x0bsecret_hash\x18\x01 \x01(\x0c\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x61udience\x18\x03 \x03(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x17\n\x0forganization_id\x18\x05 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\t \x01(\x03\x12\x16\n\x0euser_suspended\x18\n \x01(\x08\x12\x18\n\x10\x63\x61lls_per_minute\x18\x0b \x01(\x05\x12\x16\n\x0eids_per_minute\x18\x0c \x01(\x05\"@\n\x0c\x43onfirmation\x12\x30\n\x0c\x63onfirm_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x01\n\nApplySlugs\x12\x12\n\nchange_set\x18\x01 \x01(\t\x12\x33\n\x05pairs\x18\x02 \x03(\x0b\x32$.siloway.internal.v1.ApplySlugs.Pair\x1a\x44\n\x04Pair\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x15\n\rfence_version\x18\x03 \x01(\x03\"\xc7\x01\n\x0cSlugsApplied\x12\x12\n\nchange_set\x18\x01 \x01(\t\x12\x39\n\x07results\x18\x02 \x03(\x0b\x32(.siloway.internal.v1.SlugsApplied.Result\x1ah\n\x06Result\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x15\n\rfence_version\x18\x03 \x01(\x03\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12\x0f\n\x07refusal\x18\x05 \x01(\t\"F\n\x11OrganizationState\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"5\n\x0bRegionEntry\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x16\n\x0epublic_address\x18\x02 \x01(\t\"\xe3\x01\n\x12\x43reateOrganization\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x15\n\x04slug\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x15\n\rfence_version\x18\x03 \x01(\x03\x12\x1d\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rowner_user_id\x18\x05 \x01(\x03\x12\x1d\n\x0bowner_email\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\x13\x63reate_default_team\x18\x07 \x01(\x08\x12\x0f\n\x07is_test\x18\x08 \x01(\x08\"n\n\x13OrganizationCreated\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x17\n\x0forganization_id\x18\x02 \x01(\x03\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0f\n\x07refusal\x18\x04 \x01(\t\"L\n\x17\x44\x65liverMessagesResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .siloway.internal.v1.ShardResult\"\x8d\x02\n\x0bShardResult\x12\x11\n\taggregate\x18\x01 \x01(\t\x12\x39\n\x07outcome\x18\x02 \x01(\x0e\x32(.siloway.internal.v1.ShardResult.Outcome\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"x\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x0f\n\x0bOUTCOME_GAP\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x19\n\x15OUTCOME_EPOCH_UNKNOWN\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"siloway/internal/v1/delivery.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x01\n\x16\x44\x65liverMessagesRequest\x12\x19\n\x06origin\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x30\x12\x17\n\x05\x65poch\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12?\n\x06shards\x18\x03 \x03(\x0b\x32\".siloway.internal.v1.ShardDeliveryB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xad\x01\n\rShardDelivery\x12\x1d\n\taggregate\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\"\n\x11previous_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1e\n\rlast_sequence\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x39\n\x08messages\x18\x04 \x03(\x0b\x32\x1c.siloway.internal.v1.MessageB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\xd4\x05\n\x07Message\x12\x19\n\x08sequence\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1b\n\x07subject\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x18\n\x07version\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08\x12\x30\n\x05token\x18\n \x01(\x0b\x32\x1f.siloway.internal.v1.TokenStateH\x00\x12\x36\n\x0b\x61pply_slugs\x18\x0b \x01(\x0b\x32\x1f.siloway.internal.v1.ApplySlugsH\x00\x12:\n\rslugs_applied\x18\x0c \x01(\x0b\x32!.siloway.internal.v1.SlugsAppliedH\x00\x12>\n\x0corganization\x18\r \x01(\x0b\x32&.siloway.internal.v1.OrganizationStateH\x00\x12\x32\n\x06region\x18( \x01(\x0b\x32 .siloway.internal.v1.RegionEntryH\x00\x12\x46\n\x13\x63reate_organization\x18\x14 \x01(\x0b\x32\'.siloway.internal.v1.CreateOrganizationH\x00\x12H\n\x14organization_created\x18\x15 \x01(\x0b\x32(.siloway.internal.v1.OrganizationCreatedH\x00\x12\x39\n\x0c\x63onfirmation\x18\x1e \x01(\x0b\x32!.siloway.internal.v1.ConfirmationH\x00\x12J\n\x15organization_deletion\x18< \x01(\x0b\x32).siloway.internal.v1.OrganizationDeletionH\x00\x12)\n\x04skip\x18\x32 \x01(\x0b\x32\x19.siloway.internal.v1.SkipH\x00\x42\x08\n\x06\x65\x66\x66\x65\x63t\"\x16\n\x04Skip\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xe0\x02\n\nTokenState\x12\x13\n\x0bsecret_hash\x18\x01 \x01(\x0c\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x61udience\x18\x03 \x03(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x17\n\x0forganization_id\x18\x05 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\t \x01(\x03\x12\x16\n\x0euser_suspended\x18\n \x01(\x08\x12\x18\n\x10\x63\x61lls_per_minute\x18\x0b \x01(\x05\x12\x16\n\x0eids_per_minute\x18\x0c \x01(\x05\"@\n\x0c\x43onfirmation\x12\x30\n\x0c\x63onfirm_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x01\n\nApplySlugs\x12\x12\n\nchange_set\x18\x01 \x01(\t\x12\x33\n\x05pairs\x18\x02 \x03(\x0b\x32$.siloway.internal.v1.ApplySlugs.Pair\x1a\x44\n\x04Pair\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x15\n\rfence_version\x18\x03 \x01(\x03\"\xc7\x01\n\x0cSlugsApplied\x12\x12\n\nchange_set\x18\x01 \x01(\t\x12\x39\n\x07results\x18\x02 \x03(\x0b\x32(.siloway.internal.v1.SlugsApplied.Result\x1ah\n\x06Result\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x15\n\rfence_version\x18\x03 \x01(\x03\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12\x0f\n\x07refusal\x18\x05 \x01(\t\"F\n\x11OrganizationState\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"\xdd\x01\n\x14OrganizationDeletion\x12>\n\x05stage\x18\x01 \x01(\x0e\x32/.siloway.internal.v1.OrganizationDeletion.Stage\x12.\n\npurge_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTAGE_NONE\x10\x01\x12\x11\n\rSTAGE_PENDING\x10\x02\x12\x12\n\x0eSTAGE_DELETING\x10\x03\"5\n\x0bRegionEntry\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x16\n\x0epublic_address\x18\x02 \x01(\t\"\xe3\x01\n\x12\x43reateOrganization\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x15\n\x04slug\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x15\n\rfence_version\x18\x03 \x01(\x03\x12\x1d\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rowner_user_id\x18\x05 \x01(\x03\x12\x1d\n\x0bowner_email\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\x13\x63reate_default_team\x18\x07 \x01(\x08\x12\x0f\n\x07is_test\x18\x08 \x01(\x08\"n\n\x13OrganizationCreated\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x17\n\x0forganization_id\x18\x02 \x01(\x03\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0f\n\x07refusal\x18\x04 \x01(\t\"L\n\x17\x44\x65liverMessagesResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .siloway.internal.v1.ShardResult\"\x8d\x02\n\x0bShardResult\x12\x11\n\taggregate\x18\x01 \x01(\t\x12\x39\n\x07outcome\x18\x02 \x01(\x0e\x32(.siloway.internal.v1.ShardResult.Outcome\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"x\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x0f\n\x0bOUTCOME_GAP\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x19\n\x15OUTCOME_EPOCH_UNKNOWN\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,33 +68,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHARDDELIVERY']._serialized_start=266
   _globals['_SHARDDELIVERY']._serialized_end=439
   _globals['_MESSAGE']._serialized_start=442
-  _globals['_MESSAGE']._serialized_end=1090
-  _globals['_SKIP']._serialized_start=1092
-  _globals['_SKIP']._serialized_end=1114
-  _globals['_TOKENSTATE']._serialized_start=1117
-  _globals['_TOKENSTATE']._serialized_end=1469
-  _globals['_CONFIRMATION']._serialized_start=1471
-  _globals['_CONFIRMATION']._serialized_end=1535
-  _globals['_APPLYSLUGS']._serialized_start=1538
-  _globals['_APPLYSLUGS']._serialized_end=1693
-  _globals['_APPLYSLUGS_PAIR']._serialized_start=1625
-  _globals['_APPLYSLUGS_PAIR']._serialized_end=1693
-  _globals['_SLUGSAPPLIED']._serialized_start=1696
-  _globals['_SLUGSAPPLIED']._serialized_end=1895
-  _globals['_SLUGSAPPLIED_RESULT']._serialized_start=1791
-  _globals['_SLUGSAPPLIED_RESULT']._serialized_end=1895
-  _globals['_ORGANIZATIONSTATE']._serialized_start=1897
-  _globals['_ORGANIZATIONSTATE']._serialized_end=1967
-  _globals['_REGIONENTRY']._serialized_start=1969
-  _globals['_REGIONENTRY']._serialized_end=2022
-  _globals['_CREATEORGANIZATION']._serialized_start=2025
-  _globals['_CREATEORGANIZATION']._serialized_end=2252
-  _globals['_ORGANIZATIONCREATED']._serialized_start=2254
-  _globals['_ORGANIZATIONCREATED']._serialized_end=2364
-  _globals['_DELIVERMESSAGESRESPONSE']._serialized_start=2366
-  _globals['_DELIVERMESSAGESRESPONSE']._serialized_end=2442
-  _globals['_SHARDRESULT']._serialized_start=2445
-  _globals['_SHARDRESULT']._serialized_end=2714
-  _globals['_SHARDRESULT_OUTCOME']._serialized_start=2594
-  _globals['_SHARDRESULT_OUTCOME']._serialized_end=2714
+  _globals['_MESSAGE']._serialized_end=1166
+  _globals['_SKIP']._serialized_start=1168
+  _globals['_SKIP']._serialized_end=1190
+  _globals['_TOKENSTATE']._serialized_start=1193
+  _globals['_TOKENSTATE']._serialized_end=1545
+  _globals['_CONFIRMATION']._serialized_start=1547
+  _globals['_CONFIRMATION']._serialized_end=1611
+  _globals['_APPLYSLUGS']._serialized_start=1614
+  _globals['_APPLYSLUGS']._serialized_end=1769
+  _globals['_APPLYSLUGS_PAIR']._serialized_start=1701
+  _globals['_APPLYSLUGS_PAIR']._serialized_end=1769
+  _globals['_SLUGSAPPLIED']._serialized_start=1772
+  _globals['_SLUGSAPPLIED']._serialized_end=1971
+  _globals['_SLUGSAPPLIED_RESULT']._serialized_start=1867
+  _globals['_SLUGSAPPLIED_RESULT']._serialized_end=1971
+  _globals['_ORGANIZATIONSTATE']._serialized_start=1973
+  _globals['_ORGANIZATIONSTATE']._serialized_end=2043
+  _globals['_ORGANIZATIONDELETION']._serialized_start=2046
+  _globals['_ORGANIZATIONDELETION']._serialized_end=2267
+  _globals['_ORGANIZATIONDELETION_STAGE']._serialized_start=2182
+  _globals['_ORGANIZATIONDELETION_STAGE']._serialized_end=2267
+  _globals['_REGIONENTRY']._serialized_start=2269
+  _globals['_REGIONENTRY']._serialized_end=2322
+  _globals['_CREATEORGANIZATION']._serialized_start=2325
+  _globals['_CREATEORGANIZATION']._serialized_end=2552
+  _globals['_ORGANIZATIONCREATED']._serialized_start=2554
+  _globals['_ORGANIZATIONCREATED']._serialized_end=2664
+  _globals['_DELIVERMESSAGESRESPONSE']._serialized_start=2666
+  _globals['_DELIVERMESSAGESRESPONSE']._serialized_end=2742
+  _globals['_SHARDRESULT']._serialized_start=2745
+  _globals['_SHARDRESULT']._serialized_end=3014
+  _globals['_SHARDRESULT_OUTCOME']._serialized_start=2894
+  _globals['_SHARDRESULT_OUTCOME']._serialized_end=3014
 # @@protoc_insertion_point(module_scope)

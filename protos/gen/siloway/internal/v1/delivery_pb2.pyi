@@ -106,6 +106,7 @@ class Message(_message.Message):
     CREATE_ORGANIZATION_FIELD_NUMBER: _builtins.int
     ORGANIZATION_CREATED_FIELD_NUMBER: _builtins.int
     CONFIRMATION_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_DELETION_FIELD_NUMBER: _builtins.int
     SKIP_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the shard."""
@@ -129,7 +130,7 @@ class Message(_message.Message):
 
     @_builtins.property
     def organization(self) -> Global___OrganizationState:
-        """LATEST, region to control: the state of an organization."""
+        """LATEST, region to control: the state of an organization. Deleted: no row of it is left in the region."""
 
     @_builtins.property
     def region(self) -> Global___RegionEntry:
@@ -146,6 +147,10 @@ class Message(_message.Message):
     @_builtins.property
     def confirmation(self) -> Global___Confirmation:
         """LATEST, control to region: the region hears of all changes of tokens."""
+
+    @_builtins.property
+    def organization_deletion(self) -> Global___OrganizationDeletion:
+        """LATEST, control to region: whether an organization is to be deleted. Deleted: control has forgotten it."""
 
     @_builtins.property
     def skip(self) -> Global___Skip:
@@ -166,13 +171,14 @@ class Message(_message.Message):
         create_organization: Global___CreateOrganization | None = ...,
         organization_created: Global___OrganizationCreated | None = ...,
         confirmation: Global___Confirmation | None = ...,
+        organization_deletion: Global___OrganizationDeletion | None = ...,
         skip: Global___Skip | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "confirmation", "skip"]  # noqa: Y015
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "confirmation", "organization_deletion", "skip"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
@@ -449,6 +455,61 @@ class OrganizationState(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrganizationState: _TypeAlias = OrganizationState  # noqa: Y015
+
+@_typing.final
+class OrganizationDeletion(_message.Message):
+    """OrganizationDeletion says whether an organization is to be deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Stage:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OrganizationDeletion._Stage.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STAGE_UNSPECIFIED: OrganizationDeletion._Stage.ValueType  # 0
+        """Not given."""
+        STAGE_NONE: OrganizationDeletion._Stage.ValueType  # 1
+        """It is kept."""
+        STAGE_PENDING: OrganizationDeletion._Stage.ValueType  # 2
+        """It refuses writes until the purge time; that may be taken back."""
+        STAGE_DELETING: OrganizationDeletion._Stage.ValueType  # 3
+        """All its rows are to go."""
+
+    class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
+        """Stage is how far that has come."""
+
+    STAGE_UNSPECIFIED: OrganizationDeletion.Stage.ValueType  # 0
+    """Not given."""
+    STAGE_NONE: OrganizationDeletion.Stage.ValueType  # 1
+    """It is kept."""
+    STAGE_PENDING: OrganizationDeletion.Stage.ValueType  # 2
+    """It refuses writes until the purge time; that may be taken back."""
+    STAGE_DELETING: OrganizationDeletion.Stage.ValueType  # 3
+    """All its rows are to go."""
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
+    stage: Global___OrganizationDeletion.Stage.ValueType
+    """How far it has come."""
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it is deleted for good; absent for one that is kept."""
+
+    def __init__(
+        self,
+        *,
+        stage: Global___OrganizationDeletion.Stage.ValueType = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["purge_time", b"purge_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["purge_time", b"purge_time", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrganizationDeletion: _TypeAlias = OrganizationDeletion  # noqa: Y015
 
 @_typing.final
 class RegionEntry(_message.Message):

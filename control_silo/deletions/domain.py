@@ -1,0 +1,49 @@
+"""When an organization is deleted for good, what may be asked of it until then, and how long its slugs rest afterwards.
+
+NONE -> PENDING -> DELETING -> GONE -> nothing left. Only PENDING goes back, and only before its purge time. What the
+region says (GONE) holds in every stage: it owns the rows.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from shared.deletion import DeletionStage
+
+GRACE = timedelta(days=30)
+QUARANTINE = timedelta(days=90)
+
+
+class Request(Enum):
+    """What is asked of an organization."""
+
+    DELETE = "delete it after the grace time"
+    UNDELETE = "keep it after all"
+
+
+class Refusal(Enum):
+    """Why that cannot be."""
+
+    PENDING = "it is to be deleted already"
+    NOT_DELETED = "it is not to be deleted"
+    TOO_LATE = "it is being deleted for good"
+
+
+@dataclass(frozen=True)
+class Deletions:
+    """The silo's settings: how long a deletion can be taken back, and how long a deleted one's slugs are nobody's."""
+
+    grace: timedelta = GRACE
+    quarantine: timedelta = QUARANTINE
+
+
+def decide(stage: DeletionStage, purge_at: datetime | None, request: Request, now: datetime) -> DeletionStage | Refusal:
+    """The next stage, or why there is none."""
+    if stage in (DeletionStage.DELETING, DeletionStage.GONE):
+        return Refusal.TOO_LATE
+    if request is Request.DELETE:
+        return DeletionStage.PENDING if stage is DeletionStage.NONE else Refusal.PENDING
+    if stage is DeletionStage.NONE:
+        return Refusal.NOT_DELETED
+    assert purge_at is not None, "a deletion that is pending has an end"
+    return DeletionStage.NONE if now < purge_at else Refusal.TOO_LATE
