@@ -14,17 +14,9 @@ GRACE = timedelta(days=30)
 QUARANTINE = timedelta(days=90)
 
 
-class Request(Enum):
-    """What is asked of an organization."""
-
-    DELETE = "delete it after the grace time"
-    UNDELETE = "keep it after all"
-
-
 class Refusal(Enum):
-    """Why that cannot be."""
+    """Why a deletion cannot be taken back."""
 
-    PENDING = "it is to be deleted already"
     NOT_DELETED = "it is not to be deleted"
     TOO_LATE = "it is being deleted for good"
 
@@ -37,13 +29,11 @@ class Deletions:
     quarantine: timedelta = QUARANTINE
 
 
-def decide(stage: DeletionStage, purge_at: datetime | None, request: Request, now: datetime) -> DeletionStage | Refusal:
-    """The next stage, or why there is none."""
-    if stage in (DeletionStage.DELETING, DeletionStage.GONE):
-        return Refusal.TOO_LATE
-    if request is Request.DELETE:
-        return DeletionStage.PENDING if stage is DeletionStage.NONE else Refusal.PENDING
+def undelete(stage: DeletionStage, purge_at: datetime | None, now: datetime) -> DeletionStage | Refusal:
+    """The stage after taking a deletion back, or why that cannot be."""
     if stage is DeletionStage.NONE:
         return Refusal.NOT_DELETED
+    if stage is not DeletionStage.PENDING:
+        return Refusal.TOO_LATE
     assert purge_at is not None, "a deletion that is pending has an end"
     return DeletionStage.NONE if now < purge_at else Refusal.TOO_LATE

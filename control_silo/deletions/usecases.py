@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from control_silo.deletions import domain, store
-from control_silo.deletions.domain import Deletions, Refusal, Request
+from control_silo.deletions.domain import Deletions, Refusal
 from control_silo.organizations import store as organization_store
 from control_silo.organizations.domain import Mapping
 from control_silo.organizations.usecases import check_kept, not_found, resolve
@@ -73,7 +73,7 @@ def undelete(transaction: Transaction, mutation: Mutation, organization: Key) ->
     def work() -> Mapping:
         _check_caller()
         found = _lock(transaction, organization)
-        decided = domain.decide(found.deletion, found.purge_at, Request.UNDELETE, transaction.now)
+        decided = domain.undelete(found.deletion, found.purge_at, transaction.now)
         resource = Resource("siloway/Organization", organization_name(found.organization_id))
         if decided is Refusal.NOT_DELETED:
             raise OrganizationNotDeleted(resource=resource)

@@ -1,10 +1,10 @@
-"""When a deletion may be asked for and taken back, and in which order tables are emptied."""
+"""When a deletion may be taken back, and in which order tables are emptied."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from control_silo.deletions.domain import Refusal, Request, decide
+from control_silo.deletions.domain import Refusal, undelete
 from region_silo.deletions.domain import KEPT, in_order
 from shared.deletion import DeletionStage
 
@@ -13,24 +13,20 @@ LATER, EARLIER = NOW + timedelta(seconds=1), NOW - timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
-    ("stage", "purge_at", "request_", "wanted"),
+    ("stage", "purge_at", "wanted"),
     [
-        (DeletionStage.NONE, None, Request.DELETE, DeletionStage.PENDING),
-        (DeletionStage.NONE, None, Request.UNDELETE, Refusal.NOT_DELETED),
-        (DeletionStage.PENDING, LATER, Request.DELETE, Refusal.PENDING),
-        (DeletionStage.PENDING, LATER, Request.UNDELETE, DeletionStage.NONE),
-        (DeletionStage.PENDING, NOW, Request.UNDELETE, Refusal.TOO_LATE),
-        (DeletionStage.PENDING, EARLIER, Request.UNDELETE, Refusal.TOO_LATE),
-        (DeletionStage.DELETING, LATER, Request.DELETE, Refusal.TOO_LATE),
-        (DeletionStage.DELETING, LATER, Request.UNDELETE, Refusal.TOO_LATE),
-        (DeletionStage.GONE, LATER, Request.DELETE, Refusal.TOO_LATE),
-        (DeletionStage.GONE, LATER, Request.UNDELETE, Refusal.TOO_LATE),
+        (DeletionStage.NONE, None, Refusal.NOT_DELETED),
+        (DeletionStage.PENDING, LATER, DeletionStage.NONE),
+        (DeletionStage.PENDING, NOW, Refusal.TOO_LATE),
+        (DeletionStage.PENDING, EARLIER, Refusal.TOO_LATE),
+        (DeletionStage.DELETING, LATER, Refusal.TOO_LATE),
+        (DeletionStage.GONE, LATER, Refusal.TOO_LATE),
     ],
 )
 def test_only_a_pending_deletion_goes_back_and_only_before_its_purge_time(
-    stage: DeletionStage, purge_at: datetime | None, request_: Request, wanted: DeletionStage | Refusal
+    stage: DeletionStage, purge_at: datetime | None, wanted: DeletionStage | Refusal
 ) -> None:
-    assert decide(stage, purge_at, request_, NOW) is wanted
+    assert undelete(stage, purge_at, NOW) is wanted
 
 
 def test_children_are_emptied_before_what_they_refer_to() -> None:
