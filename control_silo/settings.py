@@ -1,10 +1,12 @@
-"""The control silo's settings: what every silo has, and the regions that it knows."""
+"""The control silo's settings: what every silo has, the regions that it knows, the times of deletions."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from control_silo.deletions.domain import GRACE, QUARANTINE, Deletions
 from shared.settings import REGION_NAME, Reader, SiloSettings, read_silo
 
 PREFIX = "SILOWAY_CONTROL"
@@ -27,6 +29,7 @@ class ControlSettings:
 
     silo: SiloSettings
     regions: tuple[RegionAddress, ...]
+    deletions: Deletions
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ def read_settings(environment: Mapping[str, str]) -> ControlSettings:
     """Settings of `serve` and `work`. Raises SettingsError with all problems."""
     reader = Reader(environment)
     settings = ControlSettings(
-        silo=read_silo(reader, PREFIX, name="control", number=0, first_port=7700), regions=_read_regions(reader)
+        silo=read_silo(reader, PREFIX, name="control", number=0, first_port=7700),
+        regions=_read_regions(reader),
+        deletions=_read_deletions(reader),
     )
     reader.finish()
     return settings
@@ -59,6 +64,13 @@ def read_migrate_settings(environment: Mapping[str, str]) -> MigrateSettings:
     )
     reader.finish()
     return settings
+
+
+def _read_deletions(reader: Reader) -> Deletions:
+    """Both in days; 0 is no time at all."""
+    grace_days = reader.integer("SILOWAY_DELETION_GRACE_DAYS", GRACE.days, 0, 3650)
+    quarantine_days = reader.integer("SILOWAY_SLUG_QUARANTINE_DAYS", QUARANTINE.days, 0, 36_500)
+    return Deletions(timedelta(days=grace_days), timedelta(days=quarantine_days))
 
 
 def _read_regions(reader: Reader) -> tuple[RegionAddress, ...]:

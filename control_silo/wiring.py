@@ -14,6 +14,8 @@ from control_silo.callbacks.registry import sending_registry
 from control_silo.callbacks.transport import RegionTransport
 from control_silo.changes.usecases import change_tasks
 from control_silo.changes.waiting import ChangeWaiter
+from control_silo.deletions.domain import Deletions
+from control_silo.deletions.purging import Purger
 from control_silo.model_imports import servicer as model_imports
 from control_silo.model_imports.cleaner import model_import_tasks
 from control_silo.model_imports.usecases import ModelImportUseCases
@@ -55,7 +57,7 @@ def serve(settings: ControlSettings) -> int:
         silo.public_door(
             parts,
             PUBLIC_METHODS,
-            public_servicers(parts, waiter),
+            public_servicers(parts, waiter, settings.deletions),
             authenticator(parts.database, parts.clock),
             sends=sending_registry(),
         ),
@@ -68,7 +70,7 @@ def serve(settings: ControlSettings) -> int:
 
 
 def work(settings: ControlSettings) -> int:
-    """Deliver the outbox, confirm the tokens and clean until told to stop. Returns the exit code."""
+    """Deliver the outbox, confirm tokens, carry deletions on and clean until told to stop. Returns the exit code."""
     parts = silo.open_parts(settings.silo)
     _register(parts, settings)
     transport = RegionTransport(
@@ -79,19 +81,22 @@ def work(settings: ControlSettings) -> int:
             parts,
             registry=sending_registry(),
             transport=transport,
-            loops={"confirmations": Confirmations(parts.database).run},
+            loops={
+                "confirmations": Confirmations(parts.database).run,
+                "deletions": Purger(parts.database, settings.deletions).run,
+            },
             cleaning=(*model_import_tasks(), *change_tasks(), *redirect_tasks()),
         )
     finally:
         transport.close()
 
 
-def public_servicers(parts: Parts, waiter: ChangeWaiter) -> list[Servicer]:
+def public_servicers(parts: Parts, waiter: ChangeWaiter, deletions: Deletions) -> list[Servicer]:
     """The servicers of the public door."""
     return [
         (
             organization_rpc.add_OrganizationServiceServicer_to_server,
-            organizations.OrganizationServicer(parts.database, waiter),
+            organizations.OrganizationServicer(parts.database, waiter, deletions),
         ),
         (slug_rpc.add_SlugReservationServiceServicer_to_server, slugs.SlugReservationServicer(parts.database)),
         (region_rpc.add_RegionServiceServicer_to_server, regions.RegionServicer(parts.database)),

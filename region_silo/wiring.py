@@ -13,6 +13,7 @@ from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 from region_silo.callbacks import servicer as callbacks
 from region_silo.callbacks.registry import receiving_registry, sending_registry
 from region_silo.callbacks.transport import ControlTransport
+from region_silo.deletions.purging import Purger
 from region_silo.imports import servicer as imports
 from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.control_peer import ControlSilo
@@ -93,10 +94,11 @@ def serve(settings: RegionSettings) -> int:
 
 
 def work(settings: RegionSettings) -> int:
-    """Write imports, deliver the outbox and clean until told to stop. Returns the exit code."""
+    """Write imports, purge organizations, deliver the outbox and clean until told to stop. Returns the exit code."""
     parts = _open(settings)
     gate = CacheGate(parts.database, clock=parts.clock)
     cache = organization_cache(parts.database, parts.redis, gate, parts.identity.name)
+    projects_cached = project_cache(parts.database, parts.redis, gate, parts.identity.name)
     spool = Spool(settings.spool_folder, settings.spool_bytes_max)
     channel = _channel_to_control(parts, settings)
     runner = ImportRunner(
@@ -105,6 +107,7 @@ def work(settings: RegionSettings) -> int:
     loops: dict[str, program.Loop] = {
         "imports": _import_loop(runner, settings.silo.database_url),
         "spool": _spool_loop(parts, spool),
+        "purges": Purger(parts.database, {"organization": cache.changing, "project": projects_cached.changing}).run,
     }
     try:
         return silo.work(

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from shared.deletion import DeletionStage
 from shared.outbox.domain import Category, Direction, Mode
 from shared.tokens import Token
 
@@ -27,6 +28,9 @@ SLUGS_APPLIED = Category("slugs_applied", Mode.EVERY, Direction.TO_CONTROL)
 
 ORGANIZATION = Category("organization", Mode.LATEST, Direction.TO_CONTROL)
 """Region to control: an organization's name and life."""
+
+ORGANIZATION_DELETION = Category("organization_deletion", Mode.LATEST, Direction.TO_REGION)
+"""Control to region: whether an organization is to be deleted, and when."""
 
 REGION = Category("region", Mode.LATEST, Direction.TO_REGION)
 """Control to region: a region of the directory, the receiver itself among them."""
@@ -105,6 +109,14 @@ class OrganizationState:
     name: str
     slug: str
     state: str
+
+
+@dataclass(frozen=True)
+class OrganizationDeletion:
+    """How far the deletion of an organization has come; `purge_at` is None for one that is kept."""
+
+    stage: DeletionStage
+    purge_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -256,6 +268,7 @@ Payload = (
     | UserState
     | Cancel
     | ChangeStalled
+    | OrganizationDeletion
 )
 _Shape = TypeVar(
     "_Shape",
@@ -271,6 +284,7 @@ _Shape = TypeVar(
     UserState,
     Cancel,
     ChangeStalled,
+    OrganizationDeletion,
 )
 
 

@@ -23,6 +23,7 @@ from shared.clock import Clock, SystemClock
 from shared.database import Database
 from shared.identity import SiloIdentity, check_identity
 from shared.outbox import cleaner as inbox_cleaner
+from shared.outbox import tombstones
 from shared.outbox.domain import CHANNEL
 from shared.outbox.drainer import Drainer, Transport
 from shared.outbox.registry import Registry
@@ -49,6 +50,9 @@ from shared.wake import Listener, Waker
 INTERNAL_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 REQUEST_RETENTION = timedelta(days=30)
 INBOX_RETENTION = timedelta(days=30)
+TOMBSTONE_RETENTION = timedelta(days=1)
+"""Of deletions that were acknowledged; the others are kept until then."""
+
 _WORK_POOL_SIZE = 8
 
 COMMON_METHODS = (*REQUEST_METHODS, *OUTBOX_METHODS, *AUDIT_METHODS)
@@ -216,6 +220,7 @@ def work(
     tasks = (
         Task("requests", REQUEST_RETENTION, request_cleaner.clean, request_cleaner.oldest),
         Task("inbox_subjects", INBOX_RETENTION, inbox_cleaner.clean, inbox_cleaner.oldest),
+        Task("tombstones", TOMBSTONE_RETENTION, tombstones.clean, tombstones.oldest),
         Task("audit", timedelta(days=parts.settings.audit_retention_days), audit_store.clean, audit_store.oldest),
         *cleaning,
     )

@@ -1,5 +1,5 @@
-"""The invariants of spec/hybrid.md 6 as checks on live databases: I1, I2, I4 at every commit, I3 and I9 once all is
-quiet.
+"""The invariants of spec/hybrid.md 6 as checks on live databases: I1, I2, I4 at every commit, I3, I9 and I11 once all
+is quiet.
 
 `strangers` are organizations that a region has and control was never told of, as after a restore.
 """
@@ -49,6 +49,7 @@ def check_quiet(control: Database, regions: Mapping[str, Database], *, strangers
     assert sorted(map(str, primaries)) == sorted(map(str, living)), "I3: reservations and regions differ"
     assert sorted(map(str, mapped)) == sorted(map(str, living)), "I3: mappings and regions differ"
     _check_one_organization_a_request(control, regions)
+    _check_nothing_is_left(control, regions)
 
 
 def _check_is_on_its_way(
@@ -89,6 +90,38 @@ def _check_one_organization_a_request(control: Database, regions: Mapping[str, D
     assert {row[0] for row in known} == set(made), "I9: control and the regions know different requests"
     records = _rows(control, "SELECT state, count(*) FROM request_record WHERE state = 'RUNNING' GROUP BY state")
     assert records == [], "a request record runs for ever"
+
+
+def _check_nothing_is_left(control: Database, regions: Mapping[str, Database]) -> None:
+    """I11: after a deletion no mapping, reservation, token or row remains; what rests in quarantine has no holder."""
+    gone = {
+        row[0] for row in _rows(control, "SELECT organization_id FROM audit_entry WHERE action = 'organization.purge'")
+    }
+    left = "SELECT '{0}', organization_id FROM {0} WHERE organization_id = ANY (:gone)"
+    for table in ("organization_mapping", "slug_reservation", "token"):
+        assert _rows(control, left.format(table), gone=list(gone)) == [], "I11: control"
+    resting = _rows(control, "SELECT slug, organization_id, holder, expires_at FROM slug_reservation WHERE state = 2")
+    assert all(row[1] is None and row[2] == "" and row[3] is not None for row in resting), f"I11: {resting}"
+    for name, database in regions.items():
+        assert _rows(database, "SELECT id FROM organization WHERE id = ANY (:gone)", gone=list(gone)) == [], (
+            f"I11: {name}"
+        )
+        assert _rows(database, left.format("token"), gone=list(gone)) == [], f"I11: {name}"
+        for table in _tables_of_organizations(database):
+            orphans = f'SELECT DISTINCT organization_id FROM "{table}" EXCEPT SELECT id FROM organization'
+            assert _rows(database, orphans) == [], f"I11: {table} of {name} has rows of nobody's"
+
+
+def _tables_of_organizations(database: Database) -> list[str]:
+    """Tables of a region that hold an organization's rows; requests, replicas and the audit outlive it."""
+    found = _rows(
+        database,
+        """
+        SELECT table_name FROM information_schema.columns
+        WHERE table_schema = current_schema() AND column_name = 'organization_id'
+        """,
+    )
+    return sorted({str(row[0]) for row in found} - {"organization_provision", "token", "audit_entry"})
 
 
 def _rows(database: Database, statement: str, **parameters: object) -> list[tuple[object, ...]]:

@@ -175,6 +175,7 @@ def run_siloway(
         [str(SILOWAY), *arguments],
         cwd=folder,
         env=plain_environment() | dict(environment or {}),
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=COMMAND_TIMEOUT_S,

@@ -6,6 +6,7 @@ What a region may change depends on which region it is, so the handlers of a del
 from collections.abc import Callable, Sequence
 from functools import cache
 
+from control_silo.deletions.usecases import DeletionSource, apply_gone
 from control_silo.memberships.usecases import apply_memberships
 from control_silo.organizations.usecases import apply_organizations
 from control_silo.provisioning.usecases import settle_created
@@ -22,7 +23,7 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: tokens, their confirmation, users, slugs, new organizations and the directory go out.
+    """For the drainer: tokens, their confirmation, users, slugs, new organizations, deletions, the directory go out.
 
     A cancel ends a hold, so it may be parked and replayed, but not skipped.
     """
@@ -34,6 +35,7 @@ def sending_registry() -> Registry:
             delivery.CREATE_ORGANIZATION: None,
             delivery.REGION: RegionSource(),
             delivery.USER: UserSource(),
+            delivery.ORGANIZATION_DELETION: DeletionSource(),
             delivery.CANCEL: None,
         },
         on_parked={delivery.APPLY_SLUGS: slugs_given_up, delivery.CREATE_ORGANIZATION: organization_given_up},
@@ -50,7 +52,12 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
         settle_answers(transaction, region=region, answers=answers, wake=wake)
 
     def apply(transaction: Transaction, messages: Sequence[Message]) -> None:
-        apply_organizations(transaction, region=region, messages=messages)
+        there = [message for message in messages if not message.deleted]
+        gone = [message for message in messages if message.deleted]
+        if there:
+            apply_organizations(transaction, region=region, messages=there)
+        if gone:
+            apply_gone(transaction, region=region, messages=gone)
 
     def create(transaction: Transaction, messages: Sequence[Message]) -> None:
         answers = [delivery.decode(message.payload, delivery.OrganizationCreated) for message in messages]

@@ -16,7 +16,7 @@ from shared import audit, delivery
 from shared.clock import Clock
 from shared.database import Database, Transaction
 from shared.errors import Resource, TokenNotFound
-from shared.outbox import enqueue
+from shared.outbox import enqueue, tombstones
 from shared.outbox.domain import SubjectState
 from shared.snowflake.allocator import SnowflakeAllocator
 from shared.tokens import Authenticator, Token, hash_secret, new_secret
@@ -88,6 +88,21 @@ def replicate(transaction: Transaction, token: Token) -> None:
         _send(transaction, token.id, region)
 
 
+def bury_token(
+    transaction: Transaction, token_id: int, audience: Sequence[str], version: int, regions: Sequence[str]
+) -> None:
+    """Tell every region of its audience, out of those of the directory, that the token's row is gone."""
+    for region in domain.regions_of(audience, regions):
+        tombstones.bury(
+            transaction,
+            target=region,
+            aggregate=f"tokens/{token_id}",
+            category=delivery.TOKEN,
+            subject=str(token_id),
+            version=version + 1,
+        )
+
+
 def send_tokens_to_region(transaction: Transaction, region: str) -> None:
     """Send all tokens of its audience to a region that is new in the directory."""
     for token_id in store.ids_for_audience(transaction, region):
@@ -114,11 +129,11 @@ class TokenSource:
     """Reads the rows that the outbox's token messages stand for."""
 
     def read(self, transaction: Transaction, subjects: Sequence[str]) -> Mapping[str, SubjectState]:
-        """The state of each token by its id as text."""
-        return {
-            str(token.id): (token.version, False, delivery.encode(delivery.TokenState.of(token)))
-            for token in store.read_many(transaction, [int(subject) for subject in subjects])
-        }
+        """The state of each token by its id as text; a deleted one answers from its tombstone."""
+        states = dict(tombstones.read(transaction, delivery.TOKEN, subjects))
+        for token in store.read_many(transaction, [int(subject) for subject in subjects]):
+            states[str(token.id)] = (token.version, False, delivery.encode(delivery.TokenState.of(token)))
+        return states
 
 
 def authenticator(database: Database, clock: Clock) -> Authenticator:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from region_silo.callbacks.stalling import tell_stalled
+from region_silo.deletions.usecases import apply_deletions
 from region_silo.members.mirror import MembershipSource
 from region_silo.provisioning.usecases import cancel_organizations, create_organizations
 from region_silo.routing.usecases import apply_regions
@@ -61,5 +62,6 @@ def receiving_registry(*, wake: Callable[[str], None]) -> Registry:
             delivery.CANCEL: cancel,
             delivery.REGION: apply_regions,
             delivery.USER: apply_users,
+            delivery.ORGANIZATION_DELETION: apply_deletions,
         }
     )

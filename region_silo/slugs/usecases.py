@@ -9,7 +9,7 @@ from shared import barrier, delivery
 from shared.database import Transaction, constraint_name
 from shared.delivery import ApplySlugs, Cancel, SlugResult
 from shared.errors import Aborted
-from shared.outbox import enqueue
+from shared.outbox import enqueue, tombstones
 from shared.outbox.domain import SubjectState
 
 CONTROL = "control"
@@ -91,6 +91,7 @@ class OrganizationSource:
     """Reads the rows that the outbox's organization messages stand for."""
 
     def read(self, transaction: Transaction, subjects: Sequence[str]) -> Mapping[str, SubjectState]:
-        """The state of each organization by its id as text."""
-        states = store.read_states(transaction, [int(subject) for subject in subjects])
-        return {str(i): (version, False, delivery.encode(state)) for i, (version, state) in states.items()}
+        """The state of each organization by its id as text; a deleted one answers from its tombstone."""
+        states = dict(tombstones.read(transaction, delivery.ORGANIZATION, subjects))
+        there = store.read_states(transaction, [int(subject) for subject in subjects])
+        return states | {str(i): (version, False, delivery.encode(state)) for i, (version, state) in there.items()}

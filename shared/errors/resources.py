@@ -107,6 +107,12 @@ class TeamExists(AlreadyExists):
     reason = "TEAM_EXISTS"
 
 
+class OrganizationNotDeleted(AlreadyExists):
+    """The organization is not to be deleted."""
+
+    reason = "ORGANIZATION_NOT_DELETED"
+
+
 class SlugConflict(AlreadyExists):
     """An organization that control does not know of has that slug in the region."""
 

@@ -16,6 +16,18 @@ class OrganizationImporting(FailedPrecondition):
     reason = "ORGANIZATION_IMPORTING"
 
 
+class OrganizationPendingDeletion(FailedPrecondition):
+    """The organization is to be deleted, and read only until it is undeleted."""
+
+    reason = "ORGANIZATION_PENDING_DELETION"
+
+
+class OrganizationDeleting(FailedPrecondition):
+    """The organization is being deleted for good; that cannot be taken back."""
+
+    reason = "ORGANIZATION_DELETING"
+
+
 class LastOwner(FailedPrecondition):
     """The last owner of an organization stays its owner."""
 

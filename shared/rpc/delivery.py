@@ -12,6 +12,7 @@ from siloway.internal.v1 import delivery_pb2 as delivery_pb
 
 from shared import delivery as shapes
 from shared import errors
+from shared.deletion import DeletionStage
 from shared.outbox.domain import SKIP, Delivery, Message, Outcome, ShardDelivery, ShardResult
 from shared.rpc.call import current_caller
 from shared.rpc.channel import InternalChannel
@@ -22,6 +23,12 @@ _OUTCOMES = {
     Outcome.REFUSED: delivery_pb.ShardResult.OUTCOME_REFUSED,
     Outcome.EPOCH_UNKNOWN: delivery_pb.ShardResult.OUTCOME_EPOCH_UNKNOWN,
 }
+_STAGES = {
+    DeletionStage.NONE: delivery_pb.OrganizationDeletion.STAGE_NONE,
+    DeletionStage.PENDING: delivery_pb.OrganizationDeletion.STAGE_PENDING,
+    DeletionStage.DELETING: delivery_pb.OrganizationDeletion.STAGE_DELETING,
+}
+_STAGES_BACK = {wire: stage for stage, wire in _STAGES.items()}
 _OUTCOMES_BACK = {wire: outcome for outcome, wire in _OUTCOMES.items()}
 
 Deliver = Callable[..., delivery_pb.DeliverMessagesResponse]
@@ -255,6 +262,24 @@ def _read_organization(wire: delivery_pb.Message) -> shapes.OrganizationState:
     return shapes.OrganizationState(organization.display_name, organization.slug, organization.state)
 
 
+def _fill_deletion(wire: delivery_pb.Message, message: Message) -> None:
+    wire.organization_deletion.SetInParent()
+    if message.deleted:
+        return
+    deletion = shapes.decode(message.payload, shapes.OrganizationDeletion)
+    wire.organization_deletion.stage = _STAGES[deletion.stage]
+    if deletion.purge_at is not None:
+        wire.organization_deletion.purge_time.FromDatetime(deletion.purge_at)
+
+
+def _read_deletion(wire: delivery_pb.Message) -> shapes.OrganizationDeletion:
+    deletion = wire.organization_deletion
+    stage = _STAGES_BACK.get(deletion.stage)
+    if stage is None:
+        raise errors.InvalidArgument.of("shards.messages.organization_deletion.stage", "is unknown")
+    return shapes.OrganizationDeletion(stage, _time(deletion.purge_time) if deletion.HasField("purge_time") else None)
+
+
 def _fill_region(wire: delivery_pb.Message, message: Message) -> None:
     wire.region.SetInParent()
     if message.deleted:
@@ -366,6 +391,7 @@ _FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.APPLY_SLUGS.name: _fill_apply_slugs,
     shapes.SLUGS_APPLIED.name: _fill_slugs_applied,
     shapes.ORGANIZATION.name: _fill_organization,
+    shapes.ORGANIZATION_DELETION.name: _fill_deletion,
     shapes.REGION.name: _fill_region,
     shapes.CREATE_ORGANIZATION.name: _fill_create_organization,
     shapes.ORGANIZATION_CREATED.name: _fill_organization_created,
@@ -381,6 +407,7 @@ _READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.APPLY_SLUGS.name: _read_apply_slugs,
     shapes.SLUGS_APPLIED.name: _read_slugs_applied,
     shapes.ORGANIZATION.name: _read_organization,
+    shapes.ORGANIZATION_DELETION.name: _read_deletion,
     shapes.REGION.name: _read_region,
     shapes.CREATE_ORGANIZATION.name: _read_create_organization,
     shapes.ORGANIZATION_CREATED.name: _read_organization_created,

@@ -162,6 +162,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
     ERROR_REASON_REGION_LOST: _ErrorReason.ValueType  # 91
     """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+    ERROR_REASON_ORGANIZATION_PENDING_DELETION: _ErrorReason.ValueType  # 92
+    """FAILED_PRECONDITION: The organization is to be deleted, and read only until it is undeleted."""
+    ERROR_REASON_ORGANIZATION_DELETING: _ErrorReason.ValueType  # 93
+    """FAILED_PRECONDITION: The organization is being deleted for good; that cannot be taken back."""
+    ERROR_REASON_ORGANIZATION_NOT_DELETED: _ErrorReason.ValueType  # 94
+    """ALREADY_EXISTS: The organization is not to be deleted."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -308,4 +314,10 @@ ERROR_REASON_SLUGS_MISMATCH: ErrorReason.ValueType  # 66
 """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
 ERROR_REASON_REGION_LOST: ErrorReason.ValueType  # 91
 """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+ERROR_REASON_ORGANIZATION_PENDING_DELETION: ErrorReason.ValueType  # 92
+"""FAILED_PRECONDITION: The organization is to be deleted, and read only until it is undeleted."""
+ERROR_REASON_ORGANIZATION_DELETING: ErrorReason.ValueType  # 93
+"""FAILED_PRECONDITION: The organization is being deleted for good; that cannot be taken back."""
+ERROR_REASON_ORGANIZATION_NOT_DELETED: ErrorReason.ValueType  # 94
+"""ALREADY_EXISTS: The organization is not to be deleted."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

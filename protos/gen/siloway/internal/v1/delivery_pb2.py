@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"siloway/internal/v1/delivery.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x01\n\x16\x44\x65liverMessagesRequest\x12\x19\n\x06origin\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x30\x12\x17\n\x05\x65poch\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12?\n\x06shards\x18\x03 \x03(\x0b\x32\".siloway.internal.v1.ShardDeliveryB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xad\x01\n\rShardDelivery\x12\x1d\n\taggregate\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\"\n\x11previous_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1e\n\rlast_sequence\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x39\n\x08messages\x18\x04 \x03(\x0b\x32\x1c.siloway.internal.v1.MessageB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\xf5\x05\n\x07Message\x12\x19\n\x08sequence\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1b\n\x07subject\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x18\n\x07version\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08\x12\x30\n\x05token\x18\n \x01(\x0b\x32\x1f.siloway.internal.v1.TokenStateH\x00\x12\x36\n\x0b\x61pply_slugs\x18\x0b \x01(\x0b\x32\x1f.siloway.internal.v1.ApplySlugsH\x00\x12:\n\rslugs_applied\x18\x0c \x01(\x0b\x32!.siloway.internal.v1.SlugsAppliedH\x00\x12>\n\x0corganization\x18\r \x01(\x0b\x32&.siloway.internal.v1.OrganizationStateH\x00\x12\x32\n\x06region\x18( \x01(\x0b\x32 .siloway.internal.v1.RegionEntryH\x00\x12\x46\n\x13\x63reate_organization\x18\x14 \x01(\x0b\x32\'.siloway.internal.v1.CreateOrganizationH\x00\x12H\n\x14organization_created\x18\x15 \x01(\x0b\x32(.siloway.internal.v1.OrganizationCreatedH\x00\x12\x39\n\x0c\x63onfirmation\x18\x1e \x01(\x0b\x32!.siloway.internal.v1.ConfirmationH\x00\x12)\n\x04skip\x18\x32 \x01(\x0b\x32\x19.siloway.internal.v1.SkipH\x00\x12-\n\x06\x63\x61ncel\x18< \x01(\x0b\x32\x1b.siloway.internal.v1.CancelH\x00\x12<\n\x0e\x63hange_stalled\x18= \x01(\x0b\x32\".siloway.internal.v1.ChangeStalledH\x00\x42\x08\n\x06\x65\x66\x66\x65\x63t\"\x16\n\x04Skip\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xe0\x02\n\nTokenState\x12\x13\n\x0bsecret_hash\x18\x01 \x01(\x0c\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x61udience\x18\x03 \x03(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x17\n\x0forganization_id\x18\x05 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\t \x01(\x03\x12\x16\n\x0euser_suspended\x18\n \x01(\x08\x12\x18\n\x10\x63\x61lls_per_minute\x18\x0b \x01(\x05\x12\x16\n\x0eids_per_minute\x18\x0c \x01(\x05\"@\n\x0c\x43onfirmation\x12\x30\n\x0c\x63onfirm_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x01\n\nApplySlugs\x12\x12\n\nchange_set\x18\x01 \x01(\t\x12\x33\n\x05pairs\x18\x02 \x03(\x0b\x32$.siloway.internal.v1.ApplySlugs.Pair\x1a\x44\n\x04Pair\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x15\n\rfence_version\x18\x03 \x01(\x03\"\xc7\x01\n\x0cSlugsApplied\x12\x12\n\nchange_set\x18\x01 \x01(\t\x12\x39\n\x07results\x18\x02 \x03(\x0b\x32(.siloway.internal.v1.SlugsApplied.Result\x1ah\n\x06Result\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x15\n\rfence_version\x18\x03 \x01(\x03\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12\x0f\n\x07refusal\x18\x05 \x01(\t\"F\n\x11OrganizationState\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"5\n\x0bRegionEntry\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x16\n\x0epublic_address\x18\x02 \x01(\t\"\xe3\x01\n\x12\x43reateOrganization\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x15\n\x04slug\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x15\n\rfence_version\x18\x03 \x01(\x03\x12\x1d\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rowner_user_id\x18\x05 \x01(\x03\x12\x1d\n\x0bowner_email\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\x13\x63reate_default_team\x18\x07 \x01(\x08\x12\x0f\n\x07is_test\x18\x08 \x01(\x08\"n\n\x13OrganizationCreated\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x17\n\x0forganization_id\x18\x02 \x01(\x03\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0f\n\x07refusal\x18\x04 \x01(\t\"[\n\x06\x43\x61ncel\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x33\n\x05pairs\x18\x02 \x03(\x0b\x32$.siloway.internal.v1.ApplySlugs.Pair\"\x8a\x01\n\rChangeStalled\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x17\n\x05shard\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x17\n\x06reason\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x17\n\x05\x65rror\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"L\n\x17\x44\x65liverMessagesResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .siloway.internal.v1.ShardResult\"\x8d\x02\n\x0bShardResult\x12\x11\n\taggregate\x18\x01 \x01(\t\x12\x39\n\x07outcome\x18\x02 \x01(\x0e\x32(.siloway.internal.v1.ShardResult.Outcome\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"x\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x0f\n\x0bOUTCOME_GAP\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x19\n\x15OUTCOME_EPOCH_UNKNOWN\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"siloway/internal/v1/delivery.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x01\n\x16\x44\x65liverMessagesRequest\x12\x19\n\x06origin\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x30\x12\x17\n\x05\x65poch\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12?\n\x06shards\x18\x03 \x03(\x0b\x32\".siloway.internal.v1.ShardDeliveryB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xad\x01\n\rShardDelivery\x12\x1d\n\taggregate\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\"\n\x11previous_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1e\n\rlast_sequence\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x39\n\x08messages\x18\x04 \x03(\x0b\x32\x1c.siloway.internal.v1.MessageB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\xad\x07\n\x07Message\x12\x19\n\x08sequence\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1b\n\x07subject\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x18\n\x07version\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08\x12\x30\n\x05token\x18\n \x01(\x0b\x32\x1f.siloway.internal.v1.TokenStateH\x00\x12\x36\n\x0b\x61pply_slugs\x18\x0b \x01(\x0b\x32\x1f.siloway.internal.v1.ApplySlugsH\x00\x12:\n\rslugs_applied\x18\x0c \x01(\x0b\x32!.siloway.internal.v1.SlugsAppliedH\x00\x12>\n\x0corganization\x18\r \x01(\x0b\x32&.siloway.internal.v1.OrganizationStateH\x00\x12\x32\n\x06region\x18( \x01(\x0b\x32 .siloway.internal.v1.RegionEntryH\x00\x12\x46\n\x13\x63reate_organization\x18\x14 \x01(\x0b\x32\'.siloway.internal.v1.CreateOrganizationH\x00\x12H\n\x14organization_created\x18\x15 \x01(\x0b\x32(.siloway.internal.v1.OrganizationCreatedH\x00\x12:\n\nmembership\x18< \x01(\x0b\x32$.siloway.internal.v1.MembershipStateH\x00\x12.\n\x04user\x18= \x01(\x0b\x32\x1e.siloway.internal.v1.UserStateH\x00\x12\x39\n\x0c\x63onfirmation\x18\x1e \x01(\x0b\x32!.siloway.internal.v1.ConfirmationH\x00\x12J\n\x15organization_deletion\x18@ \x01(\x0b\x32).siloway.internal.v1.OrganizationDeletionH\x00\x12)\n\x04skip\x18\x32 \x01(\x0b\x32\x19.siloway.internal.v1.SkipH\x00\x12-\n\x06\x63\x61ncel\x18> \x01(\x0b\x32\x1b.siloway.internal.v1.CancelH\x00\x12<\n\x0e\x63hange_stalled\x18? \x01(\x0b\x32\".siloway.internal.v1.ChangeStalledH\x00\x42\x08\n\x06\x65\x66\x66\x65\x63t\"\x16\n\x04Skip\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xe0\x02\n\nTokenState\x12\x13\n\x0bsecret_hash\x18\x01 \x01(\x0c\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x61udience\x18\x03 \x03(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x17\n\x0forganization_id\x18\x05 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\t \x01(\x03\x12\x16\n\x0euser_suspended\x18\n \x01(\x08\x12\x18\n\x10\x63\x61lls_per_minute\x18\x0b \x01(\x05\x12\x16\n\x0eids_per_minute\x18\x0c \x01(\x05\"@\n\x0c\x43onfirmation\x12\x30\n\x0c\x63onfirm_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x01\n\nApplySlugs\x12\x12\n\nchange_set\x18\x01 \x01(\t\x12\x33\n\x05pairs\x18\x02 \x03(\x0b\x32$.siloway.internal.v1.ApplySlugs.Pair\x1a\x44\n\x04Pair\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x15\n\rfence_version\x18\x03 \x01(\x03\"\xc7\x01\n\x0cSlugsApplied\x12\x12\n\nchange_set\x18\x01 \x01(\t\x12\x39\n\x07results\x18\x02 \x03(\x0b\x32(.siloway.internal.v1.SlugsApplied.Result\x1ah\n\x06Result\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x15\n\rfence_version\x18\x03 \x01(\x03\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12\x0f\n\x07refusal\x18\x05 \x01(\t\"F\n\x11OrganizationState\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"\xdd\x01\n\x14OrganizationDeletion\x12>\n\x05stage\x18\x01 \x01(\x0e\x32/.siloway.internal.v1.OrganizationDeletion.Stage\x12.\n\npurge_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTAGE_NONE\x10\x01\x12\x11\n\rSTAGE_PENDING\x10\x02\x12\x12\n\x0eSTAGE_DELETING\x10\x03\"5\n\x0bRegionEntry\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x16\n\x0epublic_address\x18\x02 \x01(\t\"S\n\x0fMembershipState\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x17\n\x05\x65mail\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc0\x02\x12\x16\n\x04role\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"8\n\tUserState\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x1b\n\taddresses\x18\x02 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x64\"\xe3\x01\n\x12\x43reateOrganization\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x15\n\x04slug\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x15\n\rfence_version\x18\x03 \x01(\x03\x12\x1d\n\x0c\x64isplay_name\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x15\n\rowner_user_id\x18\x05 \x01(\x03\x12\x1d\n\x0bowner_email\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\x13\x63reate_default_team\x18\x07 \x01(\x08\x12\x0f\n\x07is_test\x18\x08 \x01(\x08\"n\n\x13OrganizationCreated\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x17\n\x0forganization_id\x18\x02 \x01(\x03\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0f\n\x07refusal\x18\x04 \x01(\t\"[\n\x06\x43\x61ncel\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x33\n\x05pairs\x18\x02 \x03(\x0b\x32$.siloway.internal.v1.ApplySlugs.Pair\"\x8a\x01\n\rChangeStalled\x12\x1c\n\nchange_set\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x17\n\x05shard\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x17\n\x06reason\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x17\n\x05\x65rror\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"L\n\x17\x44\x65liverMessagesResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .siloway.internal.v1.ShardResult\"\x8d\x02\n\x0bShardResult\x12\x11\n\taggregate\x18\x01 \x01(\t\x12\x39\n\x07outcome\x18\x02 \x01(\x0e\x32(.siloway.internal.v1.ShardResult.Outcome\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"x\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x0f\n\x0bOUTCOME_GAP\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x19\n\x15OUTCOME_EPOCH_UNKNOWN\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +53,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGE'].fields_by_name['subject']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_MESSAGE'].fields_by_name['version']._loaded_options = None
   _globals['_MESSAGE'].fields_by_name['version']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_MEMBERSHIPSTATE'].fields_by_name['email']._loaded_options = None
+  _globals['_MEMBERSHIPSTATE'].fields_by_name['email']._serialized_options = b'\272H\005r\003\030\300\002'
+  _globals['_MEMBERSHIPSTATE'].fields_by_name['role']._loaded_options = None
+  _globals['_MEMBERSHIPSTATE'].fields_by_name['role']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_USERSTATE'].fields_by_name['addresses']._loaded_options = None
+  _globals['_USERSTATE'].fields_by_name['addresses']._serialized_options = b'\272H\005\222\001\002\020d'
   _globals['_CREATEORGANIZATION'].fields_by_name['change_set']._loaded_options = None
   _globals['_CREATEORGANIZATION'].fields_by_name['change_set']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_CREATEORGANIZATION'].fields_by_name['slug']._loaded_options = None
@@ -78,37 +84,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHARDDELIVERY']._serialized_start=266
   _globals['_SHARDDELIVERY']._serialized_end=439
   _globals['_MESSAGE']._serialized_start=442
-  _globals['_MESSAGE']._serialized_end=1199
-  _globals['_SKIP']._serialized_start=1201
-  _globals['_SKIP']._serialized_end=1223
-  _globals['_TOKENSTATE']._serialized_start=1226
-  _globals['_TOKENSTATE']._serialized_end=1578
-  _globals['_CONFIRMATION']._serialized_start=1580
-  _globals['_CONFIRMATION']._serialized_end=1644
-  _globals['_APPLYSLUGS']._serialized_start=1647
-  _globals['_APPLYSLUGS']._serialized_end=1802
-  _globals['_APPLYSLUGS_PAIR']._serialized_start=1734
-  _globals['_APPLYSLUGS_PAIR']._serialized_end=1802
-  _globals['_SLUGSAPPLIED']._serialized_start=1805
-  _globals['_SLUGSAPPLIED']._serialized_end=2004
-  _globals['_SLUGSAPPLIED_RESULT']._serialized_start=1900
-  _globals['_SLUGSAPPLIED_RESULT']._serialized_end=2004
-  _globals['_ORGANIZATIONSTATE']._serialized_start=2006
-  _globals['_ORGANIZATIONSTATE']._serialized_end=2076
-  _globals['_REGIONENTRY']._serialized_start=2078
-  _globals['_REGIONENTRY']._serialized_end=2131
-  _globals['_CREATEORGANIZATION']._serialized_start=2134
-  _globals['_CREATEORGANIZATION']._serialized_end=2361
-  _globals['_ORGANIZATIONCREATED']._serialized_start=2363
-  _globals['_ORGANIZATIONCREATED']._serialized_end=2473
-  _globals['_CANCEL']._serialized_start=2475
-  _globals['_CANCEL']._serialized_end=2566
-  _globals['_CHANGESTALLED']._serialized_start=2569
-  _globals['_CHANGESTALLED']._serialized_end=2707
-  _globals['_DELIVERMESSAGESRESPONSE']._serialized_start=2709
-  _globals['_DELIVERMESSAGESRESPONSE']._serialized_end=2785
-  _globals['_SHARDRESULT']._serialized_start=2788
-  _globals['_SHARDRESULT']._serialized_end=3057
-  _globals['_SHARDRESULT_OUTCOME']._serialized_start=2937
-  _globals['_SHARDRESULT_OUTCOME']._serialized_end=3057
+  _globals['_MESSAGE']._serialized_end=1383
+  _globals['_SKIP']._serialized_start=1385
+  _globals['_SKIP']._serialized_end=1407
+  _globals['_TOKENSTATE']._serialized_start=1410
+  _globals['_TOKENSTATE']._serialized_end=1762
+  _globals['_CONFIRMATION']._serialized_start=1764
+  _globals['_CONFIRMATION']._serialized_end=1828
+  _globals['_APPLYSLUGS']._serialized_start=1831
+  _globals['_APPLYSLUGS']._serialized_end=1986
+  _globals['_APPLYSLUGS_PAIR']._serialized_start=1918
+  _globals['_APPLYSLUGS_PAIR']._serialized_end=1986
+  _globals['_SLUGSAPPLIED']._serialized_start=1989
+  _globals['_SLUGSAPPLIED']._serialized_end=2188
+  _globals['_SLUGSAPPLIED_RESULT']._serialized_start=2084
+  _globals['_SLUGSAPPLIED_RESULT']._serialized_end=2188
+  _globals['_ORGANIZATIONSTATE']._serialized_start=2190
+  _globals['_ORGANIZATIONSTATE']._serialized_end=2260
+  _globals['_ORGANIZATIONDELETION']._serialized_start=2263
+  _globals['_ORGANIZATIONDELETION']._serialized_end=2484
+  _globals['_ORGANIZATIONDELETION_STAGE']._serialized_start=2399
+  _globals['_ORGANIZATIONDELETION_STAGE']._serialized_end=2484
+  _globals['_REGIONENTRY']._serialized_start=2486
+  _globals['_REGIONENTRY']._serialized_end=2539
+  _globals['_MEMBERSHIPSTATE']._serialized_start=2541
+  _globals['_MEMBERSHIPSTATE']._serialized_end=2624
+  _globals['_USERSTATE']._serialized_start=2626
+  _globals['_USERSTATE']._serialized_end=2682
+  _globals['_CREATEORGANIZATION']._serialized_start=2685
+  _globals['_CREATEORGANIZATION']._serialized_end=2912
+  _globals['_ORGANIZATIONCREATED']._serialized_start=2914
+  _globals['_ORGANIZATIONCREATED']._serialized_end=3024
+  _globals['_CANCEL']._serialized_start=3026
+  _globals['_CANCEL']._serialized_end=3117
+  _globals['_CHANGESTALLED']._serialized_start=3120
+  _globals['_CHANGESTALLED']._serialized_end=3258
+  _globals['_DELIVERMESSAGESRESPONSE']._serialized_start=3260
+  _globals['_DELIVERMESSAGESRESPONSE']._serialized_end=3336
+  _globals['_SHARDRESULT']._serialized_start=3339
+  _globals['_SHARDRESULT']._serialized_end=3608
+  _globals['_SHARDRESULT_OUTCOME']._serialized_start=3488
+  _globals['_SHARDRESULT_OUTCOME']._serialized_end=3608
 # @@protoc_insertion_point(module_scope)
