@@ -14,6 +14,7 @@ from control_silo.callbacks.registry import sending_registry
 from control_silo.callbacks.transport import RegionTransport
 from control_silo.changes.usecases import change_tasks
 from control_silo.changes.waiting import ChangeWaiter
+from control_silo.doctor.part import ControlPart
 from control_silo.model_imports import servicer as model_imports
 from control_silo.model_imports.cleaner import model_import_tasks
 from control_silo.model_imports.usecases import ModelImportUseCases
@@ -58,6 +59,7 @@ def serve(settings: ControlSettings) -> int:
             public_servicers(parts, waiter),
             authenticator(parts.database, parts.clock),
             sends=sending_registry(),
+            doctor=ControlPart(),
         ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts), admit=refuse_lost(parts.database)),
     ]

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 
+from shared.delivery import CreateOrganization
 from shared.requests.domain import RequestKey, RequestState, StoredError
 
 CHANNEL = "organization_changes"
 """Woken when a change was closed."""
+
+ADOPTED = b""
+"""The fingerprint of a change that a region has told of after control was restored: what was asked is not known."""
 
 _PREFIX = "requests/"
 
@@ -40,11 +44,14 @@ class Move:
 class Plan:
     """What the change needs to know later: a provision the name, a rename for how long the former slug resolves.
 
+    `asked` is a running provision's message, so that it can be sent again; it is forgotten at the end.
+
     A swap that a region refuses is taken back; `refusal` and what follows say what was refused first.
     """
 
     name: str = ""
     redirect_ttl_s: int = 0
+    asked: CreateOrganization | None = None
     moves: tuple[Move, ...] = ()
     refusal: str = ""
     refused_id: int = 0
@@ -97,6 +104,7 @@ class Change:
         return replace(
             self,
             state=RequestState.SUCCEEDED if error is None else RequestState.FAILED,
+            plan=replace(self.plan, asked=None),
             error=error,
             organization_id=self.organization_id if organization_id is None else organization_id,
             slug=self.slug if slug is None else slug,

@@ -23,7 +23,7 @@ METHODS = (
     Method(f"{_SERVICE}/CreateToken", Door.PUBLIC, _SCOPES, mutating=True),
     Method(f"{_SERVICE}/GetToken", Door.PUBLIC, _SCOPES),
     Method(f"{_SERVICE}/ListTokens", Door.PUBLIC, _SCOPES),
-    Method(f"{_SERVICE}/RevokeToken", Door.PUBLIC, _SCOPES, mutating=True),
+    Method(f"{_SERVICE}/RevokeToken", Door.PUBLIC, _SCOPES, mutating=True, while_closed=True),
 )
 
 

@@ -40,6 +40,7 @@ class Method:
     """One row. `name` is `/package.Service/Method`; any one of `scopes` suffices, none asks for authentication only.
 
     `maximum_s` bounds the call whatever deadline the client gives. `open` is for health alone: no token, every door.
+    `while_closed`: also answered by a silo that was restored and is not in step yet.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Method:
     maximum_s: float = 30.0
     mutating: bool = False
     open: bool = False
+    while_closed: bool = False
 
 
 HEALTH_METHODS = (

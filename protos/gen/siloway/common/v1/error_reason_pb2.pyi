@@ -160,6 +160,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
     ERROR_REASON_REGION_LOST: _ErrorReason.ValueType  # 91
     """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+    ERROR_REASON_SILO_RESTORED: _ErrorReason.ValueType  # 99
+    """UNAVAILABLE: The silo was restored from a backup and is closed until it is in step with the others; try again."""
+    ERROR_REASON_LOST_IN_RESTORE: _ErrorReason.ValueType  # 100
+    """FAILED_PRECONDITION: What was made was lost with the backup that its region was restored from."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -304,4 +308,8 @@ ERROR_REASON_SLUGS_MISMATCH: ErrorReason.ValueType  # 66
 """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
 ERROR_REASON_REGION_LOST: ErrorReason.ValueType  # 91
 """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+ERROR_REASON_SILO_RESTORED: ErrorReason.ValueType  # 99
+"""UNAVAILABLE: The silo was restored from a backup and is closed until it is in step with the others; try again."""
+ERROR_REASON_LOST_IN_RESTORE: ErrorReason.ValueType  # 100
+"""FAILED_PRECONDITION: What was made was lost with the backup that its region was restored from."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
