@@ -12,7 +12,7 @@ _ORGANIZATIONS = text(
     SELECT organization.id, organization.slug, organization.fence_version, organization.version, organization.name,
         organization.state, made.change_set, EXISTS (
             SELECT FROM outbox_message
-            WHERE target = 'control' AND aggregate = 'organizations/' || organization.id
+            WHERE target = 'control' AND aggregate IN ('organizations/' || organization.id, made.change_set)
         ) AS waits
     FROM (
         SELECT * FROM organization WHERE id > :after_id ORDER BY id LIMIT :rows_max
