@@ -1,4 +1,4 @@
-"""The control silo's programs: `python -m control_silo serve|work|migrate|mint-token`.
+"""The control silo's programs: `python -m control_silo serve|work|migrate|mint-token|restored`.
 
 Only this file reads the environment. `serve` and `work` load the wiring; the others start without it.
 """
@@ -20,6 +20,8 @@ def run(arguments: Sequence[str]) -> int:
     parsed = _parser().parse_args(arguments)
     if parsed.program == "migrate":
         return _migrate(read_migrate_settings(os.environ))
+    if parsed.program == "restored":
+        return program.restored(read_migrate_settings(os.environ).database_url)
     if parsed.program == "mint-token":
         return _mint_token(read_migrate_settings(os.environ), parsed)
     gc.disable()  # nothing is garbage while modules load: a seventh of a start
@@ -36,6 +38,11 @@ def _parser() -> argparse.ArgumentParser:
     programs.add_parser("serve", help="answer calls on the public and the internal door")
     programs.add_parser("work", help="deliver the outbox, clean what is old")
     programs.add_parser("migrate", help="bring the database to the newest version, make the first token")
+    programs.add_parser(
+        "restored",
+        help="after a restore from a backup, with the programs stopped: close the silo until `siloway doctor"
+        " --after-restore control` has brought it in step",
+    )
     mint = programs.add_parser("mint-token", help="make a token and print its secret, which is shown only here")
     mint.prog = "siloway tokens mint"
     mint.add_argument("--name", required=True, help="what people call it")

@@ -16,6 +16,7 @@ from control_silo.changes.usecases import change_tasks
 from control_silo.changes.waiting import ChangeWaiter
 from control_silo.deletions.domain import Deletions
 from control_silo.deletions.purging import Purger
+from control_silo.doctor.part import ControlPart
 from control_silo.model_imports import servicer as model_imports
 from control_silo.model_imports.cleaner import model_import_tasks
 from control_silo.model_imports.usecases import ModelImportUseCases
@@ -60,6 +61,7 @@ def serve(settings: ControlSettings) -> int:
             public_servicers(parts, waiter, settings.deletions),
             authenticator(parts.database, parts.clock),
             sends=sending_registry(),
+            doctor=ControlPart(),
         ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts), admit=refuse_lost(parts.database)),
     ]

@@ -1,4 +1,4 @@
-"""A region silo's programs: `python -m region_silo --region us serve|work|migrate`.
+"""A region silo's programs: `python -m region_silo --region us serve|work|migrate|restored`.
 
 Only this file reads the environment. `serve` and `work` load the wiring; `migrate` starts without it.
 """
@@ -20,6 +20,8 @@ def run(arguments: Sequence[str]) -> int:
         settings = read_migrate_settings(os.environ, parsed.region)
         migrate_database(settings.database_url, settings.name, settings.number)
         return 0
+    if parsed.program == "restored":
+        return program.restored(read_migrate_settings(os.environ, parsed.region).database_url)
     gc.disable()  # nothing is garbage while modules load: a seventh of a start
     from region_silo import wiring
 
@@ -35,6 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     programs.add_parser("serve", help="answer calls on the public and the internal door")
     programs.add_parser("work", help="write imports, deliver the outbox, clean what is old")
     programs.add_parser("migrate", help="bring the database to the newest version")
+    programs.add_parser(
+        "restored",
+        help="after a restore from a backup, with the programs stopped: close the region until `siloway doctor"
+        " --after-restore REGION` has brought it in step",
+    )
     return parser
 
 

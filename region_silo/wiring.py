@@ -1,6 +1,7 @@
 """Puts a region silo's programs together: servicers behind their doors, outbox and imports behind a transport."""
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
@@ -14,6 +15,7 @@ from region_silo.callbacks import servicer as callbacks
 from region_silo.callbacks.registry import receiving_registry, sending_registry
 from region_silo.callbacks.transport import ControlTransport
 from region_silo.deletions.purging import Purger
+from region_silo.doctor.part import RegionPart
 from region_silo.imports import servicer as imports
 from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.control_peer import ControlSilo
@@ -78,8 +80,9 @@ def serve(settings: RegionSettings) -> int:
             parts,
             PUBLIC_METHODS,
             public_servicers(parts, settings, gate, cache, owners),
-            authenticator(parts.database, parts.clock, parts.identity.name, confirmation.check),
+            authenticator(parts.database, parts.clock, parts.identity.name, _confirm(parts, confirmation)),
             sends=sending_registry(),
+            doctor=RegionPart(),
         ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts, cache)),
     ]
@@ -195,6 +198,11 @@ def _channel_to_control(parts: Parts, settings: RegionSettings) -> InternalChann
         credentials=parts.credentials,
         message_bytes_max=INTERNAL_MESSAGE_BYTES_MAX,
     )
+
+
+def _confirm(parts: Parts, confirmation: Confirmation) -> Callable[[], None]:
+    """A closed silo's last confirmation is as old as its backup, and only doctor is answered."""
+    return lambda: None if parts.restoration.is_closed() else confirmation.check()
 
 
 def _import_loop(runner: ImportRunner, database_url: str) -> program.Loop:

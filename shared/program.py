@@ -37,6 +37,22 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
     sys.exit(code)
 
 
+def restored(database_url: str) -> int:
+    """Close a silo whose database was restored from a backup. Returns the exit code."""
+    from shared.clock import SystemClock  # noqa: PLC0415 - only this program loads the database
+    from shared.database import Database  # noqa: PLC0415 - as above
+    from shared.restoration import restored as close  # noqa: PLC0415 - as above
+
+    clock = SystemClock()
+    database = Database.open(database_url, clock=clock, pool_size=1, application_name="siloway-restored")
+    try:
+        epoch = close(database)
+    finally:
+        database.close()
+    sys.stdout.write(f"closed under epoch {epoch}; start the programs and run `siloway doctor --after-restore`\n")
+    return 0
+
+
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set."""
     stop = threading.Event()

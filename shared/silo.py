@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 from siloway.common.v1 import audit_service_pb2_grpc as audit_rpc
+from siloway.common.v1 import doctor_service_pb2_grpc as doctor_rpc
 from siloway.common.v1 import outbox_service_pb2_grpc as outbox_rpc
 from siloway.common.v1 import request_service_pb2_grpc as request_rpc
 
@@ -21,6 +22,9 @@ from shared.audit.servicer import AuditServicer
 from shared.cleaner import Cleaner, Task
 from shared.clock import Clock, SystemClock
 from shared.database import Database
+from shared.doctor.part import SiloPart
+from shared.doctor.servicer import METHODS as DOCTOR_METHODS
+from shared.doctor.servicer import DoctorServicer
 from shared.identity import SiloIdentity, check_identity
 from shared.outbox import cleaner as inbox_cleaner
 from shared.outbox import tombstones
@@ -35,6 +39,7 @@ from shared.redis import RedisLink
 from shared.requests import cleaner as request_cleaner
 from shared.requests.servicer import METHODS as REQUEST_METHODS
 from shared.requests.servicer import RequestServicer
+from shared.restoration import Restoration, check_place
 from shared.rpc.admin import AdminServer, Check
 from shared.rpc.call import Caller
 from shared.rpc.channel import Credentials
@@ -55,7 +60,7 @@ TOMBSTONE_RETENTION = timedelta(days=1)
 
 _WORK_POOL_SIZE = 8
 
-COMMON_METHODS = (*REQUEST_METHODS, *OUTBOX_METHODS, *AUDIT_METHODS)
+COMMON_METHODS = (*REQUEST_METHODS, *OUTBOX_METHODS, *AUDIT_METHODS, *DOCTOR_METHODS)
 Servicer = tuple[Callable[[Any, grpc.Server], None], object]
 
 
@@ -71,6 +76,7 @@ class Parts:
     waker: Waker
     redis: RedisLink | None
     credentials: Callable[[], Credentials]
+    restoration: Restoration
 
     def close(self) -> None:
         """Close everything; what is still to be told to other processes is told first."""
@@ -92,6 +98,8 @@ def open_parts(settings: SiloSettings, *, id_layout: int = 2, pool_size: int | N
         pool_size=pool_size or settings.pool_size,
         application_name=f"siloway {settings.name}",
     )
+    check_identity(database, settings.name, settings.number)
+    check_place(database)
     identity = check_identity(database, settings.name, settings.number)
     waker = Waker(settings.database_url)
     database.wake = waker.wake
@@ -113,6 +121,7 @@ def open_parts(settings: SiloSettings, *, id_layout: int = 2, pool_size: int | N
             key_file=settings.doors.key_file,
             authority_file=settings.doors.ca_file,
         ),
+        restoration=Restoration(database, clock),
     )
 
 
@@ -124,8 +133,10 @@ def public_door(
     budgets: Mapping[Budget, int] = DEFAULT_BUDGETS,
     *,
     sends: Registry,
+    doctor: SiloPart,
 ) -> RpcServer:
-    """The door for clients, with the services of every silo besides its own; `sends` is what its outbox sends.
+    """The door for clients, with the services of every silo besides its own; `sends` is what its outbox sends, `doctor`
+    what it adds to the checks.
 
     Raises CannotServe.
     """
@@ -137,8 +148,9 @@ def public_door(
         address=doors.public_address,
         table=MethodTable.of(*methods, *COMMON_METHODS),
         door=Door.PUBLIC,
-        servicers=[*servicers, *common_servicers(parts.database, sends)],
+        servicers=[*servicers, *common_servicers(parts.database, sends, doctor)],
         authenticate=authenticate,
+        refuse_closed=parts.restoration.refuse,
         spend_call=Quotas(parts.redis, clock=parts.clock, silo=parts.identity.name).spend_call,
         tls=tls,
         budgets=budgets,
@@ -147,12 +159,13 @@ def public_door(
     )
 
 
-def common_servicers(database: Database, sends: Registry) -> list[Servicer]:
+def common_servicers(database: Database, sends: Registry, doctor: SiloPart) -> list[Servicer]:
     """The servicers that every silo has on its public door."""
     return [
         (request_rpc.add_RequestServiceServicer_to_server, RequestServicer(database)),
         (outbox_rpc.add_OutboxServiceServicer_to_server, OutboxServicer(database, sends)),
         (audit_rpc.add_AuditServiceServicer_to_server, AuditServicer(database)),
+        (doctor_rpc.add_DoctorServiceServicer_to_server, DoctorServicer(database, doctor)),
     ]
 
 
@@ -175,6 +188,7 @@ def internal_door(
         servicers=servicers,
         tls=Tls(doors.cert_file, doors.key_file, doors.ca_file),
         admit=admit,
+        refuse_closed=parts.restoration.refuse,
         share_port=doors.share_ports,
         message_bytes_max=INTERNAL_MESSAGE_BYTES_MAX,
     )
@@ -201,7 +215,10 @@ def work(
     loops: Mapping[str, program.Loop],
     cleaning: Sequence[Task] = (),
 ) -> int:
-    """Drain the outbox, clean, and run the silo's own loops until told to stop. Returns the exit code."""
+    """Drain the outbox, clean, and run the silo's own loops until told to stop, once the silo is open.
+
+    Returns the exit code.
+    """
     database = Database.open(
         parts.settings.database_url,
         clock=parts.clock,
@@ -231,7 +248,8 @@ def work(
     }
     admin = AdminServer(parts.settings.doors.work_admin_address, checks={"database": _reads(parts.database)})
     try:
-        return program.work(all_loops, admin, program.stop_on_signals(), parts.settings.grace_s)
+        opened = {name: parts.restoration.open_loop(loop) for name, loop in all_loops.items()}
+        return program.work(opened, admin, program.stop_on_signals(), parts.settings.grace_s)
     finally:
         database.close()
         parts.close()

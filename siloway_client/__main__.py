@@ -24,6 +24,7 @@ from siloway_client.commands import (
     users,
 )
 from siloway_client.commands.demo import DemoFailed, demo
+from siloway_client.commands.doctor import doctor
 from siloway_client.commands.local import up
 from siloway_client.options import Session, advice
 from siloway_client.refusal import refusal_of
@@ -46,6 +47,7 @@ app.add_typer(operators.outbox_app, name="outbox")
 app.add_typer(operators.audit_app, name="audit")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(up)
 app.command()(demo)
+app.command()(doctor)
 
 _UNKNOWN_OUTCOMES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}
 _REFUSED = (

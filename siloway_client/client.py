@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import grpc
 from siloway.common.v1 import audit_service_pb2_grpc as audit_rpc
+from siloway.common.v1 import doctor_service_pb2_grpc as doctor_rpc
 from siloway.common.v1 import outbox_service_pb2_grpc as outbox_rpc
 from siloway.common.v1 import request_service_pb2_grpc as request_rpc
 from siloway.control.v1 import organization_service_pb2_grpc as mapping_rpc
@@ -67,6 +68,7 @@ class _Silo:
         self.channel = grpc.intercept_channel(bare, _Attach(token, timeout_s))
         self.outbox = outbox_rpc.OutboxServiceStub(self.channel)
         self.audit = audit_rpc.AuditServiceStub(self.channel)
+        self.doctor = doctor_rpc.DoctorServiceStub(self.channel)
 
     def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""

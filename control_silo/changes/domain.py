@@ -9,10 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 
+from shared.delivery import CreateOrganization
 from shared.requests.domain import RequestKey, RequestState, StoredError
 
 CHANNEL = "organization_changes"
 """Woken when a change was closed."""
+
+ADOPTED = b""
+"""The fingerprint of a change that a region has told of after control was restored: what was asked is not known."""
 
 _PREFIX = "requests/"
 
@@ -41,12 +45,14 @@ class Move:
 class Plan:
     """What the change needs to know later: a provision the name, a rename for how long the former slug resolves.
 
-    A swap that a region refuses is taken back; `refusal` and what follows say what was refused first. `parked`: the
-    change FAILED because a message was given up, but its slugs are held until a replay or a cancel has ended it.
+    `asked` is a running provision's message, so that it can be sent again; it is forgotten at the end. A swap that a
+    region refuses is taken back; `refusal` and what follows say what was refused first. `parked`: the change FAILED
+    because a message was given up, but its slugs are held until a replay or a cancel has ended it.
     """
 
     name: str = ""
     redirect_ttl_s: int = 0
+    asked: CreateOrganization | None = None
     moves: tuple[Move, ...] = ()
     refusal: str = ""
     refused_id: int = 0
@@ -108,7 +114,7 @@ class Change:
             error=error,
             organization_id=self.organization_id if organization_id is None else organization_id,
             slug=self.slug if slug is None else slug,
-            plan=replace(self.plan, parked=False),
+            plan=replace(self.plan, asked=None, parked=False),
             updated_at=at,
         )
 

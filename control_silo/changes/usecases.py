@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from control_silo.changes import store
-from control_silo.changes.domain import CHANNEL, Change, ChangeKind
+from control_silo.changes.domain import ADOPTED, CHANNEL, Change, ChangeKind
 from shared import audit
 from shared.cleaner import Task
 from shared.database import Transaction
@@ -38,7 +38,7 @@ def begin(transaction: Transaction, mutation: Mutation) -> Change | None:
         if not started.first:  # its change was cleaned a moment before its record
             raise Aborted(retry_after_s=1)
         return None
-    if earlier.fingerprint != mutation.fingerprint:
+    if earlier.fingerprint not in (ADOPTED, mutation.fingerprint):
         raise RequestIdReused(metadata={"request_id": mutation.request_id})
     if started.first and not earlier.is_running:
         finish(transaction, mutation.key, error=earlier.error)

@@ -5,6 +5,7 @@ meanwhile, and it is free again when the region refuses.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random, SystemRandom
 
 from control_silo.changes import store as change_store
@@ -20,7 +21,7 @@ from control_silo.slugs.domain import Seeker, is_own
 from control_silo.slugs.usecases import reserved_words
 from shared import barrier, delivery
 from shared.database import Transaction
-from shared.delivery import OrganizationCreated
+from shared.delivery import CreateOrganization, OrganizationCreated
 from shared.errors import Aborted, InvalidArgument, MessageParked, PeerRefused, ServiceError, SlugConflict
 from shared.outbox import enqueue
 from shared.requests import Mutation, RequestState, StoredError
@@ -56,8 +57,9 @@ def provision(
         plan=Plan(name=new.kept_name),
     )
     change = change.with_slug(_hold(transaction, new, change.change_set, random))
-    changes.open_change(transaction, change)
-    _ask(transaction, change, new)
+    asked = _asked(change, new)
+    changes.open_change(transaction, replace(change, plan=replace(change.plan, asked=asked)))
+    send(transaction, change, asked)
     barrier.reach("provision.held")
     return change
 
@@ -119,9 +121,20 @@ def _hold(transaction: Transaction, new: NewOrganization, holder: str, random: R
     raise Aborted("no free slug was found", retry_after_s=1.0)
 
 
-def _ask(transaction: Transaction, change: Change, new: NewOrganization) -> None:
-    """A shard of its own for each request: nothing else of the region stands before it."""
-    asked = delivery.CreateOrganization(
+def send(transaction: Transaction, change: Change, asked: CreateOrganization) -> None:
+    """Ask the region. A shard of its own for each request: nothing else of the region stands before it."""
+    enqueue(
+        transaction,
+        target=change.region,
+        aggregate=change.change_set,
+        category=delivery.CREATE_ORGANIZATION,
+        subject=change.key.request_id,
+        payload=delivery.encode(asked),
+    )
+
+
+def _asked(change: Change, new: NewOrganization) -> CreateOrganization:
+    return CreateOrganization(
         change_set=change.change_set,
         slug=change.slug,
         fence_version=_FENCE_VERSION,
@@ -130,12 +143,4 @@ def _ask(transaction: Transaction, change: Change, new: NewOrganization) -> None
         owner_email=new.owner_email or "",
         create_default_team=new.create_default_team,
         is_test=new.is_test,
-    )
-    enqueue(
-        transaction,
-        target=new.region,
-        aggregate=change.change_set,
-        category=delivery.CREATE_ORGANIZATION,
-        subject=change.key.request_id,
-        payload=delivery.encode(asked),
     )

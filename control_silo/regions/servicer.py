@@ -16,7 +16,7 @@ _SERVICE = "/siloway.control.v1.RegionService"
 
 METHODS = (
     Method(f"{_SERVICE}/GetRegion", Door.PUBLIC, whose=Whose.EVERYBODY),
-    Method(f"{_SERVICE}/ListRegions", Door.PUBLIC, whose=Whose.EVERYBODY),
+    Method(f"{_SERVICE}/ListRegions", Door.PUBLIC, whose=Whose.EVERYBODY, while_closed=True),
     Method(f"{_SERVICE}/DrainRegion", Door.PUBLIC, ("silo:operate",), mutating=True),
     Method(f"{_SERVICE}/UndrainRegion", Door.PUBLIC, ("silo:operate",), mutating=True),
 )

@@ -38,6 +38,12 @@ def register_regions(transaction: Transaction, regions: Sequence[Region]) -> Non
         send_tokens_to_region(transaction, name)
 
 
+def send_directory(transaction: Transaction, target: str) -> None:
+    """Tell a region the whole directory again."""
+    for region in store.read_all(transaction):
+        _send(transaction, region.name, target)
+
+
 def list_regions(transaction: Transaction) -> list[Region]:
     """All regions by name."""
     return store.read_all(transaction)

@@ -30,7 +30,15 @@ METHODS = (
     ),
     Method(f"{_SERVICE}/GetToken", Door.PUBLIC, _SCOPES, whose=Whose.ORGANIZATION, names=("name",)),
     Method(f"{_SERVICE}/ListTokens", Door.PUBLIC, _SCOPES, whose=Whose.ORGANIZATION, names=("organization",)),
-    Method(f"{_SERVICE}/RevokeToken", Door.PUBLIC, _SCOPES, mutating=True, whose=Whose.ORGANIZATION, names=("name",)),
+    Method(
+        f"{_SERVICE}/RevokeToken",
+        Door.PUBLIC,
+        _SCOPES,
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("name",),
+        while_closed=True,
+    ),
 )
 
 

@@ -101,6 +101,12 @@ class Aborted(ServiceError):
     reason = "WRITE_CONFLICT"
 
 
+class LostInRestore(FailedPrecondition):
+    """What was made was lost with the backup that its region was restored from."""
+
+    reason = "LOST_IN_RESTORE"
+
+
 class EtagMismatch(Aborted):
     """The resource has changed since the etag was read."""
 

@@ -57,7 +57,8 @@ class Method:
 
     `names` are the paths of the request's fields with the names of what `whose` speaks of; a row that does not say
     whose data it is about is the silo's. `maximum_s` bounds the call whatever deadline the client gives. `open` is for
-    health alone: no token, every door.
+    health alone: no token, every door. `while_closed`: also answered by a silo that was restored and is not in step
+    yet.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Method:
     open: bool = False
     whose: Whose = Whose.SILO
     names: tuple[str, ...] = ()
+    while_closed: bool = False
 
 
 HEALTH_METHODS = (

@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from shared.rpc.addresses import CannotServe, check_free, is_loopback, split
 from shared.rpc.authentication import admitted, by_certificate, by_token
 from shared.rpc.call import Caller
+from shared.rpc.closing import ClosedGate
 from shared.rpc.health import Health
 from shared.rpc.interceptors import Interceptor
 from shared.rpc.methods import CONNECTION_GRACE_S, Budget, Door, MethodTable
@@ -109,6 +110,7 @@ def build_server(
     authenticate: Callable[[str], Caller] | None = None,
     spend_call: Callable[[Caller], None] = lambda _caller: None,
     admit: Callable[[Caller], None] | None = None,
+    refuse_closed: Callable[[], None] = lambda: None,
     tls: Tls | None = None,
     budgets: Mapping[Budget, int] = DEFAULT_BUDGETS,
     allow_plaintext: bool = False,
@@ -120,7 +122,7 @@ def build_server(
     `servicers` are pairs of a generated add_..._to_server and its servicer. The public door wants `authenticate`, which
     makes a caller of a token's secret or raises Unauthenticated; on the internal door the certificate tells who calls.
     `admit` may refuse a caller that was told so; `spend_call` counts each call that has a scope that suffices, or
-    refuses it. Raises CannotServe with one line.
+    refuses it; `refuse_closed` raises while the silo is closed. Raises CannotServe with one line.
     """
     authentication = by_certificate if door is Door.INTERNAL else by_token(_required(authenticate))
     if admit is not None:
@@ -131,7 +133,7 @@ def build_server(
     interceptor = Interceptor(table, door, authentication, permits, spend_call)
     server = grpc.server(
         pool,
-        interceptors=[interceptor],
+        interceptors=[interceptor, ClosedGate(table, refuse_closed)],
         options=_options(share_port=share_port, message_bytes_max=message_bytes_max),
         # The last wall: this many may wait for a thread; it refuses without details.
         maximum_concurrent_rpcs=threads * 4,

@@ -10,9 +10,11 @@ from siloway.common.v1 import outbox_service_pb2_grpc as outbox_rpc
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 
 from control_silo.callbacks.registry import sending_registry
+from control_silo.doctor.part import ControlPart
 from control_silo.recovery import servicer as recovery
 from control_silo.tokens import usecases as tokens
 from control_silo.tokens.domain import NewToken
+from region_silo.doctor.part import RegionPart
 from shared.database import Database
 from shared.outbox.registry import Registry
 from shared.rpc.call import Caller
@@ -58,7 +60,7 @@ def open_door() -> Iterator[OpenDoor]:
                 table=MethodTable.of(*COMMON_METHODS, *recovery.METHODS),
                 door=Door.PUBLIC,
                 servicers=[
-                    *common_servicers(database, sends),
+                    *common_servicers(database, sends, ControlPart() if sends.sends("token") else RegionPart()),
                     (
                         recovery_rpc.add_RecoveryServiceServicer_to_server,
                         recovery.RecoveryServicer(database, sends),

@@ -168,6 +168,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The organization is being deleted for good; that cannot be taken back."""
     ERROR_REASON_ORGANIZATION_NOT_DELETED: _ErrorReason.ValueType  # 94
     """ALREADY_EXISTS: The organization is not to be deleted."""
+    ERROR_REASON_SILO_RESTORED: _ErrorReason.ValueType  # 99
+    """UNAVAILABLE: The silo was restored from a backup and is closed until it is in step with the others; try again."""
+    ERROR_REASON_LOST_IN_RESTORE: _ErrorReason.ValueType  # 100
+    """FAILED_PRECONDITION: What was made was lost with the backup that its region was restored from."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -320,4 +324,8 @@ ERROR_REASON_ORGANIZATION_DELETING: ErrorReason.ValueType  # 93
 """FAILED_PRECONDITION: The organization is being deleted for good; that cannot be taken back."""
 ERROR_REASON_ORGANIZATION_NOT_DELETED: ErrorReason.ValueType  # 94
 """ALREADY_EXISTS: The organization is not to be deleted."""
+ERROR_REASON_SILO_RESTORED: ErrorReason.ValueType  # 99
+"""UNAVAILABLE: The silo was restored from a backup and is closed until it is in step with the others; try again."""
+ERROR_REASON_LOST_IN_RESTORE: ErrorReason.ValueType  # 100
+"""FAILED_PRECONDITION: What was made was lost with the backup that its region was restored from."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
