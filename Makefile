@@ -34,7 +34,7 @@ $(SET_UP): requirements.lock pyproject.toml
 test: setup ## Run all tests in two processes, each with a PostgreSQL and a Redis of its own
 	@$(BIN)/pytest --numprocesses 2
 
-chaos: setup ## Kill each process of a stack in turn under a thousand changes (CHAOS_SEED, _CHANGES, _CALLERS, _ROUNDS, _HALTS)
+chaos: setup ## Kill each process of a stack in turn under a thousand changes (CHAOS_SEED, _CHANGES, _CALLERS, _ROUNDS, _HALTS, _HALT_MAX_S)
 	@$(BIN)/pytest tests/faults/chaos -m chaos --capture=no
 
 check: setup ## Formatting, lint, types, import rules, protos

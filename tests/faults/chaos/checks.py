@@ -52,7 +52,7 @@ class Watcher(threading.Thread):
         self.join()
 
 
-def await_quiet(stack: RunningStack, world: World) -> None:
+def await_quiet(stack: RunningStack) -> None:
     """Until no silo has anything left to tell, and no change runs."""
 
     def is_quiet() -> bool:

@@ -21,9 +21,6 @@ BACK_TIMEOUT_S = 90.0
 CHANGES_BETWEEN = 20
 """Answered changes after a process is back and before the next one is killed."""
 
-HALT_MAX_S = 14.0
-"""A delivery waits 10 s for its answer; a lease runs 30 s."""
-
 
 @dataclass(frozen=True)
 class Victim:
@@ -39,13 +36,16 @@ class Killer(threading.Thread):
     then. `killed` and `halted` say who, and after how many seconds it was back.
     """
 
-    def __init__(self, stack: RunningStack, world: World, seed: int, *, rounds: int, halts: int) -> None:
+    def __init__(
+        self, stack: RunningStack, world: World, seed: int, *, rounds: int, halts: int, halt_max_s: float
+    ) -> None:
         super().__init__(name="killer", daemon=True)
         self._stack = stack
         self._world = world
         self._chance = random.Random(f"{seed}/killer")
         self._rounds = rounds
         self._halts = halts
+        self._halt_max_s = halt_max_s
         self._never = threading.Event()
         self.done = threading.Event()
         self.killed: list[tuple[str, float]] = []
@@ -94,7 +94,7 @@ class Killer(threading.Thread):
         self.killed.append((victim.name, time.monotonic() - began))
 
     def _halt(self, victim: Victim) -> None:
-        standing_s = self._chance.uniform(1, HALT_MAX_S)
+        standing_s = self._chance.uniform(1, self._halt_max_s)
         pids = victim.pids()
         assert pids, f"{victim.name} does not run"
         for pid in pids:

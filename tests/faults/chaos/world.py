@@ -4,7 +4,6 @@ with all its answers.
 
 import threading
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,10 +105,10 @@ class World:
         with self._lock:
             return [Known(known.name, known.region, list(known.slugs)) for known in self._known.values()]
 
-    def count(self, wanted: Callable[[Asked], bool] = lambda asked: bool(asked.answers)) -> int:
+    def count(self) -> int:
         """How many requests were answered with a change."""
         with self._lock:
-            return sum(map(wanted, self.asked))
+            return sum(bool(asked.answers) for asked in self.asked)
 
     @property
     def is_done(self) -> bool:
