@@ -11,11 +11,13 @@ from shared.errors import ServiceError
 from siloway_client.client import ControlClient
 from siloway_client.refusal import refusal_of
 from tests.faults.chaos.world import Asked, Change, World
-from tests.invariants import check_while_running
+from tests.invariants import check_end, check_quiet, check_while_running
 from tests.stack import RunningStack, wait_until
 
 QUIET_TIMEOUT_S = 180.0
 """Leases of killed drainers run 36 s, refused shards wait up to a minute."""
+
+CONFIRMATIONS_MET_MAX = 5
 
 _EVERY_S = 0.5
 
@@ -67,6 +69,22 @@ def await_quiet(stack: RunningStack) -> None:
             left = "SELECT target, aggregate, category, last_error, parked_at FROM outbox_message LIMIT 5"
             problem.add_note(f"{silo}: {stack.query(silo, left)}")
         raise
+
+
+def check_at_rest(control: Database, regions: dict[str, Database]) -> None:
+    """All that must hold in the end. Control confirms the tokens every 10 s for ever: a check that meets a confirmation
+    on its way is made again.
+    """
+    for left in reversed(range(CONFIRMATIONS_MET_MAX)):
+        try:
+            check_quiet(control, regions)
+            check_end(control, regions)
+        except AssertionError:
+            if not left:
+                raise
+            threading.Event().wait(_EVERY_S)
+        else:
+            return
 
 
 def check_outcomes(world: World, clients: dict[int, ControlClient]) -> None:

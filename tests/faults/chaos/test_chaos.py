@@ -19,10 +19,9 @@ from siloway.control.v1 import user_service_pb2 as user_pb
 from shared.database import Database
 from siloway_client.client import ControlClient, new_request_id
 from tests.faults.chaos.callers import Caller
-from tests.faults.chaos.checks import Watcher, await_quiet, check_organizations, check_outcomes
+from tests.faults.chaos.checks import Watcher, await_quiet, check_at_rest, check_organizations, check_outcomes
 from tests.faults.chaos.killer import Killer
 from tests.faults.chaos.world import World
-from tests.invariants import check_end, check_quiet
 from tests.stack import RunningStack
 
 pytestmark = pytest.mark.chaos
@@ -65,11 +64,10 @@ def test_a_thousand_changes_of_sixteen_callers_keep_all_invariants_while_each_pr
 
         await_quiet(stack)
         say(f"quiet {time.monotonic() - began - took_s:.1f} s later")
-        check_quiet(*databases)
-        check_end(*databases)
+        check_at_rest(*databases)
         check_outcomes(world, clients)
         check_organizations(stack, world)
-        check_quiet(*databases)
+        check_at_rest(*databases)
     assert (len(killer.killed), len(killer.halted)) == (ROUNDS * 8, HALTS * 6)
 
 
