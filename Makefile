@@ -22,7 +22,7 @@ clean-data: ## Remove the data of `make run`
 	@rm -rf .siloway
 
 ##@ Develop
-.PHONY: setup test check format protos protoset baseline lock clean
+.PHONY: setup test chaos check format protos protoset baseline lock clean
 setup: $(SET_UP) ## Make the virtual environment with the pinned packages
 
 $(SET_UP): requirements.lock pyproject.toml
@@ -33,6 +33,9 @@ $(SET_UP): requirements.lock pyproject.toml
 
 test: setup ## Run all tests in two processes, each with a PostgreSQL and a Redis of its own
 	@$(BIN)/pytest --numprocesses 2
+
+chaos: setup ## Kill each process of a stack in turn under a thousand changes (CHAOS_SEED, _CHANGES, _CALLERS, _ROUNDS, _HALTS, _HALT_MAX_S)
+	@$(BIN)/pytest tests/faults/chaos -m chaos --capture=no
 
 check: setup ## Formatting, lint, types, import rules, protos
 	@$(BIN)/ruff format --check --quiet .

@@ -36,6 +36,8 @@ from control_silo.tokens.usecases import authenticator, scopes_of
 from control_silo.users import servicer as users
 from control_silo.users.usecases import UserUseCases
 from shared import silo
+from shared.rpc.methods import Budget
+from shared.rpc.permits import DEFAULT_BUDGETS
 from shared.silo import Parts, Servicer
 
 PUBLIC_METHODS = (
@@ -47,6 +49,10 @@ PUBLIC_METHODS = (
     *recovery.METHODS,
 )
 INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS)
+
+# A change that waits for its regions holds a thread for up to 10 s, but no database connection. With few permits a
+# handful of calls for a region that is down would keep everybody from changing anything in the others.
+_PUBLIC_BUDGETS = {**DEFAULT_BUDGETS, Budget.PEERS: 64}
 
 
 def serve(settings: ControlSettings) -> int:
@@ -60,6 +66,7 @@ def serve(settings: ControlSettings) -> int:
             PUBLIC_METHODS,
             public_servicers(parts, waiter, settings.deletions),
             authenticator(parts.database, parts.clock),
+            _PUBLIC_BUDGETS,
             sends=sending_registry(),
             doctor=ControlPart(),
         ),
