@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from control_silo.regions import store as region_store
-from control_silo.tokens import domain, store
+from control_silo.tokens import domain, store, tombstones
 from control_silo.tokens.domain import NewToken
 from control_silo.users.keeping import keep_user
 from shared import audit, delivery
@@ -78,6 +78,28 @@ def replicate(transaction: Transaction, token: Token) -> None:
         _send(transaction, token.id, region)
 
 
+def resend_token(transaction: Transaction, token_id: int) -> bool:
+    """Send a token to all regions of its audience under a new version, for one may have lost what it was sent before.
+
+    False when there is no such token.
+    """
+    token = store.raise_version(transaction, token_id)
+    if token is not None:
+        replicate(transaction, token)
+    return token is not None
+
+
+def remove_replica(transaction: Transaction, token_id: int, region: str, *, version: int) -> bool:
+    """Let a region delete its copy, which has that version, of a token that control does not have. False for one that
+    control has.
+    """
+    if store.find_by_id(transaction, token_id) is not None:
+        return False
+    tombstones.add(transaction, token_id, version + 1)
+    _send(transaction, token_id, region)
+    return True
+
+
 def send_tokens_to_region(transaction: Transaction, region: str) -> None:
     """Send all tokens of its audience to a region that is new in the directory."""
     for token_id in store.ids_for_audience(transaction, region):
@@ -104,11 +126,15 @@ class TokenSource:
     """Reads the rows that the outbox's token messages stand for."""
 
     def read(self, transaction: Transaction, subjects: Sequence[str]) -> Mapping[str, SubjectState]:
-        """The state of each token by its id as text."""
-        return {
+        """The state of each token by its id as text; of one that is gone its deletion, if that is told."""
+        states: dict[str, SubjectState] = {
             str(token.id): (token.version, False, delivery.encode(delivery.TokenState.of(token)))
             for token in store.read_many(transaction, [int(subject) for subject in subjects])
         }
+        gone = [subject for subject in subjects if subject not in states]
+        if gone:
+            states |= {subject: (version, True, {}) for subject, version in tombstones.read(transaction, gone).items()}
+        return states
 
 
 def authenticator(database: Database, clock: Clock) -> Authenticator:

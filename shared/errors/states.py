@@ -76,6 +76,12 @@ class MessageParked(FailedPrecondition):
     reason = "MESSAGE_PARKED"
 
 
+class DifferenceNotRepairable(FailedPrecondition):
+    """The difference is pending, resolved, or has no safe repair."""
+
+    reason = "DIFFERENCE_NOT_REPAIRABLE"
+
+
 class Aborted(ServiceError):
     """Another writer was faster; try again."""
 

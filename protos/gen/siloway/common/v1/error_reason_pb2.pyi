@@ -160,6 +160,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
     ERROR_REASON_REGION_LOST: _ErrorReason.ValueType  # 91
     """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+    ERROR_REASON_DIFFERENCE_NOT_FOUND: _ErrorReason.ValueType  # 96
+    """NOT_FOUND: There is no such difference."""
+    ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: _ErrorReason.ValueType  # 97
+    """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -304,4 +308,8 @@ ERROR_REASON_SLUGS_MISMATCH: ErrorReason.ValueType  # 66
 """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
 ERROR_REASON_REGION_LOST: ErrorReason.ValueType  # 91
 """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+ERROR_REASON_DIFFERENCE_NOT_FOUND: ErrorReason.ValueType  # 96
+"""NOT_FOUND: There is no such difference."""
+ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: ErrorReason.ValueType  # 97
+"""FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
