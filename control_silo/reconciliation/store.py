@@ -89,7 +89,10 @@ _REPAIRED = text(
 )
 
 _NOT_REPAIRED = text(
-    "UPDATE reconciliation_difference SET repaired_at = NULL, repair_requested_at = :requested_at WHERE id = :id"
+    """
+    UPDATE reconciliation_difference
+    SET repaired_at = :repaired_at, repair_count = :repair_count, repair_requested_at = :requested_at WHERE id = :id
+    """
 )
 
 _LIST = f"SELECT {_COLUMNS} FROM reconciliation_difference WHERE id > :after_id"
@@ -207,7 +210,13 @@ def note_repair(transaction: Transaction, difference_id: int) -> None:
 
 def take_back_repair(transaction: Transaction, difference: Difference) -> None:
     """A repair could not be sent after all: it is due again as it was."""
-    transaction.execute(_NOT_REPAIRED, {"id": difference.id, "requested_at": difference.repair_requested_at})
+    parameters = {
+        "id": difference.id,
+        "repaired_at": difference.repaired_at,
+        "repair_count": difference.repair_count,
+        "requested_at": difference.repair_requested_at,
+    }
+    transaction.execute(_NOT_REPAIRED, parameters)
 
 
 def list_page(transaction: Transaction, query: Query, *, after_id: int, limit: int) -> list[Difference]:

@@ -64,7 +64,9 @@ def test_what_control_changed_between_its_looks_is_pending() -> None:
         (Kind.SLUG, ONE, None, Nature.MISSING),
     ],
 )
-def test_the_copy_is_where_the_truth_is_not(kind: Kind, control: Row | None, region: Row | None, nature: Nature) -> None:
+def test_the_copy_is_where_the_truth_is_not(
+    kind: Kind, control: Row | None, region: Row | None, nature: Nature
+) -> None:
     judged = judge(kind, "7", look(control), look(region), look(control))
     assert (judged.verdict, judged.nature) == (Verdict.DIFFERENT, nature)
 
@@ -79,7 +81,21 @@ def test_nothing_is_repaired_where_nobody_has_the_truth_for_sure() -> None:
 
 def test_repairs_by_themselves_follow_the_mode_and_wait_longer_each_time() -> None:
     older = Difference(
-        1, "us", Kind.TOKEN, "7", Nature.OLDER, State.DIFFERENT, Repair.RESEND, "{}", "{}", NOW, NOW, None, None, None, 0
+        1,
+        "us",
+        Kind.TOKEN,
+        "7",
+        Nature.OLDER,
+        State.DIFFERENT,
+        Repair.RESEND,
+        "{}",
+        "{}",
+        NOW,
+        NOW,
+        None,
+        None,
+        None,
+        0,
     )
     content = replace(older, nature=Nature.CONTENT)
     modes = [RepairMode.NONE, RepairMode.LATEST, RepairMode.ALL]
