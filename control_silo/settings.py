@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from control_silo.deletions.domain import GRACE, QUARANTINE, Deletions
-from shared.settings import REGION_NAME, Reader, SiloSettings, read_silo
+from control_silo.reconciliation.domain import ReconciliationSettings, RepairMode
+from shared.settings import REGION_NAME, Reader, SiloSettings, one_of, read_silo
 
 PREFIX = "SILOWAY_CONTROL"
 _REGION = re.compile(r"(?P<name>[^=]+)=(?P<number>[0-9]{1,2})@(?P<internal>[^|]+)\|(?P<public>.+)")
@@ -30,6 +31,7 @@ class ControlSettings:
     silo: SiloSettings
     regions: tuple[RegionAddress, ...]
     deletions: Deletions
+    reconciliation: ReconciliationSettings = field(default_factory=ReconciliationSettings)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def read_settings(environment: Mapping[str, str]) -> ControlSettings:
         silo=read_silo(reader, PREFIX, name="control", number=0, first_port=7700),
         regions=_read_regions(reader),
         deletions=_read_deletions(reader),
+        reconciliation=_read_reconciliation(reader),
     )
     reader.finish()
     return settings
@@ -71,6 +74,16 @@ def _read_deletions(reader: Reader) -> Deletions:
     grace_days = reader.integer("SILOWAY_DELETION_GRACE_DAYS", GRACE.days, 0, 3650)
     quarantine_days = reader.integer("SILOWAY_SLUG_QUARANTINE_DAYS", QUARANTINE.days, 0, 36_500)
     return Deletions(timedelta(days=grace_days), timedelta(days=quarantine_days))
+
+
+def _read_reconciliation(reader: Reader) -> ReconciliationSettings:
+    modes = [mode.value for mode in RepairMode]
+    repair = one_of(reader, "SILOWAY_RECONCILIATION_REPAIR", RepairMode.LATEST.value, modes)
+    return ReconciliationSettings(
+        every_s=reader.integer("SILOWAY_RECONCILIATION_EVERY_S", 300, 0, 86_400),
+        pause_s=reader.integer("SILOWAY_RECONCILIATION_PAUSE_MS", 100, 0, 60_000) / 1000,
+        repair=RepairMode(repair) if repair in modes else RepairMode.LATEST,
+    )
 
 
 def _read_regions(reader: Reader) -> tuple[RegionAddress, ...]:

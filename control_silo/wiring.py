@@ -1,6 +1,7 @@
 """Puts the control silo's programs together: servicers behind their doors, the outbox behind its transport."""
 
 from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
+from siloway.control.v1 import reconciliation_service_pb2_grpc as reconciliation_rpc
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
@@ -21,6 +22,9 @@ from control_silo.model_imports import servicer as model_imports
 from control_silo.model_imports.cleaner import model_import_tasks
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.organizations import servicer as organizations
+from control_silo.reconciliation import servicer as reconciliation
+from control_silo.reconciliation.region_peer import RegionPeers
+from control_silo.reconciliation.runner import Reconciler, reconciliation_tasks
 from control_silo.recovery import servicer as recovery
 from control_silo.recovery.usecases import refuse_lost
 from control_silo.regions import servicer as regions
@@ -35,7 +39,7 @@ from control_silo.tokens.grants import TokenUseCases
 from control_silo.tokens.usecases import authenticator, scopes_of
 from control_silo.users import servicer as users
 from control_silo.users.usecases import UserUseCases
-from shared import silo
+from shared import program, silo
 from shared.rpc.methods import Budget
 from shared.rpc.permits import DEFAULT_BUDGETS
 from shared.silo import Parts, Servicer
@@ -47,6 +51,7 @@ PUBLIC_METHODS = (
     *tokens.METHODS,
     *users.METHODS,
     *recovery.METHODS,
+    *reconciliation.METHODS,
 )
 INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS)
 
@@ -79,22 +84,29 @@ def serve(settings: ControlSettings) -> int:
 
 
 def work(settings: ControlSettings) -> int:
-    """Deliver the outbox, confirm tokens, carry deletions on and clean until told to stop. Returns the exit code."""
+    """Deliver the outbox, confirm tokens, compare the regions, carry deletions on and clean until told to stop.
+
+    Returns the exit code.
+    """
     parts = silo.open_parts(settings.silo)
     _register(parts, settings)
     transport = RegionTransport(
         {region.name: region.internal_address for region in settings.regions}, parts.credentials
     )
+    loops: dict[str, program.Loop] = {
+        "confirmations": Confirmations(parts.database).run,
+        "deletions": Purger(parts.database, settings.deletions).run,
+    }
+    if settings.reconciliation.every_s:
+        reconciler = Reconciler(parts.database, RegionPeers(transport), settings.reconciliation)
+        loops["reconciliation"] = reconciler.run
     try:
         return silo.work(
             parts,
             registry=sending_registry(),
             transport=transport,
-            loops={
-                "confirmations": Confirmations(parts.database).run,
-                "deletions": Purger(parts.database, settings.deletions).run,
-            },
-            cleaning=(*model_import_tasks(), *change_tasks(), *redirect_tasks()),
+            loops=loops,
+            cleaning=(*model_import_tasks(), *change_tasks(), *redirect_tasks(), *reconciliation_tasks()),
         )
     finally:
         transport.close()
@@ -117,6 +129,10 @@ def public_servicers(parts: Parts, waiter: ChangeWaiter, deletions: Deletions) -
         (
             recovery_rpc.add_RecoveryServiceServicer_to_server,
             recovery.RecoveryServicer(parts.database, sending_registry()),
+        ),
+        (
+            reconciliation_rpc.add_ReconciliationServiceServicer_to_server,
+            reconciliation.ReconciliationServicer(parts.database),
         ),
     ]
 

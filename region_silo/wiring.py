@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
+from siloway.internal.v1 import region_comparison_service_pb2_grpc as comparison_rpc
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
@@ -14,6 +15,7 @@ from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 from region_silo.callbacks import servicer as callbacks
 from region_silo.callbacks.registry import receiving_registry, sending_registry
 from region_silo.callbacks.transport import ControlTransport
+from region_silo.comparison import servicer as comparison
 from region_silo.deletions.purging import Purger
 from region_silo.doctor.part import RegionPart
 from region_silo.imports import servicer as imports
@@ -60,7 +62,7 @@ PUBLIC_METHODS = (
     *imports.METHODS,
     *snowflakes.METHODS,
 )
-INTERNAL_METHODS = callbacks.METHODS
+INTERNAL_METHODS = (*callbacks.METHODS, *comparison.METHODS)
 SPOOL_KEEP = timedelta(hours=1)
 """How long the file of a broken or failed upload is kept; above the 3,000 s that an upload may take."""
 
@@ -175,6 +177,10 @@ def internal_servicers(parts: Parts, cache: OrganizationCache) -> list[Servicer]
             callbacks.RegionCallbackServicer(
                 parts.database, registry, take_ids=parts.ids.take, changing=lambda ids: cache.changing(*ids)
             ),
+        ),
+        (
+            comparison_rpc.add_RegionComparisonServiceServicer_to_server,
+            comparison.RegionComparisonServicer(parts.database),
         ),
     ]
 

@@ -17,6 +17,7 @@ from siloway_client.commands import (
     members,
     operators,
     organizations,
+    reconciliation,
     regions,
     releases,
     teams,
@@ -45,6 +46,7 @@ app.add_typer(tokens.app, name="tokens")
 app.add_typer(users.app, name="users")
 app.add_typer(operators.outbox_app, name="outbox")
 app.add_typer(operators.audit_app, name="audit")
+app.add_typer(reconciliation.app, name="reconciliation")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(up)
 app.command()(demo)
 app.command()(doctor)

@@ -25,10 +25,14 @@ class RegionTransport:
 
     def deliver(self, target: str, delivery: Delivery, timeout_s: float) -> Sequence[ShardResult]:
         """One result a shard. Raises PeerUnavailable, also for a region that the settings do not name."""
-        channel = self._channels.get(target)
+        return send(self.channel(target), self._stubs[target].DeliverMessages, delivery, timeout_s)
+
+    def channel(self, region: str) -> InternalChannel:
+        """The channel to a region, for other calls. Raises PeerUnavailable for one that the settings do not name."""
+        channel = self._channels.get(region)
         if channel is None:
-            raise PeerUnavailable(f"no address of region {target} is known", metadata={"region": target})
-        return send(channel, self._stubs[target].DeliverMessages, delivery, timeout_s)
+            raise PeerUnavailable(f"no address of region {region} is known", metadata={"region": region})
+        return channel
 
     def close(self) -> None:
         """End all connections."""

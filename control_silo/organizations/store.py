@@ -92,6 +92,28 @@ _FORGET = text(
     """
 )
 
+# type 0 is PRIMARY, state 1 ACTIVE; "type <> 3" is written as the index has it.
+_RESTORE = text(
+    """
+    INSERT INTO organization_mapping
+        (organization_id, slug, name, region, state, version, fence_version, created_at, updated_at)
+    SELECT organization_id, slug, :name, region, :state, 0, fence_version, :now, :now FROM slug_reservation
+    WHERE organization_id = :id AND type = 0 AND type <> 3 AND state = 1 AND region = :region
+    ON CONFLICT DO NOTHING
+    """
+)
+
+_MEND_SLUG = text(
+    """
+    UPDATE organization_mapping AS mapping SET slug = held.slug, updated_at = :now
+    FROM slug_reservation AS held
+    WHERE mapping.organization_id = :id AND mapping.region = :region AND held.organization_id = :id
+        AND held.region = :region AND held.type = 0 AND held.type <> 3 AND held.state = 1
+        AND mapping.slug IS DISTINCT FROM held.slug
+        AND NOT EXISTS (SELECT 1 FROM organization_mapping AS other WHERE other.slug = held.slug)
+    """
+)
+
 _UPDATE_STATES = text(
     """
     UPDATE organization_mapping AS mapping
@@ -168,6 +190,19 @@ def set_slugs(transaction: Transaction, slugs: Mapping[int, tuple[str, int]]) ->
 def forget(transaction: Transaction, organization_ids: Iterable[int]) -> None:
     """Delete the rows of organizations that never had a slug; one that is to be deleted ends by its deletion."""
     transaction.execute(_FORGET, {"ids": _ids(organization_ids)})
+
+
+def mend(transaction: Transaction, organization_id: int, *, region: str, name: str) -> bool:
+    """Give an organization of the region its row, or its row the slug, of its PRIMARY reservation; whether it has one.
+
+    The row is made as before the region's first word of it, so that whatever that says next is taken.
+    """
+    parameters = {"id": organization_id, "region": region, "now": transaction.now}
+    if lock(transaction, [organization_id]):
+        transaction.execute(_MEND_SLUG, parameters)
+    else:
+        transaction.execute(_RESTORE, {**parameters, "name": name, "state": domain.IMPORTING})
+    return lock(transaction, [organization_id]).get(organization_id) == region
 
 
 def update_states(transaction: Transaction, states: Sequence[tuple[int, int, str, str]]) -> None:

@@ -44,6 +44,16 @@ def send_directory(transaction: Transaction, target: str) -> None:
         _send(transaction, region.name, target)
 
 
+def resend_region(transaction: Transaction, name: str) -> bool:
+    """Tell all regions of one again, under a new version; False when the directory does not know it."""
+    store.lock(transaction)
+    if not store.raise_version(transaction, name):
+        return False
+    for region in store.read_all(transaction):
+        _send(transaction, name, region.name)
+    return True
+
+
 def list_regions(transaction: Transaction) -> list[Region]:
     """All regions by name."""
     return store.read_all(transaction)

@@ -93,14 +93,28 @@ def bury_token(
 ) -> None:
     """Tell every region of its audience, out of those of the directory, that the token's row is gone."""
     for region in domain.regions_of(audience, regions):
-        tombstones.bury(
-            transaction,
-            target=region,
-            aggregate=f"tokens/{token_id}",
-            category=delivery.TOKEN,
-            subject=str(token_id),
-            version=version + 1,
-        )
+        _bury(transaction, token_id, region, version + 1)
+
+
+def resend_token(transaction: Transaction, token_id: int) -> bool:
+    """Send a token to all regions of its audience under a new version, for one may have lost what it was sent before.
+
+    False when there is no such token.
+    """
+    token = store.raise_version(transaction, token_id)
+    if token is not None:
+        replicate(transaction, token)
+    return token is not None
+
+
+def remove_replica(transaction: Transaction, token_id: int, region: str, *, version: int) -> bool:
+    """Let a region delete its copy, which has that version, of a token that control does not have. False for one that
+    control has.
+    """
+    if store.find_by_id(transaction, token_id) is not None:
+        return False
+    _bury(transaction, token_id, region, version + 1)
+    return True
 
 
 def send_tokens_to_region(transaction: Transaction, region: str) -> None:
@@ -164,6 +178,17 @@ def _audit(transaction: Transaction, action: str, token: Token, request_id: str 
         organization_id=token.organization_id,
         request_id=request_id,
         detail={"name": token.name, "scopes": list(token.scopes), "audience": list(token.audience)},
+    )
+
+
+def _bury(transaction: Transaction, token_id: int, region: str, version: int) -> None:
+    tombstones.bury(
+        transaction,
+        target=region,
+        aggregate=f"tokens/{token_id}",
+        category=delivery.TOKEN,
+        subject=str(token_id),
+        version=version,
     )
 
 

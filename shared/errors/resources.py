@@ -22,6 +22,12 @@ class ProjectNotFound(NotFound):
     reason = "PROJECT_NOT_FOUND"
 
 
+class DifferenceNotFound(NotFound):
+    """There is no such difference."""
+
+    reason = "DIFFERENCE_NOT_FOUND"
+
+
 class MemberNotFound(NotFound):
     """There is no such member."""
 

@@ -94,6 +94,12 @@ class MessageNeeded(FailedPrecondition):
     reason = "MESSAGE_NEEDED"
 
 
+class DifferenceNotRepairable(FailedPrecondition):
+    """The difference is pending, resolved, or has no safe repair."""
+
+    reason = "DIFFERENCE_NOT_REPAIRABLE"
+
+
 class Aborted(ServiceError):
     """Another writer was faster; try again."""
 

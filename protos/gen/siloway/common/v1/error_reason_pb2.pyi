@@ -172,6 +172,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: The silo was restored from a backup and is closed until it is in step with the others; try again."""
     ERROR_REASON_LOST_IN_RESTORE: _ErrorReason.ValueType  # 100
     """FAILED_PRECONDITION: What was made was lost with the backup that its region was restored from."""
+    ERROR_REASON_DIFFERENCE_NOT_FOUND: _ErrorReason.ValueType  # 96
+    """NOT_FOUND: There is no such difference."""
+    ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: _ErrorReason.ValueType  # 97
+    """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -328,4 +332,8 @@ ERROR_REASON_SILO_RESTORED: ErrorReason.ValueType  # 99
 """UNAVAILABLE: The silo was restored from a backup and is closed until it is in step with the others; try again."""
 ERROR_REASON_LOST_IN_RESTORE: ErrorReason.ValueType  # 100
 """FAILED_PRECONDITION: What was made was lost with the backup that its region was restored from."""
+ERROR_REASON_DIFFERENCE_NOT_FOUND: ErrorReason.ValueType  # 96
+"""NOT_FOUND: There is no such difference."""
+ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: ErrorReason.ValueType  # 97
+"""FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
