@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from shared.embedded.failures import LocalStackError
-from shared.embedded.settings import DEFAULT_FOLDER, DEFAULT_PORTS_FROM, DEFAULT_REGIONS, read_settings
-from shared.embedded.stack import Command, Stack, run, silo_command
+from shared.loading import loading
+
+with loading():
+    from shared.embedded.failures import LocalStackError
+    from shared.embedded.settings import DEFAULT_FOLDER, DEFAULT_PORTS_FROM, DEFAULT_REGIONS, read_settings
+    from shared.embedded.stack import Command, Stack, run, silo_command
 
 
 def main(arguments: list[str] | None = None, command: Command = silo_command) -> int:
