@@ -71,6 +71,13 @@ class Reader:
             self.problems.append(f"{name} must be a postgresql:// URL")
         return value
 
+    def redis_url(self, name: str) -> str:
+        """A URL of a Redis server, or nothing; its text is never told, for it may hold a password."""
+        value = self.text(name, "")
+        if value and not re.match(r"(rediss?|unix)://", value):
+            self.problems.append(f"{name} must be a redis:// URL")
+        return value
+
     def file(self, name: str, default: str | None = None) -> Path:
         """The path of a file that can be read."""
         value = self.text(name, default)
@@ -153,7 +160,7 @@ def read_silo(reader: Reader, prefix: str, *, name: str, number: int, first_port
         name=name,
         number=number,
         database_url=reader.database_url(f"{prefix}_DATABASE_URL"),
-        redis_url=reader.text("SILOWAY_REDIS_URL", ""),
+        redis_url=reader.redis_url("SILOWAY_REDIS_URL"),
         doors=read_doors(reader, prefix, first_port),
         log_level=one_of(reader, "SILOWAY_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         grace_s=reader.integer("SILOWAY_GRACE_S", 10, 0, 3600),

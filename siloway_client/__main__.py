@@ -27,6 +27,7 @@ from siloway_client.commands import (
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.commands.doctor import doctor
 from siloway_client.commands.local import up
+from siloway_client.entry import DEFAULT_FOLDER
 from siloway_client.options import Session, advice
 from siloway_client.refusal import refusal_of
 from siloway_client.targets import TargetUnknown
@@ -65,7 +66,9 @@ _REFUSED = (
 @app.callback()
 def siloway(
     context: typer.Context,
-    folder: Annotated[Path, typer.Option(envvar="SILOWAY_FOLDER", help="The local stack's folder.")] = Path(".siloway"),
+    folder: Annotated[Path, typer.Option(envvar="SILOWAY_FOLDER", help="The local stack's folder.")] = Path(
+        DEFAULT_FOLDER
+    ),
     control: Annotated[
         str | None, typer.Option(envvar="SILOWAY_CONTROL_ADDRESS", help="Control's public door, host:port.")
     ] = None,

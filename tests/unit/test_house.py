@@ -97,7 +97,7 @@ def test_domains_know_neither_sql_nor_redis() -> None:
 
 
 def test_only_programs_read_the_environment() -> None:
-    allowed = {"__main__.py", "local.py"}
+    allowed = {"__main__.py", "entry.py"}
     found = [
         str(path.relative_to(ROOT))
         for path in sources()

@@ -173,8 +173,13 @@ def test_until_doctor_has_agreed_the_peers_refuse_a_restored_silo_and_it_takes_n
     assert str(error[0]).startswith("EPOCH_UNKNOWN")
     assert rows(world.database(peer), "SELECT aggregate, last_sequence FROM inbox_shard ORDER BY 1") == before
     stub = organization_pb.ListOrganizationsRequest()
-    with pytest.raises(grpc.RpcError) as caught:
-        world.checker().control.organizations.ListOrganizations(stub) if restored == "control" else _pages(world)
+    with pytest.raises(grpc.RpcError) as caught:  # noqa: PT012
+        if restored == "control":
+            control = world.checker().control
+            assert control is not None
+            control.organizations.ListOrganizations(stub)
+        else:
+            _pages(world)
     assert reason_of(caught.value) == "SILO_RESTORED"
 
 

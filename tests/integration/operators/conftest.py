@@ -23,7 +23,7 @@ from shared.rpc.server import build_server
 from shared.silo import COMMON_METHODS, common_servicers
 from shared.snowflake.allocator import SnowflakeAllocator
 from tests.clock import FakeClock
-from tests.integration.callbacks.silos import Silos
+from tests.integration.callbacks.silos import Silos, opened_silos
 from tests.integration.rpc.refusals import Refusal, refusal_of
 
 
@@ -80,17 +80,8 @@ def open_door() -> Iterator[OpenDoor]:
 def silos(
     control_database_url: str, make_region_database: Callable[[str, int], str], clock: FakeClock
 ) -> Iterator[Silos]:
-    control = Database.open(control_database_url, clock=clock)
-    regions = {
-        name: Database.open(make_region_database(name, number), clock=clock) for name, number in (("us", 1), ("de", 2))
-    }
-    try:
-        made = Silos(control, regions, clock)
-        made.register()
-        yield made
-    finally:
-        for database in (control, *regions.values()):
-            database.close()
+    with opened_silos(control_database_url, make_region_database, clock) as silos:
+        yield silos
 
 
 Mint = Callable[..., str]

@@ -138,7 +138,8 @@ def test_only_control_may_ask_and_only_within_limits(silos: Silos, doors: Intern
     def asked(caller: str) -> comparison_rpc.RegionComparisonServiceStub:
         channel = InternalChannel(doors.addresses["us"], peer="us", credentials=doors.authority.silo(caller))
         doors.stack.callback(channel.close)
-        return comparison_rpc.RegionComparisonServiceStub(channel.channel)
+        stub: comparison_rpc.RegionComparisonServiceStub = comparison_rpc.RegionComparisonServiceStub(channel.channel)
+        return stub
 
     with pytest.raises(grpc.RpcError) as caught:
         asked("de").DigestRanges(one, timeout=5)
