@@ -28,6 +28,8 @@ PAYLOADS: dict[str, shapes.Payload] = {
     shapes.REGION.name: shapes.RegionEntry(2, "127.0.0.1:7720"),
     shapes.CREATE_ORGANIZATION.name: shapes.CreateOrganization("requests/t/1", "acme", 1, "Acme", 7, "", True, True),
     shapes.ORGANIZATION_CREATED.name: shapes.OrganizationCreated("requests/t/1", 2**53 - 1, 1, shapes.CLASH),
+    shapes.CANCEL.name: shapes.Cancel("requests/t/1", (shapes.SlugPair(2**53 - 1, "acme", 3),)),
+    shapes.CHANGE_STALLED.name: shapes.ChangeStalled("requests/t/1", "requests/t/1", 2, "INTERNAL", "it failed"),
 }
 
 
