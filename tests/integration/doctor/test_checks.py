@@ -225,7 +225,8 @@ def test_what_is_on_its_way_is_no_finding(world: World) -> None:
     a = made(silos, slug="a")
     ask_rename(silos, id_of(a), "a2")
     ask(silos, slug="b")
-    checker = Checker(*_clients(world), settle=lambda: None)
+    checker = world.checker()
+    checker.settle = lambda: None
     assert checker.run().findings == []
     silos.drain("control")
     assert checker.run().findings == [], "the region has it, its answer waits"
@@ -249,8 +250,3 @@ def test_a_restored_database_in_its_own_place_is_closed_only_while_no_program_us
     finally:
         told.close()
         running.close()
-
-
-def _clients(world: World):  # type: ignore[no-untyped-def]  # control's and the regions' clients
-    checker = world.checker()
-    return checker.control, checker.regions
