@@ -58,7 +58,7 @@ def provision(
     )
     change = change.with_slug(_hold(transaction, new, change.change_set, random))
     asked = _asked(change, new)
-    changes.open_change(transaction, replace(change, plan=replace(change.plan, asked=asked)))
+    change = changes.open_change(transaction, replace(change, plan=replace(change.plan, asked=asked)))
     send(transaction, change, asked)
     barrier.reach("provision.held")
     return change

@@ -2,6 +2,7 @@
 
 import grpc
 import pytest
+from siloway.common.v1 import outbox_service_pb2 as outbox_pb
 from siloway.control.v1 import organization_service_pb2 as organization_pb
 
 from control_silo.tokens.usecases import revoke_token
@@ -172,14 +173,17 @@ def test_until_doctor_has_agreed_the_peers_refuse_a_restored_silo_and_it_takes_n
     (error,) = rows(world.database(restored), "SELECT last_error FROM outbox_message")
     assert str(error[0]).startswith("EPOCH_UNKNOWN")
     assert rows(world.database(peer), "SELECT aggregate, last_sequence FROM inbox_shard ORDER BY 1") == before
-    stub = organization_pb.ListOrganizationsRequest()
-    with pytest.raises(grpc.RpcError) as caught:  # noqa: PT012
+    checker = world.checker()
+    assert checker.control is not None
+    control, region = checker.control, checker.regions["us"]
+
+    def any_other_call() -> object:
         if restored == "control":
-            control = world.checker().control
-            assert control is not None
-            control.organizations.ListOrganizations(stub)
-        else:
-            _pages(world)
+            return control.organizations.ListOrganizations(organization_pb.ListOrganizationsRequest())
+        return region.outbox.ListShards(outbox_pb.ListShardsRequest())
+
+    with pytest.raises(grpc.RpcError) as caught:
+        any_other_call()
     assert reason_of(caught.value) == "SILO_RESTORED"
 
 
@@ -238,9 +242,3 @@ def _only(allowed: str, target: str) -> None:
 
     if target != allowed:
         raise PeerUnavailable("cut")
-
-
-def _pages(world: World) -> None:
-    from siloway.common.v1 import outbox_service_pb2 as outbox_pb
-
-    world.checker().regions["us"].outbox.ListShards(outbox_pb.ListShardsRequest())

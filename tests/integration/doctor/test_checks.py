@@ -225,7 +225,8 @@ def test_what_is_on_its_way_is_no_finding(world: World) -> None:
     a = made(silos, slug="a")
     ask_rename(silos, id_of(a), "a2")
     ask(silos, slug="b")
-    checker = world.checker(settle=lambda: None)
+    checker = world.checker()
+    checker.settle = lambda: None
     assert checker.run().findings == []
     silos.drain("control")
     assert checker.run().findings == [], "the region has it, its answer waits"

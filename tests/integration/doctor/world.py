@@ -133,10 +133,10 @@ class World:
         self.stack.callback(server.stop, 0)
         return f"127.0.0.1:{server.port}"
 
-    def checker(self, settle: Callable[[], None] | None = None) -> Checker:
+    def checker(self) -> Checker:
         control = self.stack.enter_context(ControlClient(self.door("control"), self.secret))
         regions = {name: self.stack.enter_context(RegionClient(self.door(name), self.secret)) for name in NUMBERS}
-        return Checker(control, regions, settle or self.drain)
+        return Checker(control, regions, self.drain)
 
     def run_doctor(self, silo: str) -> Done:
         """`siloway doctor --after-restore`, then everything is delivered."""
