@@ -118,7 +118,7 @@ def read_standing(transaction: Transaction, user_ids: Sequence[int]) -> dict[int
 
 
 def addresses_of(transaction: Transaction, user_ids: Sequence[int]) -> dict[int, list[str]]:
-    """The addresses by which each user is known, in lower case and in order; see the view of migration 0013."""
+    """The addresses by which each user is known, in lower case and in order; see the view of migration 0012."""
     found: dict[int, list[str]] = {}
     for row in transaction.execute(_ADDRESSES, {"ids": list(user_ids)}):
         found.setdefault(row.user_id, []).append(row.address)

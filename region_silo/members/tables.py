@@ -1,4 +1,4 @@
-"""The tables of members, teams and their links as queries see them; migrations 0003 and 0015 create them."""
+"""The tables of members, teams and their links as queries see them; migrations 0003 and 0013 create them."""
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, Table, Text
 

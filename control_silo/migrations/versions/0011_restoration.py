@@ -5,7 +5,7 @@ from alembic import op
 from shared.migrations.restoration import RESTORATION_COLUMNS, RESTORATION_COLUMNS_UNDONE
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.migrations.restoration import RESTORATION_COLUMNS, RESTORATION_COLUMNS_UNDONE
 
-revision = "0013"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
