@@ -22,7 +22,7 @@ clean-data: ## Remove the data of `make run`
 	@rm -rf .siloway
 
 ##@ Develop
-.PHONY: setup test bench check format protos protoset baseline lock clean
+.PHONY: setup test chaos bench check format protos protoset baseline lock clean
 setup: $(SET_UP) ## Make the virtual environment with the pinned packages
 
 $(SET_UP): requirements.lock pyproject.toml
@@ -36,6 +36,9 @@ test: setup ## Run all tests in two processes, each with a PostgreSQL and a Redi
 
 bench: setup ## Measure speed as ratios to floors (QUICK=1 in under 4 minutes, OUT=file, NAMES="..")
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(NAMES)
+
+chaos: setup ## Kill each process of a stack in turn under a thousand changes (CHAOS_SEED, _CHANGES, _CALLERS, _ROUNDS, _HALTS, _HALT_MAX_S)
+	@$(BIN)/pytest tests/faults/chaos -m chaos --capture=no
 
 check: setup ## Formatting, lint, types, import rules, protos
 	@$(BIN)/ruff format --check --quiet .

@@ -1,33 +1,39 @@
-"""The control silo's programs: `python -m control_silo serve|work|migrate|mint-token`.
+"""The control silo's programs: `python -m control_silo serve|work|migrate|mint-token|restored`.
 
-Only this file reads the environment. `serve` and `work` load the wiring; the others start without it.
+Only this file reads the environment. Each program loads what it needs and no more: loading is most of its start.
 """
 
 import argparse
-import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from control_silo.migrate import migrate_database
-from control_silo.settings import MigrateSettings, read_migrate_settings, read_settings
-from shared import program
-from shared.clock import SystemClock
+from shared.loading import loading
+
+if TYPE_CHECKING:
+    from control_silo.settings import MigrateSettings
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the program that the arguments name; returns its exit code."""
     parsed = _parser().parse_args(arguments)
+    with loading():
+        from control_silo.settings import read_migrate_settings, read_settings
+
+        if parsed.program == "serve":
+            from control_silo.wiring import serve as run_silo
+        elif parsed.program == "work":
+            from control_silo.working import work as run_silo
     if parsed.program == "migrate":
         return _migrate(read_migrate_settings(os.environ))
+    if parsed.program == "restored":
+        from shared import program
+
+        return program.restored(read_migrate_settings(os.environ).database_url)
     if parsed.program == "mint-token":
         return _mint_token(read_migrate_settings(os.environ), parsed)
-    gc.disable()  # nothing is garbage while modules load: a seventh of a start
-    from control_silo import wiring
-
-    gc.enable()
-    settings = read_settings(os.environ)
-    return wiring.serve(settings) if parsed.program == "serve" else wiring.work(settings)
+    return run_silo(read_settings(os.environ))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,6 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     programs.add_parser("serve", help="answer calls on the public and the internal door")
     programs.add_parser("work", help="deliver the outbox, clean what is old")
     programs.add_parser("migrate", help="bring the database to the newest version, make the first token")
+    programs.add_parser(
+        "restored",
+        help="after a restore from a backup, with the programs stopped: close the silo until `siloway doctor"
+        " --after-restore control` has brought it in step",
+    )
     mint = programs.add_parser("mint-token", help="make a token and print its secret, which is shown only here")
     mint.prog = "siloway tokens mint"
     mint.add_argument("--name", required=True, help="what people call it")
@@ -46,10 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _migrate(settings: MigrateSettings) -> int:
+def _migrate(settings: "MigrateSettings") -> int:
+    from control_silo.migrate import migrate_database
     from control_silo.regions.domain import Region
     from control_silo.regions.usecases import register_regions
     from control_silo.tokens.bootstrap import ensure_bootstrap_token
+    from shared.clock import SystemClock
     from shared.database import Database
     from shared.snowflake.allocator import SnowflakeAllocator
 
@@ -71,7 +84,7 @@ def _migrate(settings: MigrateSettings) -> int:
     return 0
 
 
-def _mint_token(settings: MigrateSettings, parsed: argparse.Namespace) -> int:
+def _mint_token(settings: "MigrateSettings", parsed: argparse.Namespace) -> int:
     from control_silo.tokens.command import mint_token
     from shared.tokens import EVERYWHERE
 
@@ -88,4 +101,6 @@ def _mint_token(settings: MigrateSettings, parsed: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    program.main(run)
+    with loading():
+        from shared.program import main
+    main(run)

@@ -1,11 +1,14 @@
-"""The control silo's settings: what every silo has, and the regions that it knows."""
+"""The control silo's settings: what every silo has, the regions that it knows, the times of deletions."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
-from shared.settings import REGION_NAME, Reader, SiloSettings, read_silo
+from control_silo.deletions.domain import GRACE, QUARANTINE, Deletions
+from control_silo.reconciliation.domain import ReconciliationSettings, RepairMode
+from shared.settings import REGION_NAME, Reader, SiloSettings, one_of, read_silo
 
 PREFIX = "SILOWAY_CONTROL"
 _REGION = re.compile(r"(?P<name>[^=]+)=(?P<number>[0-9]{1,2})@(?P<internal>[^|]+)\|(?P<public>.+)")
@@ -27,6 +30,8 @@ class ControlSettings:
 
     silo: SiloSettings
     regions: tuple[RegionAddress, ...]
+    deletions: Deletions
+    reconciliation: ReconciliationSettings = field(default_factory=ReconciliationSettings)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,10 @@ def read_settings(environment: Mapping[str, str]) -> ControlSettings:
     """Settings of `serve` and `work`. Raises SettingsError with all problems."""
     reader = Reader(environment)
     settings = ControlSettings(
-        silo=read_silo(reader, PREFIX, name="control", number=0, first_port=7700), regions=_read_regions(reader)
+        silo=read_silo(reader, PREFIX, name="control", number=0, first_port=7700),
+        regions=_read_regions(reader),
+        deletions=_read_deletions(reader),
+        reconciliation=_read_reconciliation(reader),
     )
     reader.finish()
     return settings
@@ -59,6 +67,23 @@ def read_migrate_settings(environment: Mapping[str, str]) -> MigrateSettings:
     )
     reader.finish()
     return settings
+
+
+def _read_deletions(reader: Reader) -> Deletions:
+    """Both in days; 0 is no time at all."""
+    grace_days = reader.integer("SILOWAY_DELETION_GRACE_DAYS", GRACE.days, 0, 3650)
+    quarantine_days = reader.integer("SILOWAY_SLUG_QUARANTINE_DAYS", QUARANTINE.days, 0, 36_500)
+    return Deletions(timedelta(days=grace_days), timedelta(days=quarantine_days))
+
+
+def _read_reconciliation(reader: Reader) -> ReconciliationSettings:
+    modes = [mode.value for mode in RepairMode]
+    repair = one_of(reader, "SILOWAY_RECONCILIATION_REPAIR", RepairMode.LATEST.value, modes)
+    return ReconciliationSettings(
+        every_s=reader.integer("SILOWAY_RECONCILIATION_EVERY_S", 300, 0, 86_400),
+        pause_s=reader.integer("SILOWAY_RECONCILIATION_PAUSE_MS", 100, 0, 60_000) / 1000,
+        repair=RepairMode(repair) if repair in modes else RepairMode.LATEST,
+    )
 
 
 def _read_regions(reader: Reader) -> tuple[RegionAddress, ...]:

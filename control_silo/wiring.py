@@ -1,6 +1,7 @@
-"""Puts the control silo's programs together: servicers behind their doors, the outbox behind its transport."""
+"""Puts the control silo's `serve` together: servicers behind their doors. `working` does it for `work`."""
 
 from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
+from siloway.control.v1 import reconciliation_service_pb2_grpc as reconciliation_rpc
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
@@ -11,29 +12,30 @@ from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rp
 
 from control_silo.callbacks import servicer as callbacks
 from control_silo.callbacks.registry import sending_registry
-from control_silo.callbacks.transport import RegionTransport
-from control_silo.changes.usecases import change_tasks
 from control_silo.changes.waiting import ChangeWaiter
+from control_silo.deletions.domain import Deletions
+from control_silo.doctor.part import ControlPart
 from control_silo.model_imports import servicer as model_imports
-from control_silo.model_imports.cleaner import model_import_tasks
 from control_silo.model_imports.usecases import ModelImportUseCases
+from control_silo.opening import open_control
 from control_silo.organizations import servicer as organizations
+from control_silo.reconciliation import servicer as reconciliation
 from control_silo.recovery import servicer as recovery
 from control_silo.recovery.usecases import refuse_lost
 from control_silo.regions import servicer as regions
-from control_silo.regions.domain import Region
-from control_silo.regions.usecases import number_of, register_regions
+from control_silo.regions.usecases import number_of
 from control_silo.settings import ControlSettings
 from control_silo.slugs import servicer as slugs
-from control_silo.slugs.redirects import redirect_tasks
 from control_silo.tokens import servicer as tokens
-from control_silo.tokens.confirmation import Confirmations
 from control_silo.tokens.grants import TokenUseCases
 from control_silo.tokens.usecases import authenticator, scopes_of
 from control_silo.users import servicer as users
 from control_silo.users.usecases import UserUseCases
 from shared import silo
-from shared.silo import Parts, Servicer
+from shared.parts import Parts
+from shared.rpc.methods import Budget
+from shared.rpc.permits import DEFAULT_BUDGETS
+from shared.silo import Servicer
 
 PUBLIC_METHODS = (
     *organizations.METHODS,
@@ -42,22 +44,28 @@ PUBLIC_METHODS = (
     *tokens.METHODS,
     *users.METHODS,
     *recovery.METHODS,
+    *reconciliation.METHODS,
 )
 INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS)
+
+# A change that waits for its regions holds a thread for up to 10 s, but no database connection. With few permits a
+# handful of calls for a region that is down would keep everybody from changing anything in the others.
+_PUBLIC_BUDGETS = {**DEFAULT_BUDGETS, Budget.PEERS: 64}
 
 
 def serve(settings: ControlSettings) -> int:
     """Answer calls until told to stop. Returns the exit code."""
-    parts = silo.open_parts(settings.silo)
-    _register(parts, settings)
+    parts = open_control(settings)
     waiter = ChangeWaiter(parts.database, settings.silo.database_url)
     doors = [
         silo.public_door(
             parts,
             PUBLIC_METHODS,
-            public_servicers(parts, waiter),
+            public_servicers(parts, waiter, settings.deletions),
             authenticator(parts.database, parts.clock),
+            _PUBLIC_BUDGETS,
             sends=sending_registry(),
+            doctor=ControlPart(),
         ),
         silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts), admit=refuse_lost(parts.database)),
     ]
@@ -67,31 +75,12 @@ def serve(settings: ControlSettings) -> int:
         waiter.close()
 
 
-def work(settings: ControlSettings) -> int:
-    """Deliver the outbox, confirm the tokens and clean until told to stop. Returns the exit code."""
-    parts = silo.open_parts(settings.silo)
-    _register(parts, settings)
-    transport = RegionTransport(
-        {region.name: region.internal_address for region in settings.regions}, parts.credentials
-    )
-    try:
-        return silo.work(
-            parts,
-            registry=sending_registry(),
-            transport=transport,
-            loops={"confirmations": Confirmations(parts.database).run},
-            cleaning=(*model_import_tasks(), *change_tasks(), *redirect_tasks()),
-        )
-    finally:
-        transport.close()
-
-
-def public_servicers(parts: Parts, waiter: ChangeWaiter) -> list[Servicer]:
+def public_servicers(parts: Parts, waiter: ChangeWaiter, deletions: Deletions) -> list[Servicer]:
     """The servicers of the public door."""
     return [
         (
             organization_rpc.add_OrganizationServiceServicer_to_server,
-            organizations.OrganizationServicer(parts.database, waiter),
+            organizations.OrganizationServicer(parts.database, waiter, deletions),
         ),
         (slug_rpc.add_SlugReservationServiceServicer_to_server, slugs.SlugReservationServicer(parts.database)),
         (region_rpc.add_RegionServiceServicer_to_server, regions.RegionServicer(parts.database)),
@@ -103,6 +92,10 @@ def public_servicers(parts: Parts, waiter: ChangeWaiter) -> list[Servicer]:
         (
             recovery_rpc.add_RecoveryServiceServicer_to_server,
             recovery.RecoveryServicer(parts.database, sending_registry()),
+        ),
+        (
+            reconciliation_rpc.add_ReconciliationServiceServicer_to_server,
+            reconciliation.ReconciliationServicer(parts.database),
         ),
     ]
 
@@ -129,11 +122,3 @@ def _model_imports(parts: Parts) -> ModelImportUseCases:
         scopes_of=lambda principal, at: database.read(lambda transaction: scopes_of(transaction, principal, at)),
         number_of=lambda region: database.read(lambda transaction: number_of(transaction, region)),
     )
-
-
-def _register(parts: Parts, settings: ControlSettings) -> None:
-    known = [
-        Region(region.name, region.number, region.internal_address, region.public_address)
-        for region in settings.regions
-    ]
-    parts.database.transact(lambda transaction: register_regions(transaction, known))

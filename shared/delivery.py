@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from shared.deletion import DeletionStage
 from shared.outbox.domain import Category, Direction, Mode
 from shared.tokens import Token
 
@@ -28,6 +29,9 @@ SLUGS_APPLIED = Category("slugs_applied", Mode.EVERY, Direction.TO_CONTROL)
 ORGANIZATION = Category("organization", Mode.LATEST, Direction.TO_CONTROL)
 """Region to control: an organization's name and life."""
 
+ORGANIZATION_DELETION = Category("organization_deletion", Mode.LATEST, Direction.TO_REGION)
+"""Control to region: whether an organization is to be deleted, and when."""
+
 REGION = Category("region", Mode.LATEST, Direction.TO_REGION)
 """Control to region: a region of the directory, the receiver itself among them."""
 
@@ -37,6 +41,18 @@ CREATE_ORGANIZATION = Category("create_organization", Mode.EVERY, Direction.TO_R
 ORGANIZATION_CREATED = Category("organization_created", Mode.EVERY, Direction.TO_CONTROL)
 """Region to control: what became of CREATE_ORGANIZATION."""
 
+MEMBERSHIP = Category("membership", Mode.LATEST, Direction.TO_CONTROL)
+"""Region to control: a member of an organization; the subject is "<organization id>/<member id>"."""
+
+USER = Category("user", Mode.LATEST, Direction.TO_REGION)
+"""Control to region: a user of the region's organizations; deleted means that control knows no such user."""
+
+CANCEL = Category("cancel", Mode.EVERY, Direction.TO_REGION)
+"""Control to region: APPLY_SLUGS or CREATE_ORGANIZATION was skipped; never apply it. Answered as they are."""
+
+CHANGE_STALLED = Category("change_stalled", Mode.EVERY, Direction.TO_CONTROL)
+"""Region to control: an answer was parked, so a change cannot end."""
+
 PAIRS_MAX = 500
 """The most pairs in one ApplySlugs."""
 
@@ -45,6 +61,9 @@ MISSING = "MISSING"
 
 CLASH = "CLASH"
 """A refusal: another organization of the region has that slug, or a newer slug was applied already."""
+
+CANCELLED = "CANCELLED"
+"""A refusal: it was cancelled before it was applied, and never will be."""
 
 
 class SlugPair(msgspec.Struct, frozen=True, array_like=True):
@@ -67,7 +86,7 @@ class ApplySlugs:
 
 
 class SlugResult(msgspec.Struct, frozen=True, array_like=True):
-    """What became of one pair; `refusal` is MISSING, CLASH, or empty when the slug is applied."""
+    """What became of one pair; `refusal` is MISSING, CLASH, CANCELLED, or empty when the slug is applied."""
 
     organization_id: int
     slug: str
@@ -90,6 +109,14 @@ class OrganizationState:
     name: str
     slug: str
     state: str
+
+
+@dataclass(frozen=True)
+class OrganizationDeletion:
+    """How far the deletion of an organization has come; `purge_at` is None for one that is kept."""
+
+    stage: DeletionStage
+    purge_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -121,12 +148,33 @@ class CreateOrganization:
 
 @dataclass(frozen=True)
 class OrganizationCreated:
-    """A region's answer to CreateOrganization; `refusal` is CLASH, or empty with the organization's id and version."""
+    """A region's answer to CreateOrganization; `refusal` is CLASH, CANCELLED, or empty with the organization's id and
+    version.
+    """
 
     change_set: str
     organization_id: int
     version: int
     refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """What is not to be applied any more: the pairs of an ApplySlugs, or without pairs a CreateOrganization."""
+
+    change_set: str
+    pairs: tuple[SlugPair, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChangeStalled:
+    """The answer that is parked in the region's outbox, and control's last refusal of it."""
+
+    change_set: str
+    shard: str
+    sequence: int
+    reason: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -190,6 +238,23 @@ class Confirmation:
     confirmed_at: datetime
 
 
+@dataclass(frozen=True)
+class MembershipState:
+    """A member as control mirrors it: a user, or (0) the address that is invited; neither for one who asks."""
+
+    user_id: int
+    email: str
+    role: str
+
+
+@dataclass(frozen=True)
+class UserState:
+    """A user as a region needs it; `addresses`, in lower case, are those whose invitations are this user's."""
+
+    is_active: bool
+    addresses: tuple[str, ...]
+
+
 Payload = (
     ApplySlugs
     | SlugsApplied
@@ -199,6 +264,11 @@ Payload = (
     | RegionEntry
     | CreateOrganization
     | OrganizationCreated
+    | MembershipState
+    | UserState
+    | Cancel
+    | ChangeStalled
+    | OrganizationDeletion
 )
 _Shape = TypeVar(
     "_Shape",
@@ -210,6 +280,11 @@ _Shape = TypeVar(
     RegionEntry,
     CreateOrganization,
     OrganizationCreated,
+    MembershipState,
+    UserState,
+    Cancel,
+    ChangeStalled,
+    OrganizationDeletion,
 )
 
 

@@ -8,14 +8,24 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from shared.errors import InvalidArgument, ServiceError
 from shared.rpc.addresses import CannotServe
 from shared.rpc.admin import AdminServer
 from shared.rpc.log import bound_logger
-from shared.rpc.server import RpcServer
 from shared.settings import SettingsError
+
+
+class Serving(Protocol):
+    """A door, whatever serves it: `work` has none and loads none of that."""
+
+    port: int
+
+    def start(self) -> None: ...
+
+    def stop(self, grace_s: float) -> bool: ...
+
 
 Loop = Callable[[threading.Event], None]
 """Works until the event is set."""
@@ -37,6 +47,22 @@ def main(run: Callable[[Sequence[str]], int]) -> None:
     sys.exit(code)
 
 
+def restored(database_url: str) -> int:
+    """Close a silo whose database was restored from a backup. Returns the exit code."""
+    from shared.clock import SystemClock  # noqa: PLC0415 - only this program loads the database
+    from shared.database import Database  # noqa: PLC0415 - as above
+    from shared.restoration import restored as close  # noqa: PLC0415 - as above
+
+    clock = SystemClock()
+    database = Database.open(database_url, clock=clock, pool_size=1, application_name="siloway-restored")
+    try:
+        epoch = close(database)
+    finally:
+        database.close()
+    sys.stdout.write(f"closed under epoch {epoch}; start the programs and run `siloway doctor --after-restore`\n")
+    return 0
+
+
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set."""
     stop = threading.Event()
@@ -49,7 +75,7 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def serve(doors: Sequence[RpcServer], admin: AdminServer, stop: threading.Event, grace_s: float) -> int:
+def serve(doors: Sequence[Serving], admin: AdminServer, stop: threading.Event, grace_s: float) -> int:
     """Serve until `stop`; then stop all doors at once and wait for what is in flight. Returns the exit code."""
     log = bound_logger()
     for door in doors:

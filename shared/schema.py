@@ -60,6 +60,17 @@ outbox_parked = Table(
     Column("parked_at", DateTime(timezone=True), nullable=False),
 )
 
+outbox_tombstone = Table(
+    "outbox_tombstone",
+    METADATA,
+    Column("category", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("target", Text, primary_key=True),
+    Column("aggregate", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("deleted_at", DateTime(timezone=True), nullable=False),
+)
+
 outbox_shard = Table(
     "outbox_shard",
     METADATA,

@@ -5,7 +5,7 @@ problems instead of stopping at the first. Secrets and URLs with passwords are n
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +69,13 @@ class Reader:
         value = self.text(name)
         if value and not re.match(r"postgres(ql)?://", value):
             self.problems.append(f"{name} must be a postgresql:// URL")
+        return value
+
+    def redis_url(self, name: str) -> str:
+        """A URL of a Redis server, or nothing; its text is never told, for it may hold a password."""
+        value = self.text(name, "")
+        if value and not re.match(r"(rediss?|unix)://", value):
+            self.problems.append(f"{name} must be a redis:// URL")
         return value
 
     def file(self, name: str, default: str | None = None) -> Path:
@@ -153,9 +160,9 @@ def read_silo(reader: Reader, prefix: str, *, name: str, number: int, first_port
         name=name,
         number=number,
         database_url=reader.database_url(f"{prefix}_DATABASE_URL"),
-        redis_url=reader.text("SILOWAY_REDIS_URL", ""),
+        redis_url=reader.redis_url("SILOWAY_REDIS_URL"),
         doors=read_doors(reader, prefix, first_port),
-        log_level=_one_of(reader, "SILOWAY_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+        log_level=one_of(reader, "SILOWAY_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         grace_s=reader.integer("SILOWAY_GRACE_S", 10, 0, 3600),
         pool_size=reader.integer("SILOWAY_POOL_SIZE", 16, 1, 200),
         barriers=reader.text("SILOWAY_BARRIERS", ""),
@@ -164,7 +171,8 @@ def read_silo(reader: Reader, prefix: str, *, name: str, number: int, first_port
     )
 
 
-def _one_of(reader: Reader, name: str, default: str, values: tuple[str, ...]) -> str:
+def one_of(reader: Reader, name: str, default: str, values: Sequence[str]) -> str:
+    """One of the words `values`; another one is a problem."""
     value = reader.text(name, default).lower()
     if value not in values:
         reader.problems.append(f"{name} must be one of {', '.join(values)}, not {value!r}")

@@ -17,6 +17,7 @@ from siloway_client.commands import (
     members,
     operators,
     organizations,
+    reconciliation,
     regions,
     releases,
     teams,
@@ -24,7 +25,9 @@ from siloway_client.commands import (
     users,
 )
 from siloway_client.commands.demo import DemoFailed, demo
+from siloway_client.commands.doctor import doctor
 from siloway_client.commands.local import up
+from siloway_client.entry import DEFAULT_FOLDER
 from siloway_client.options import Session, advice
 from siloway_client.refusal import refusal_of
 from siloway_client.targets import TargetUnknown
@@ -44,8 +47,10 @@ app.add_typer(tokens.app, name="tokens")
 app.add_typer(users.app, name="users")
 app.add_typer(operators.outbox_app, name="outbox")
 app.add_typer(operators.audit_app, name="audit")
+app.add_typer(reconciliation.app, name="reconciliation")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(up)
 app.command()(demo)
+app.command()(doctor)
 
 _UNKNOWN_OUTCOMES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}
 _REFUSED = (
@@ -61,7 +66,9 @@ _REFUSED = (
 @app.callback()
 def siloway(
     context: typer.Context,
-    folder: Annotated[Path, typer.Option(envvar="SILOWAY_FOLDER", help="The local stack's folder.")] = Path(".siloway"),
+    folder: Annotated[Path, typer.Option(envvar="SILOWAY_FOLDER", help="The local stack's folder.")] = Path(
+        DEFAULT_FOLDER
+    ),
     control: Annotated[
         str | None, typer.Option(envvar="SILOWAY_CONTROL_ADDRESS", help="Control's public door, host:port.")
     ] = None,

@@ -14,9 +14,11 @@ from typing import Any, Self
 
 import grpc
 from siloway.common.v1 import audit_service_pb2_grpc as audit_rpc
+from siloway.common.v1 import doctor_service_pb2_grpc as doctor_rpc
 from siloway.common.v1 import outbox_service_pb2_grpc as outbox_rpc
 from siloway.common.v1 import request_service_pb2_grpc as request_rpc
 from siloway.control.v1 import organization_service_pb2_grpc as mapping_rpc
+from siloway.control.v1 import reconciliation_service_pb2_grpc as reconciliation_rpc
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
@@ -67,6 +69,7 @@ class _Silo:
         self.channel = grpc.intercept_channel(bare, _Attach(token, timeout_s))
         self.outbox = outbox_rpc.OutboxServiceStub(self.channel)
         self.audit = audit_rpc.AuditServiceStub(self.channel)
+        self.doctor = doctor_rpc.DoctorServiceStub(self.channel)
 
     def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
@@ -92,6 +95,7 @@ class ControlClient(_Silo):
         self.tokens = token_rpc.TokenServiceStub(self.channel)
         self.users = user_rpc.UserServiceStub(self.channel)
         self.recovery = recovery_rpc.RecoveryServiceStub(self.channel)
+        self.reconciliation = reconciliation_rpc.ReconciliationServiceStub(self.channel)
         self.requests = request_rpc.RequestServiceStub(self.channel)
 
 

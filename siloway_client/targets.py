@@ -39,6 +39,10 @@ class Targets:
         """A client of a region silo; close it after use. Raises TargetUnknown and, from asking control, RpcError."""
         return self._connect(Place(name, self._address(name)))
 
+    def region_names(self) -> list[str]:
+        """The regions that are known; without any, those that control tells. Raises RpcError from asking it."""
+        return sorted(self.region_addresses or self._ask_addresses())
+
     def router(self, first: str | None) -> Router:
         """A router that asks region `first` first; None asks control where, for each organization. Close it after use.
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import pytest
 import redis
 from xdist.remote import Producer
@@ -27,6 +28,10 @@ from shared.embedded.redis import DATABASES as REDIS_DATABASES
 from shared.embedded.redis import RedisServer
 from shared.embedded.servers import LocalServers
 from tests.clock import FakeClock
+
+# What an example may take says something about the machine, not about the code.
+hypothesis.settings.register_profile("siloway", deadline=None)
+hypothesis.settings.load_profile("siloway")
 
 _TEST_BEGINS_AT = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 

@@ -308,10 +308,11 @@ def new_id() -> str:
 
 @contextmanager
 def opened(database_url: str, redis_url: str | None) -> Iterator[RegionFeatures]:
-    """The features with organization 100, `acme`, and its project `web`."""
+    """The features with organization 100, `acme`, and its project `web`; control has told of the users 1 to 999."""
     features = RegionFeatures(database_url, redis_url)
     try:
         features.add_organization(100, "acme")
+        features.rows("INSERT INTO known_user (id, state, version) SELECT id, 1, 1 FROM generate_series(1, 999) AS id")
         features.add_project("web")
         yield features
     finally:

@@ -33,7 +33,7 @@ class RunningStack:
         self.process = subprocess.Popen(
             [*command, "--ports-from", str(ports_from)],
             cwd=ROOT,
-            env={**_environment_of_stacks(), "SILOWAY_GRACE_S": "3", **(environment or {})},
+            env={**plain_environment(), "SILOWAY_GRACE_S": "3", **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -175,6 +175,7 @@ def run_siloway(
         [str(SILOWAY), *arguments],
         cwd=folder,
         env=plain_environment() | dict(environment or {}),
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=COMMAND_TIMEOUT_S,
@@ -193,14 +194,6 @@ def wait_until(holds: Callable[[], bool], complaint: str, *, timeout_s: float = 
     while not holds():
         assert time.monotonic() < ends_at, complaint
         time.sleep(0.05)
-
-
-def _environment_of_stacks() -> dict[str, str]:
-    """Where Python must not write bytecode beside the sources, the stacks of all runs share theirs."""
-    environment = plain_environment()
-    if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
-        environment.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / ".pytest_cache/bytecode"))
-    return environment
 
 
 def alive(pids: Iterable[int]) -> list[int]:

@@ -1,17 +1,22 @@
 """A change that silos carry out together, under the request id of who asked for it.
 
-It is RUNNING from its first transaction on, and closed once, by what the regions answer. The text `change_set` stands
-for it in reservations and messages.
+It is RUNNING from its first transaction on, and closed once, by what the regions answer; one whose message was parked
+is FAILED at once, holds what it held, and may still be ended. The text `change_set` stands for it in reservations and
+messages.
 """
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 
+from shared.delivery import CreateOrganization
 from shared.requests.domain import RequestKey, RequestState, StoredError
 
 CHANNEL = "organization_changes"
 """Woken when a change was closed."""
+
+ADOPTED = b""
+"""The fingerprint of a change that a region has told of after control was restored: what was asked is not known."""
 
 _PREFIX = "requests/"
 
@@ -40,16 +45,20 @@ class Move:
 class Plan:
     """What the change needs to know later: a provision the name, a rename for how long the former slug resolves.
 
-    A swap that a region refuses is taken back; `refusal` and what follows say what was refused first.
+    `asked` is a running provision's message, so that it can be sent again; it is forgotten at the end. A swap that a
+    region refuses is taken back; `refusal` and what follows say what was refused first. `parked`: the change FAILED
+    because a message was given up, but its slugs are held until a replay or a cancel has ended it.
     """
 
     name: str = ""
     redirect_ttl_s: int = 0
+    asked: CreateOrganization | None = None
     moves: tuple[Move, ...] = ()
     refusal: str = ""
     refused_id: int = 0
     refused_slug: str = ""
     refused_region: str = ""
+    parked: bool = False
 
     @property
     def reverting(self) -> bool:
@@ -81,6 +90,11 @@ class Change:
     def is_running(self) -> bool:
         return self.state is RequestState.RUNNING
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a region's answer can still end it."""
+        return self.is_running or self.plan.parked
+
     def with_slug(self, slug: str) -> "Change":
         """The change once its slug was chosen."""
         return replace(self, slug=slug)
@@ -100,8 +114,14 @@ class Change:
             error=error,
             organization_id=self.organization_id if organization_id is None else organization_id,
             slug=self.slug if slug is None else slug,
+            plan=replace(self.plan, asked=None, parked=False),
             updated_at=at,
         )
+
+    def given_up(self, *, at: datetime, error: StoredError) -> "Change":
+        """The change once a message of it was parked: FAILED, and still open."""
+        plan = replace(self.plan, parked=True)
+        return replace(self, state=RequestState.FAILED, error=error, plan=plan, updated_at=at)
 
 
 def key_of(change_set: str) -> RequestKey | None:

@@ -49,15 +49,25 @@ _CLEAN = text(
     DELETE FROM organization_change WHERE (principal, request_id) IN (
         SELECT principal, request_id FROM organization_change
         WHERE state <> 'RUNNING' AND (kind <> 1 OR state = 'FAILED') AND updated_at < :older_than
+            AND plan -> 'parked' IS DISTINCT FROM 'true'
         ORDER BY updated_at LIMIT :rows_max FOR UPDATE SKIP LOCKED
     )
+    """
+)
+
+_FIND_OPEN = text(
+    """
+    SELECT principal, request_id FROM organization_change
+    WHERE (state = 'RUNNING' OR plan -> 'parked' = 'true')
+        AND (region = :region OR plan -> 'moves' @> jsonb_build_array(jsonb_build_object('region', :region)))
+    ORDER BY principal, request_id
     """
 )
 
 _OLDEST = text(
     """
     SELECT min(updated_at) FROM organization_change
-    WHERE state <> 'RUNNING' AND (kind <> 1 OR state = 'FAILED')
+    WHERE state <> 'RUNNING' AND (kind <> 1 OR state = 'FAILED') AND plan -> 'parked' IS DISTINCT FROM 'true'
     """
 )
 
@@ -92,6 +102,13 @@ def update(transaction: Transaction, change: Change) -> None:
 def find_many(transaction: Transaction, keys: Sequence[RequestKey]) -> list[Change]:
     """The changes with these keys that exist."""
     return [_change(row) for row in transaction.execute(_select(keys))]
+
+
+def lock_open(transaction: Transaction, region: str) -> list[Change]:
+    """Lock the changes that wait for this region, whether parked or not."""
+    found = transaction.execute(_FIND_OPEN, {"region": region})
+    keys = [RequestKey(row.principal, str(row.request_id)) for row in found]
+    return [change for change in lock(transaction, keys).values() if change.is_open]
 
 
 def lock(transaction: Transaction, keys: Iterable[RequestKey]) -> dict[RequestKey, Change]:

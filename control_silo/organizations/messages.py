@@ -1,13 +1,18 @@
 """Between the messages of OrganizationService and the types of the features behind it."""
 
+from datetime import datetime
+
 from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.control.v1 import organization_service_pb2 as organization_pb
 
 from control_silo.changes.domain import Change, ChangeKind
 from control_silo.changes.usecases import change_name
+from control_silo.deletions.usecases import Deletion
+from control_silo.organizations.domain import IMPORTING, Mapping
 from control_silo.provisioning.domain import NewOrganization
 from control_silo.slugs.renames import REDIRECT_TTL_S, Rename
 from control_silo.slugs.swaps import Exchange
+from shared.deletion import DeletionStage
 from shared.names import organization_name, parse_organization
 from shared.requests import RequestState
 from shared.requests.servicer import stored_status
@@ -52,11 +57,31 @@ def exchanges(request: organization_pb.SwapSlugsRequest) -> tuple[Exchange, ...]
     )
 
 
+def deletion(request: organization_pb.DeleteOrganizationRequest) -> Deletion:
+    """The wish in a request whose shape was checked."""
+    grace = request.grace.ToTimedelta() if request.HasField("grace") else None
+    return Deletion(parse_organization(request.name, "name"), grace)
+
+
+def organization(of: Mapping) -> organization_pb.Organization:
+    """An organization on the wire."""
+    return organization_pb.Organization(
+        name=organization_name(of.organization_id),
+        uid=str(of.organization_id),
+        slug=of.slug or "",
+        display_name=of.name,
+        region=of.region,
+        region_address=of.region_address,
+        create_time=_time(of.created_at),
+        update_time=_time(of.updated_at),
+        state=_state(of),
+        delete_time=None if of.deleted_at is None else _time(of.deleted_at),
+        purge_time=None if of.purge_at is None else _time(of.purge_at),
+    )
+
+
 def change(of: Change) -> organization_pb.OrganizationChange:
     """A change on the wire."""
-    create_time, update_time = Timestamp(), Timestamp()
-    create_time.FromDatetime(of.created_at)
-    update_time.FromDatetime(of.updated_at)
     return organization_pb.OrganizationChange(
         name=change_name(of.key.request_id),
         kind=_KINDS[of.kind],
@@ -65,6 +90,22 @@ def change(of: Change) -> organization_pb.OrganizationChange:
         slug=of.slug,
         region=of.region,
         error=None if of.error is None else stored_status(of.error),
-        create_time=create_time,
-        update_time=update_time,
+        create_time=_time(of.created_at),
+        update_time=_time(of.updated_at),
     )
+
+
+def _state(of: Mapping) -> organization_pb.Organization.State.ValueType:
+    if of.deletion is DeletionStage.PENDING:
+        return organization_pb.Organization.STATE_PENDING_DELETION
+    if of.deletion is not DeletionStage.NONE:
+        return organization_pb.Organization.STATE_DELETING
+    if of.state == IMPORTING:
+        return organization_pb.Organization.STATE_IMPORTING
+    return organization_pb.Organization.STATE_ACTIVE
+
+
+def _time(value: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(value)
+    return timestamp

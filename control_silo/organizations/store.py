@@ -5,13 +5,14 @@ times cheaper to hand over than arrays of thousands.
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import BigInteger, Column, DateTime, Row, Select, Table, Text, select, text
+from sqlalchemy import BigInteger, Column, DateTime, Row, Select, SmallInteger, Table, Text, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from control_silo.organizations import domain
 from control_silo.regions.store import region_directory
 from control_silo.schema import METADATA
 from shared.database import Transaction
+from shared.deletion import DeletionStage
 
 organization_mapping = Table(
     "organization_mapping",
@@ -24,6 +25,10 @@ organization_mapping = Table(
     Column("version", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("deletion", SmallInteger, nullable=False),
+    Column("deletion_version", BigInteger, nullable=False),
+    Column("deleted_at", DateTime(timezone=True)),
+    Column("purge_at", DateTime(timezone=True)),
 )
 
 _LOCK = text(
@@ -33,6 +38,8 @@ _LOCK = text(
     ORDER BY organization_id FOR UPDATE
     """
 )
+
+_KEEP = text("SELECT organization_id FROM organization_mapping WHERE organization_id = :id FOR SHARE")
 
 _ADD = text(
     """
@@ -81,7 +88,29 @@ _RAISE_FENCE = text(
 _FORGET = text(
     """
     DELETE FROM organization_mapping
-    WHERE organization_id = ANY (CAST(string_to_array(:ids, ',') AS bigint[])) AND slug IS NULL
+    WHERE organization_id = ANY (CAST(string_to_array(:ids, ',') AS bigint[])) AND slug IS NULL AND deletion = 0
+    """
+)
+
+# type 0 is PRIMARY, state 1 ACTIVE; "type <> 3" is written as the index has it.
+_RESTORE = text(
+    """
+    INSERT INTO organization_mapping
+        (organization_id, slug, name, region, state, version, fence_version, created_at, updated_at)
+    SELECT organization_id, slug, :name, region, :state, 0, fence_version, :now, :now FROM slug_reservation
+    WHERE organization_id = :id AND type = 0 AND type <> 3 AND state = 1 AND region = :region
+    ON CONFLICT DO NOTHING
+    """
+)
+
+_MEND_SLUG = text(
+    """
+    UPDATE organization_mapping AS mapping SET slug = held.slug, updated_at = :now
+    FROM slug_reservation AS held
+    WHERE mapping.organization_id = :id AND mapping.region = :region AND held.organization_id = :id
+        AND held.region = :region AND held.type = 0 AND held.type <> 3 AND held.state = 1
+        AND mapping.slug IS DISTINCT FROM held.slug
+        AND NOT EXISTS (SELECT 1 FROM organization_mapping AS other WHERE other.slug = held.slug)
     """
 )
 
@@ -159,8 +188,21 @@ def set_slugs(transaction: Transaction, slugs: Mapping[int, tuple[str, int]]) ->
 
 
 def forget(transaction: Transaction, organization_ids: Iterable[int]) -> None:
-    """Delete the rows of organizations that never had a slug."""
+    """Delete the rows of organizations that never had a slug; one that is to be deleted ends by its deletion."""
     transaction.execute(_FORGET, {"ids": _ids(organization_ids)})
+
+
+def mend(transaction: Transaction, organization_id: int, *, region: str, name: str) -> bool:
+    """Give an organization of the region its row, or its row the slug, of its PRIMARY reservation; whether it has one.
+
+    The row is made as before the region's first word of it, so that whatever that says next is taken.
+    """
+    parameters = {"id": organization_id, "region": region, "now": transaction.now}
+    if lock(transaction, [organization_id]):
+        transaction.execute(_MEND_SLUG, parameters)
+    else:
+        transaction.execute(_RESTORE, {**parameters, "name": name, "state": domain.IMPORTING})
+    return lock(transaction, [organization_id]).get(organization_id) == region
 
 
 def update_states(transaction: Transaction, states: Sequence[tuple[int, int, str, str]]) -> None:
@@ -174,16 +216,30 @@ def find_by_id(transaction: Transaction, organization_id: int) -> domain.Mapping
     return _find(transaction, organization_mapping.c.organization_id == organization_id)
 
 
+def keep(transaction: Transaction, organization_id: int) -> domain.Mapping | None:
+    """The mapping of an organization, which nobody changes until the end."""
+    held = transaction.execute(_KEEP, {"id": organization_id}).scalar()
+    return None if held is None else find_by_id(transaction, organization_id)
+
+
 def find_by_slug(transaction: Transaction, slug: str) -> domain.Mapping | None:
     """The mapping of a case-folded slug."""
     return _find(transaction, organization_mapping.c.slug == slug)
 
 
 def list_page(
-    transaction: Transaction, *, after_id: int, limit: int, region: str | None, organization_id: int | None
+    transaction: Transaction,
+    *,
+    after_id: int,
+    limit: int,
+    region: str | None,
+    organization_id: int | None,
+    show_deleted: bool = False,
 ) -> list[domain.Mapping]:
     """Up to `limit` mappings by id, above `after_id`; of one region or one organization only when given."""
     statement = _select().where(organization_mapping.c.organization_id > after_id)
+    if not show_deleted:
+        statement = statement.where(organization_mapping.c.deletion == DeletionStage.NONE)
     if region is not None:
         statement = statement.where(organization_mapping.c.region == region)
     if organization_id is not None:
@@ -213,6 +269,10 @@ def _mapping(row: Row[tuple[object, ...]]) -> domain.Mapping:
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        deletion=DeletionStage(row.deletion),
+        deletion_version=row.deletion_version,
+        deleted_at=row.deleted_at,
+        purge_at=row.purge_at,
     )
 
 

@@ -11,7 +11,16 @@ from control_silo.organizations.domain import IMPORTING, Mapping
 from control_silo.slugs import redirect_store
 from shared import delivery
 from shared.database import Transaction
-from shared.errors import InvalidArgument, OrganizationImporting, OrganizationNotFound, PeerRefused, Resource
+from shared.deletion import DeletionStage
+from shared.errors import (
+    InvalidArgument,
+    OrganizationDeleting,
+    OrganizationImporting,
+    OrganizationNotFound,
+    OrganizationPendingDeletion,
+    PeerRefused,
+    Resource,
+)
 from shared.names import Key, organization_name
 from shared.outbox.domain import Message
 from shared.rpc import page_token
@@ -19,20 +28,19 @@ from shared.rpc.call import current_caller
 
 
 def apply_organizations(transaction: Transaction, *, region: str, messages: Sequence[Message]) -> None:
-    """The outbox's handler: name and life by version; the slug follows its reservation, not this.
+    """The outbox's handler of what is there: name and life by version; the slug follows its reservation, not this.
 
     Raises OrganizationNotFound for an organization without a mapping, PeerRefused for another region's.
     """
     told = [
         (int(message.subject), message.version, delivery.decode(message.payload, delivery.OrganizationState))
         for message in sorted(messages, key=lambda message: int(message.subject))
-        if not message.deleted
     ]
     known = store.lock(transaction, [organization_id for organization_id, _, _ in told])
     for organization_id, _, _ in told:
         owner = known.get(organization_id)
         if owner is None:
-            raise _not_found(organization_id)
+            raise not_found(organization_id)
         if owner != region:
             raise PeerRefused("an organization is not this region's")
     store.update_states(transaction, [(i, version, state.name, state.state) for i, version, state in told])
@@ -53,20 +61,23 @@ def resolve(transaction: Transaction, key: Key) -> tuple[Mapping, str | None]:
             found, redirect = store.find_by_id(transaction, target), key.lower()
     bound_to = current_caller().organization_id
     if found is None or bound_to not in (None, found.organization_id):
-        raise _not_found(key)
+        raise not_found(key)
     return found, redirect
 
 
 def lock_settled(transaction: Transaction, keys: Sequence[Key]) -> list[tuple[int, str]]:
     """Lock the mappings of these organizations until the end; their (id, region) in the order of the keys.
 
-    Raises OrganizationNotFound, OrganizationImporting for one that only its import may change.
+    Raises OrganizationNotFound, OrganizationImporting for one that only its import may change, and what `check_kept`
+    raises.
     """
     found = [resolve(transaction, key)[0] for key in keys]
     locked = store.lock(transaction, sorted({mapping.organization_id for mapping in found}))
     for key, mapping in zip(keys, found, strict=True):
-        if mapping.organization_id not in locked:
-            raise _not_found(key)
+        now = store.find_by_id(transaction, mapping.organization_id) if mapping.organization_id in locked else None
+        if now is None:
+            raise not_found(key)
+        check_kept(now)
         if mapping.state == IMPORTING:
             name = organization_name(mapping.organization_id)
             raise OrganizationImporting(resource=Resource("siloway/Organization", name))
@@ -74,13 +85,13 @@ def lock_settled(transaction: Transaction, keys: Sequence[Key]) -> list[tuple[in
 
 
 def list_organizations(
-    transaction: Transaction, *, page_size: int, token: str, region: str
+    transaction: Transaction, *, page_size: int, token: str, region: str, show_deleted: bool = False
 ) -> tuple[list[Mapping], str]:
     """A page by id and the next page's token, empty at the end. Raises InvalidPageToken, InvalidArgument."""
     if region and not region.isprintable():
         raise InvalidArgument.of("region", "is no region's name")
     bound_to = current_caller().organization_id
-    digest = page_token.query_digest("organizations", region, bound_to)
+    digest = page_token.query_digest("organizations", region, bound_to, show_deleted)
     after_id = 0
     if token:
         (position,) = page_token.decode(token, digest, (int,))
@@ -88,12 +99,29 @@ def list_organizations(
         after_id = position
     size = page_token.page_size(page_size)
     page = store.list_page(
-        transaction, after_id=after_id, limit=size + 1, region=region or None, organization_id=bound_to
+        transaction,
+        after_id=after_id,
+        limit=size + 1,
+        region=region or None,
+        organization_id=bound_to,
+        show_deleted=show_deleted,
     )
     if len(page) <= size:
         return page, ""
     return page[:size], page_token.encode((page[size - 1].organization_id,), digest)
 
 
-def _not_found(key: Key) -> OrganizationNotFound:
+def check_kept(mapping: Mapping) -> None:
+    """Raise OrganizationPendingDeletion or OrganizationDeleting for an organization that is to be deleted."""
+    if mapping.deletion is DeletionStage.NONE:
+        return
+    resource = Resource("siloway/Organization", organization_name(mapping.organization_id))
+    if mapping.deletion is not DeletionStage.PENDING:
+        raise OrganizationDeleting(resource=resource)
+    assert mapping.purge_at is not None, "a deletion that is pending has an end"
+    raise OrganizationPendingDeletion(metadata={"purge_time": mapping.purge_at.isoformat()}, resource=resource)
+
+
+def not_found(key: Key) -> OrganizationNotFound:
+    """The refusal for an organization that is not there, or that the caller may not know."""
     return OrganizationNotFound(resource=Resource("siloway/Organization", organization_name(key)))

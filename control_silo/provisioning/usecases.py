@@ -5,6 +5,7 @@ meanwhile, and it is free again when the region refuses.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random, SystemRandom
 
 from control_silo.changes import store as change_store
@@ -20,10 +21,10 @@ from control_silo.slugs.domain import Seeker, is_own
 from control_silo.slugs.usecases import reserved_words
 from shared import barrier, delivery
 from shared.database import Transaction
-from shared.delivery import OrganizationCreated
-from shared.errors import Aborted, InvalidArgument, PeerRefused, SlugConflict
+from shared.delivery import CreateOrganization, OrganizationCreated
+from shared.errors import Aborted, InvalidArgument, MessageParked, PeerRefused, ServiceError, SlugConflict
 from shared.outbox import enqueue
-from shared.requests import Mutation, RequestState
+from shared.requests import Mutation, RequestState, StoredError
 
 _RANDOM = SystemRandom()
 _FENCE_VERSION = 1
@@ -56,8 +57,9 @@ def provision(
         plan=Plan(name=new.kept_name),
     )
     change = change.with_slug(_hold(transaction, new, change.change_set, random))
-    changes.open_change(transaction, change)
-    _ask(transaction, change, new)
+    asked = _asked(change, new)
+    change = changes.open_change(transaction, replace(change, plan=replace(change.plan, asked=asked)))
+    send(transaction, change, asked)
     barrier.reach("provision.held")
     return change
 
@@ -74,7 +76,7 @@ def settle_created(
     for answer in sorted(answers, key=lambda answer: answer.change_set):
         key = keys[answer.change_set]
         change = None if key is None else locked.get(key)
-        if change is None or not change.is_running or change.kind is not ChangeKind.PROVISION:
+        if change is None or not change.is_open or change.kind is not ChangeKind.PROVISION:
             continue
         if change.region != region:
             raise PeerRefused("a request is not this region's", metadata={"region": region})
@@ -86,8 +88,7 @@ def settle_created(
 def _settle(transaction: Transaction, change: Change, answer: OrganizationCreated, wake: changes.Wake | None) -> Change:
     if answer.refusal:
         slug_store.release(transaction, [change.slug])
-        refused = SlugConflict(metadata={"slug": change.slug, "region": change.region})
-        return changes.close(transaction, change, error=refused, wake=wake)
+        return changes.close(transaction, change, error=_why_failed(change, answer), wake=wake)
     number = regions.number_of(transaction, change.region)
     if number is None or not is_own(answer.organization_id, None, region=change.region, number=number):
         raise PeerRefused("an organization's id is not of this region", metadata={"region": change.region})
@@ -104,6 +105,12 @@ def _settle(transaction: Transaction, change: Change, answer: OrganizationCreate
     return changes.close(transaction, change, organization_id=answer.organization_id, wake=wake)
 
 
+def _why_failed(change: Change, answer: OrganizationCreated) -> ServiceError | StoredError:
+    if answer.refusal == delivery.CANCELLED:  # it has FAILED for its own reason before
+        return change.error or MessageParked()
+    return SlugConflict(metadata={"slug": change.slug, "region": change.region})
+
+
 def _hold(transaction: Transaction, new: NewOrganization, holder: str, random: Random) -> str:
     seeker = Seeker(0, new.wish, _FENCE_VERSION, random, reserved_words(transaction))
     while (slug := seeker.next_candidate()) is not None:
@@ -114,9 +121,20 @@ def _hold(transaction: Transaction, new: NewOrganization, holder: str, random: R
     raise Aborted("no free slug was found", retry_after_s=1.0)
 
 
-def _ask(transaction: Transaction, change: Change, new: NewOrganization) -> None:
-    """A shard of its own for each request: nothing else of the region stands before it."""
-    asked = delivery.CreateOrganization(
+def send(transaction: Transaction, change: Change, asked: CreateOrganization) -> None:
+    """Ask the region. A shard of its own for each request: nothing else of the region stands before it."""
+    enqueue(
+        transaction,
+        target=change.region,
+        aggregate=change.change_set,
+        category=delivery.CREATE_ORGANIZATION,
+        subject=change.key.request_id,
+        payload=delivery.encode(asked),
+    )
+
+
+def _asked(change: Change, new: NewOrganization) -> CreateOrganization:
+    return CreateOrganization(
         change_set=change.change_set,
         slug=change.slug,
         fence_version=_FENCE_VERSION,
@@ -125,12 +143,4 @@ def _ask(transaction: Transaction, change: Change, new: NewOrganization) -> None
         owner_email=new.owner_email or "",
         create_default_team=new.create_default_team,
         is_test=new.is_test,
-    )
-    enqueue(
-        transaction,
-        target=new.region,
-        aggregate=change.change_set,
-        category=delivery.CREATE_ORGANIZATION,
-        subject=change.key.request_id,
-        payload=delivery.encode(asked),
     )

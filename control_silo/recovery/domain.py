@@ -5,7 +5,7 @@ from datetime import datetime
 
 from shared import delivery
 
-HOLD_CATEGORIES = (delivery.APPLY_SLUGS.name, delivery.CREATE_ORGANIZATION.name)
+HOLD_CATEGORIES = (delivery.APPLY_SLUGS.name, delivery.CREATE_ORGANIZATION.name, delivery.CANCEL.name)
 """Messages that would let a region use what is held for it; they are skipped when the holds end."""
 
 SKIP_REASON = "the region was declared lost"

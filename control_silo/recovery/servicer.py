@@ -7,10 +7,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.control.v1 import recovery_service_pb2 as recovery_pb
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 
-from control_silo.recovery import usecases
+from control_silo.recovery import losing, usecases
 from control_silo.recovery.domain import Recovery
+from control_silo.recovery.restoring import Action, Answer, Item, repair_organizations
 from shared import requests
 from shared.database import Database, Transaction
+from shared.doctor.domain import OrganizationRecord
 from shared.outbox.registry import Registry
 from shared.requests import Mutation
 from shared.rpc.call import mutation, require_unbound
@@ -19,7 +21,20 @@ from shared.rpc.methods import Door, Method
 METHODS = (
     Method("/siloway.control.v1.RecoveryService/DeclareRegionLost", Door.PUBLIC, ("silo:operate",), mutating=True),
     Method("/siloway.control.v1.RecoveryService/RecoverRegion", Door.PUBLIC, ("silo:operate",), mutating=True),
+    Method(
+        "/siloway.control.v1.RecoveryService/RepairOrganizations",
+        Door.PUBLIC,
+        ("silo:operate",),
+        mutating=True,
+        while_closed=True,
+    ),
 )
+
+_ACTIONS: dict[int, Action] = {
+    recovery_pb.RepairOrganizationsRequest.ACTION_ADOPT: Action.ADOPT,
+    recovery_pb.RepairOrganizationsRequest.ACTION_FORGET: Action.FORGET,
+    recovery_pb.RepairOrganizationsRequest.ACTION_TELL: Action.TELL,
+}
 
 
 class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
@@ -37,7 +52,7 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
         asked = mutation(request)
         return self._once(
             asked,
-            lambda transaction: usecases.declare_lost(
+            lambda transaction: losing.declare_lost(
                 transaction, self._registry, region=request.region, request_id=asked.request_id
             ),
         )
@@ -51,6 +66,29 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
         return self._once(
             asked,
             lambda transaction: usecases.recover(transaction, region=request.region, request_id=asked.request_id),
+        )
+
+    def RepairOrganizations(
+        self, request: recovery_pb.RepairOrganizationsRequest, context: grpc.ServicerContext
+    ) -> recovery_pb.RepairOrganizationsResponse:
+        del context
+        require_unbound()
+        asked = mutation(request)
+        items = [Item(_ACTIONS[item.action], _record(item)) for item in request.items]
+        done = self._database.transact(
+            lambda transaction: requests.once(
+                transaction,
+                asked,
+                Answer,
+                lambda: repair_organizations(transaction, items=items, request_id=asked.request_id),
+            )
+        )
+        return recovery_pb.RepairOrganizationsResponse(
+            repaired_ids=done.repaired,
+            left=[
+                recovery_pb.RepairOrganizationsResponse.Left(organization_id=organization_id, reason=reason)
+                for organization_id, reason in done.left
+            ],
         )
 
     def _once(self, asked: Mutation, work: Callable[[Transaction], Recovery]) -> recovery_pb.RegionRecovery:
@@ -74,3 +112,18 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
             released_slug_count=done.released,
             skipped_message_count=done.skipped,
         )
+
+
+def _record(item: recovery_pb.RepairOrganizationsRequest.Item) -> OrganizationRecord:
+    record = item.record
+    return OrganizationRecord(
+        organization_id=record.organization_id,
+        region=record.region,
+        slug=record.slug.lower(),
+        primary_slug=record.primary_slug,
+        fence_version=record.fence_version,
+        version=record.version,
+        name=record.display_name,
+        state=record.state,
+        change_set=record.change_set,
+    )

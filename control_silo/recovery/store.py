@@ -29,7 +29,13 @@ _RAISE_PRIMARIES = text(
     """
 )
 
-_RELEASE_HELD = text("DELETE FROM slug_reservation WHERE region = :region AND state = 0")
+# The slugs of a swap have owners already (type 0 with an organization): they are not free, however the swap ends.
+_HELD = text(
+    """
+    SELECT slug FROM slug_reservation
+    WHERE region = :region AND state = 0 AND (type <> 0 OR organization_id IS NULL) ORDER BY slug FOR UPDATE
+    """
+)
 
 
 def read(transaction: Transaction, region: str) -> Presence | None:
@@ -59,10 +65,10 @@ def highest_fence(transaction: Transaction, region: str) -> int:
     return found
 
 
-def release_held(transaction: Transaction, region: str) -> int:
-    """Free the slugs that are held for the region; returns how many."""
+def end_holds(transaction: Transaction, region: str) -> list[str]:
+    """The slugs that are held for the region, which the caller releases; their fence versions are remembered."""
     transaction.execute(_RAISE_PRIMARIES, {"region": region, "now": transaction.now})
-    return transaction.execute(_RELEASE_HELD, {"region": region}).rowcount
+    return list(transaction.execute(_HELD, {"region": region}).scalars())
 
 
 def _one(transaction: Transaction, statement: object, region: str) -> Presence | None:

@@ -1,48 +1,23 @@
-"""Declaring a region lost, taking it back, and what others must ask before they hold something for a region.
+"""Taking a lost region back, and what others must ask before they hold something for a region.
 
-From the declaration's commit on nothing is held for the region, none of what was held will be applied by a message of
-control's, and the region itself is refused at the internal door.
+While a region is lost nothing is held for it, and it is refused at the internal door.
 """
 
 from collections.abc import Callable
 
-from control_silo.recovery import domain, store
+from control_silo.recovery import store
 from control_silo.recovery.domain import Recovery
 from shared import audit
 from shared.database import Database, Transaction
 from shared.errors import NotFound, PeerRefused, RegionLost, Resource
-from shared.outbox import operating
-from shared.outbox.registry import Registry
 from shared.rpc.call import Caller
-
-
-def declare_lost(transaction: Transaction, registry: Registry, *, region: str, request_id: str) -> Recovery:
-    """End the region's holds, raise its fence, refuse its calls. A repeat ends what was held since. Raises NotFound."""
-    presence = store.lock(transaction, region)
-    if presence is None:
-        raise _not_found(region)
-    fence = max(presence.fence, store.highest_fence(transaction, region)) + 1
-    lost_at = presence.lost_at or transaction.now
-    released = store.release_held(transaction, region)
-    skipped = operating.skip_queued(
-        transaction, registry, target=region, categories=domain.HOLD_CATEGORIES, reason=domain.SKIP_REASON
-    )
-    store.write(transaction, region, lost_at=lost_at, fence=fence)
-    audit.record(
-        transaction,
-        action="region.declare_lost",
-        target=f"regions/{region}",
-        request_id=request_id,
-        detail={"fence": fence, "released_slugs": released, "skipped_messages": skipped},
-    )
-    return Recovery(region, lost_at, fence, released, skipped)
 
 
 def recover(transaction: Transaction, *, region: str, request_id: str) -> Recovery:
     """Let the region call again; one that is not lost stays as it is. Raises NotFound."""
     presence = store.lock(transaction, region)
     if presence is None:
-        raise _not_found(region)
+        raise not_found(region)
     if presence.lost_at is not None:
         store.write(transaction, region, lost_at=None, fence=presence.fence)
         audit.record(
@@ -93,5 +68,6 @@ def _refusal(region: str) -> PeerRefused:
     return PeerRefused(text, metadata={"region": region})
 
 
-def _not_found(region: str) -> NotFound:
+def not_found(region: str) -> NotFound:
+    """The refusal of a region that the directory does not know."""
     return NotFound(f"there is no region {region}", resource=Resource("siloway/Region", f"regions/{region}"))

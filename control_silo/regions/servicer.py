@@ -10,13 +10,13 @@ from control_silo.regions.domain import RegionState, ShownRegion
 from shared.database import Database
 from shared.errors import InvalidArgument
 from shared.rpc.call import mutation
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 
 _SERVICE = "/siloway.control.v1.RegionService"
 
 METHODS = (
-    Method(f"{_SERVICE}/GetRegion", Door.PUBLIC),
-    Method(f"{_SERVICE}/ListRegions", Door.PUBLIC),
+    Method(f"{_SERVICE}/GetRegion", Door.PUBLIC, whose=Whose.EVERYBODY),
+    Method(f"{_SERVICE}/ListRegions", Door.PUBLIC, whose=Whose.EVERYBODY, while_closed=True),
     Method(f"{_SERVICE}/DrainRegion", Door.PUBLIC, ("silo:operate",), mutating=True),
     Method(f"{_SERVICE}/UndrainRegion", Door.PUBLIC, ("silo:operate",), mutating=True),
 )

@@ -91,6 +91,12 @@ def write(transaction: Transaction, regions: Iterable[Region]) -> None:
         transaction.execute(new.on_conflict_do_update(constraint="region_directory_pkey", set_=set_))
 
 
+def raise_version(transaction: Transaction, name: str) -> bool:
+    """Raise the version without another change; whether there is such a region."""
+    statement = update(region_directory).where(region_directory.c.name == name)
+    return transaction.execute(statement.values(version=region_directory.c.version + 1)).rowcount == 1
+
+
 def untold(transaction: Transaction) -> list[str]:
     """The regions whose rows no region was told of yet, by name: those of a directory older than its replicas."""
     statement = select(region_directory.c.name).where(region_directory.c.version == 0)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from control_silo.regions import domain, store
 from control_silo.regions.domain import Region, RegionState, ShownRegion
 from control_silo.tokens.usecases import send_tokens_to_region
-from shared import delivery, requests
+from shared import audit, delivery, requests
 from shared.database import Transaction
 from shared.errors import RegionDraining, RegionNotFound, Resource
 from shared.outbox import enqueue
@@ -36,6 +36,22 @@ def register_regions(transaction: Transaction, regions: Sequence[Region]) -> Non
             _send(transaction, name, target)
     for name in new:
         send_tokens_to_region(transaction, name)
+
+
+def send_directory(transaction: Transaction, target: str) -> None:
+    """Tell a region the whole directory again."""
+    for region in store.read_all(transaction):
+        _send(transaction, region.name, target)
+
+
+def resend_region(transaction: Transaction, name: str) -> bool:
+    """Tell all regions of one again, under a new version; False when the directory does not know it."""
+    store.lock(transaction)
+    if not store.raise_version(transaction, name):
+        return False
+    for region in store.read_all(transaction):
+        _send(transaction, name, region.name)
+    return True
 
 
 def list_regions(transaction: Transaction) -> list[Region]:
@@ -107,7 +123,14 @@ class RegionSource:
 def _change_state(transaction: Transaction, mutation: Mutation, name: str, state: RegionState) -> ShownRegion:
     def work() -> ShownRegion:
         store.set_state(transaction, name, state)
-        return show_region(transaction, name)
+        shown = show_region(transaction, name)
+        audit.record(
+            transaction,
+            action="region.drain" if state is RegionState.DRAINING else "region.undrain",
+            target=region_name(name),
+            request_id=mutation.request_id,
+        )
+        return shown
 
     return requests.once(transaction, mutation, ShownRegion, work, resource=lambda region: region_name(region.name))
 

@@ -36,7 +36,7 @@ def settle_answers(
     for answer in others:
         key = keys[answer.change_set]
         change = None if key is None else locked.get(key)
-        if key is None or change is None or not change.is_running:
+        if key is None or change is None or not change.is_open:
             continue
         if change.kind is ChangeKind.RENAME:
             for result in answer.results:

@@ -62,5 +62,7 @@ def _availability(transaction: Transaction, slug: str, reserved: frozenset[str])
     found = store.find(transaction, slug)
     if found is None or found.is_over(transaction.now):
         return Availability.FREE, ""
+    if found.state is ReservationState.QUARANTINED:
+        return Availability.TAKEN, rules.IN_QUARANTINE
     availability = Availability.HELD if found.state is ReservationState.HELD else Availability.TAKEN
     return availability, availability.value

@@ -123,6 +123,7 @@ class Verdict(Enum):
     APPLIED = "applied"
     CLASH = "clash"
     MISSING = "missing"
+    CANCELLED = "cancelled"
 
 
 class Answered(NamedTuple):
@@ -157,7 +158,7 @@ def step(holding: Holding, event: Won | Answered) -> tuple[Holding, tuple[Effect
     released = Holding(holding.primary, None, holding.fence_version)
     if holding.primary is not None:
         return released, (Effect.RELEASE,)
-    return released, (Effect.RELEASE, Effect.CHOOSE_AGAIN if event.verdict is Verdict.CLASH else Effect.FORGET)
+    return released, (Effect.RELEASE, Effect.FORGET if event.verdict is Verdict.MISSING else Effect.CHOOSE_AGAIN)
 
 
 def is_own(organization_id: int, mapped_to: str | None, *, region: str, number: int) -> bool:

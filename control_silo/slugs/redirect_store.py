@@ -42,7 +42,7 @@ _FIND_TARGET = text(
 _COUNT_USE = text(
     """
     UPDATE slug_reservation SET use_count = use_count + 1, last_used_at = :now
-    WHERE slug = :slug AND expires_at > :now
+    WHERE slug = :slug AND expires_at > :now AND state <> 2
     """
 )
 

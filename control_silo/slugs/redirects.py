@@ -6,8 +6,8 @@ from datetime import timedelta
 import structlog
 
 from control_silo.slugs import lookup, redirect_store
-from control_silo.slugs.domain import ReservationType
-from shared import deadline
+from control_silo.slugs.domain import ReservationState, ReservationType
+from shared import audit, deadline
 from shared.cleaner import Task
 from shared.database import Database, Transaction
 from shared.errors import FailedPrecondition, ServiceError
@@ -33,9 +33,16 @@ def release_redirect(transaction: Transaction, mutation: Mutation, name: str) ->
 
     def work() -> Released:
         found = lookup.get_reservation(transaction, name)
-        if found.type is not ReservationType.REDIRECT:
+        if found.type is not ReservationType.REDIRECT or found.state is ReservationState.QUARANTINED:
             raise FailedPrecondition("The reservation is no redirect.", metadata={"slug": found.slug})
         redirect_store.delete(transaction, found.slug)
+        audit.record(
+            transaction,
+            action="slug.release_redirect",
+            target=f"slugReservations/{found.slug}",
+            organization_id=found.organization_id,
+            request_id=mutation.request_id,
+        )
         return Released(found.slug)
 
     return once(transaction, mutation, Released, work)

@@ -20,6 +20,7 @@ from shared.database import Transaction
 from shared.delivery import SlugPair, SlugResult
 from shared.errors import (
     Aborted,
+    MessageParked,
     OrganizationNotFound,
     RedirectLimit,
     Resource,
@@ -28,7 +29,7 @@ from shared.errors import (
     SlugConflict,
 )
 from shared.names import Key, organization_name
-from shared.requests import Mutation, RequestState
+from shared.requests import Mutation, RequestState, StoredError
 
 _RANDOM = SystemRandom()
 _NOTHING = Holding()
@@ -108,7 +109,7 @@ def settle_rename(
     if Effect.RELEASE in effects:
         organization_store.raise_fence(transaction, result.organization_id, result.fence_version)
         store.release(transaction, [result.slug])
-        return changes.close(transaction, change, error=refused(change, result), wake=wake)
+        return changes.close(transaction, change, error=why_failed(change, result), wake=wake)
     return change
 
 
@@ -118,8 +119,10 @@ def pending(organization_id: int) -> SlugChangePending:
     return SlugChangePending(metadata={"organization": name}, retry_after_s=_RETRY_S)
 
 
-def refused(change: Change, result: SlugResult) -> ServiceError:
-    """A region's refusal as the caller hears it."""
+def why_failed(change: Change, result: SlugResult) -> ServiceError | StoredError:
+    """A region's refusal as the caller hears it; one that was cancelled has FAILED for its own reason before."""
+    if result.refusal == delivery.CANCELLED:
+        return change.error or MessageParked()
     if result.refusal == delivery.MISSING:
         return OrganizationNotFound(
             resource=Resource("siloway/Organization", organization_name(result.organization_id))

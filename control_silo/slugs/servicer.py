@@ -15,13 +15,37 @@ from control_silo.slugs.rules import Availability
 from shared.database import Database
 from shared.names import organization_name
 from shared.rpc.call import mutation
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 
 METHODS = (
-    Method("/siloway.control.v1.SlugReservationService/GetSlugReservation", Door.PUBLIC, ("org:read",)),
-    Method("/siloway.control.v1.SlugReservationService/ListSlugReservations", Door.PUBLIC, ("org:read",)),
-    Method("/siloway.control.v1.SlugReservationService/CheckSlug", Door.PUBLIC, ("org:read", "org:admin")),
-    Method("/siloway.control.v1.SlugReservationService/ReleaseRedirect", Door.PUBLIC, ("org:admin",), mutating=True),
+    Method(
+        "/siloway.control.v1.SlugReservationService/GetSlugReservation",
+        Door.PUBLIC,
+        ("org:read",),
+        whose=Whose.ORGANIZATION,
+        names=("name",),
+    ),
+    Method(
+        "/siloway.control.v1.SlugReservationService/ListSlugReservations",
+        Door.PUBLIC,
+        ("org:read",),
+        whose=Whose.CALLER,
+        names=("organization",),
+    ),
+    Method(
+        "/siloway.control.v1.SlugReservationService/CheckSlug",
+        Door.PUBLIC,
+        ("org:read", "org:admin"),
+        whose=Whose.EVERYBODY,
+    ),
+    Method(
+        "/siloway.control.v1.SlugReservationService/ReleaseRedirect",
+        Door.PUBLIC,
+        ("org:admin",),
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("name",),
+    ),
 )
 _TYPES = {
     ReservationType.PRIMARY: slug_pb.SlugReservation.TYPE_PRIMARY,

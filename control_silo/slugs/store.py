@@ -125,6 +125,13 @@ _RESTORE = text(
     """
 )
 
+_RAISE_FENCE = text(
+    """
+    UPDATE slug_reservation SET fence_version = :fence_version, updated_at = :now
+    WHERE slug = :slug AND fence_version < :fence_version
+    """
+)
+
 _PROMOTE = text(
     """
     UPDATE slug_reservation
@@ -231,6 +238,11 @@ def promote(transaction: Transaction, slugs: Iterable[str]) -> None:
         "now": transaction.now,
     }
     transaction.execute(_PROMOTE, parameters)
+
+
+def raise_fence(transaction: Transaction, slug: str, fence_version: int) -> None:
+    """Give the reservation a higher fence version."""
+    transaction.execute(_RAISE_FENCE, {"slug": slug, "fence_version": fence_version, "now": transaction.now})
 
 
 def find_taken(transaction: Transaction, slugs: Iterable[str]) -> frozenset[str]:

@@ -13,9 +13,9 @@ from control_silo.organizations import store as organization_store
 from control_silo.organizations import usecases as organizations
 from control_silo.recovery.usecases import fence_for_change
 from control_silo.slugs import store
-from control_silo.slugs.renames import pending, refused
+from control_silo.slugs.renames import pending, why_failed
 from control_silo.slugs.usecases import enqueue_pairs
-from shared import barrier
+from shared import barrier, delivery
 from shared.database import Transaction
 from shared.delivery import SlugPair, SlugResult
 from shared.errors import InvalidArgument, SlugsMismatch, Violation
@@ -67,7 +67,7 @@ def swap(transaction: Transaction, mutation: Mutation, asked: Sequence[Exchange]
     if not moves:
         return changes.open_change(transaction, change.closed(at=transaction.now))
     changes.open_change(transaction, change)
-    _carry_out(transaction, change)
+    _carry_out(transaction, change, moves)
     barrier.reach("swap.exchanged")
     return change
 
@@ -81,7 +81,6 @@ def settle_swap(
     """
     told = {(result.organization_id, result.slug, result.fence_version): result for result in results}
     moves = []
-    refusal = None
     for move in change.plan.moves:
         result = told.get((move.organization_id, move.slug, move.fence_version))
         if result is not None and move.answer is None:
@@ -91,18 +90,46 @@ def settle_swap(
     plan = replace(change.plan, moves=tuple(moves))
     if plan == change.plan:
         return change
-    change = replace(change, plan=plan)
-    if any(move.answer is None for move in moves):
+    return _go_on(transaction, replace(change, plan=plan), wake)
+
+
+def without_region(
+    transaction: Transaction, change: Change, region: str, *, wake: changes.Wake | None = None
+) -> Change:
+    """End the wait for a region that was declared lost: what control has decided counts, as if it had applied it."""
+    moves = tuple(
+        replace(move, answer="") if move.region == region and move.answer is None else move
+        for move in change.plan.moves
+    )
+    return _go_on(transaction, replace(change, plan=replace(change.plan, moves=moves)), wake)
+
+
+def _go_on(transaction: Transaction, change: Change, wake: changes.Wake | None) -> Change:
+    plan = change.plan
+    if any(move.answer is None for move in plan.moves):
         return changes.touch(transaction, change)
-    refusal = next((move for move in moves if move.answer), None)
+    refusal = next((move for move in plan.moves if move.answer), None)
     if refusal is not None and not plan.reverting:
         return _take_back(transaction, change, refusal)
-    store.promote(transaction, [move.slug for move in moves])
+    if any(move.answer == delivery.CANCELLED for move in plan.moves):
+        return _ask_again(transaction, change)
+    store.promote(transaction, [move.slug for move in plan.moves])
     if not plan.reverting:
         return changes.close(transaction, change, wake=wake)
     first = SlugResult(plan.refused_id, plan.refused_slug, 0, plan.refusal)
-    error = refused(replace(change, region=plan.refused_region), first)
+    error = why_failed(replace(change, region=plan.refused_region), first)
     return changes.close(transaction, change, error=error, wake=wake)
+
+
+def _ask_again(transaction: Transaction, change: Change) -> Change:
+    """Somebody skipped a message that takes a swap back, which a region must hear: it may have applied the swap."""
+    again = tuple(
+        replace(move, fence_version=move.fence_version + 1, answer=None) if move.answer == delivery.CANCELLED else move
+        for move in change.plan.moves
+    )
+    change = changes.touch(transaction, replace(change, plan=replace(change.plan, moves=again)))
+    _carry_out(transaction, change, [move for move in again if move.answer is None])
+    return change
 
 
 def _take_back(transaction: Transaction, change: Change, refusal: Move) -> Change:
@@ -117,16 +144,17 @@ def _take_back(transaction: Transaction, change: Change, refusal: Move) -> Chang
         refused_id=refusal.organization_id,
         refused_slug=refusal.slug,
         refused_region=refusal.region,
+        parked=change.plan.parked,
     )
     change = changes.touch(transaction, replace(change, plan=plan))
-    _carry_out(transaction, change)
+    _carry_out(transaction, change, back)
     barrier.reach("swap.taken_back")
     return change
 
 
-def _carry_out(transaction: Transaction, change: Change) -> None:
+def _carry_out(transaction: Transaction, change: Change, wanted: Sequence[Move]) -> None:
     """Set the slugs in control, and one message for each region."""
-    moves = sorted(change.plan.moves, key=lambda move: move.slug)
+    moves = sorted(wanted, key=lambda move: move.slug)
     store.exchange(
         transaction,
         change.change_set,

@@ -21,7 +21,12 @@ from shared.outbox import enqueue
 
 _RANDOM = SystemRandom()
 _NOTHING = Holding()
-VERDICTS = {"": Verdict.APPLIED, delivery.CLASH: Verdict.CLASH, delivery.MISSING: Verdict.MISSING}
+VERDICTS = {
+    "": Verdict.APPLIED,
+    delivery.CLASH: Verdict.CLASH,
+    delivery.MISSING: Verdict.MISSING,
+    delivery.CANCELLED: Verdict.CANCELLED,
+}
 
 
 def reserve_slugs(
@@ -110,7 +115,10 @@ def _settle(
     _promote(transaction, effects)
     reserved = reserved_words(transaction) if effects[Effect.CHOOSE_AGAIN] else domain.RESERVED
     seekers = [
-        Seeker.again(result.organization_id, result.slug, before.fence_version + 1, random, reserved)
+        # What was cancelled clashed with nobody: the organization may have the same one.
+        (Seeker if result.refusal == delivery.CANCELLED else Seeker.again)(
+            result.organization_id, result.slug, before.fence_version + 1, random, reserved
+        )
         for before, result in effects[Effect.CHOOSE_AGAIN]
     ]
     _hold(transaction, region, applied.change_set, holdings, seekers)

@@ -12,6 +12,7 @@ from pathlib import Path
 from control_silo.tokens import store
 from control_silo.tokens.domain import BOOTSTRAP_NAME, NewToken
 from control_silo.tokens.usecases import replicate, revoke_token, write_new
+from shared import audit
 from shared.database import Database, Transaction
 from shared.snowflake.allocator import SnowflakeAllocator
 from shared.tokens import EVERYWHERE, SCOPES, hash_secret, is_secret
@@ -50,6 +51,12 @@ def _keep_live(transaction: Transaction, secret_hash: bytes) -> bool:
                 changed = store.set_scopes(transaction, token.id, sorted(SCOPES))
                 assert changed is not None, "the row was read in this transaction and tokens are not deleted"
                 replicate(transaction, changed)
+                audit.record(
+                    transaction,
+                    action="token.set_scopes",
+                    target=changed.principal,
+                    detail={"name": changed.name, "scopes": list(changed.scopes)},
+                )
             return True
     return False
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from control_silo.organizations.usecases import resolve
+from control_silo.organizations import store as organization_store
+from control_silo.organizations.usecases import check_kept, not_found, resolve
 from control_silo.tokens import domain, store
 from control_silo.tokens.domain import NewToken, TokenKey
 from control_silo.tokens.usecases import mint, revoke_token
@@ -54,8 +55,8 @@ class TokenUseCases:
     def create_token(self, organization: Key | None, new: NewToken, identify: Identify) -> CreatedToken:
         """Make a token for `organization` (its id or slug; None: for any).
 
-        Raises ScopeMissing, GrantExceeded, OrganizationNotFound, UserNotFound, InvalidArgument, IdsExhausted,
-        ClockBehind, RequestIdReused.
+        Raises ScopeMissing, GrantExceeded, OrganizationNotFound, OrganizationPendingDeletion, OrganizationDeleting,
+        UserNotFound, InvalidArgument, IdsExhausted, ClockBehind, RequestIdReused.
         """
         caller = _granting_caller()
         if organization is not None:
@@ -111,7 +112,7 @@ class TokenUseCases:
         def work(transaction: Transaction) -> Token:
             def revoke() -> TokenKey:
                 _find(transaction, token_id, caller)
-                revoke_token(transaction, token_id)
+                revoke_token(transaction, token_id, request_id=mutation.request_id)
                 return TokenKey(token_id)
 
             once(transaction, mutation, TokenKey, revoke, resource=_name)
@@ -126,9 +127,11 @@ def _create(
     secrets: list[str] = []
 
     def write() -> TokenKey:
+        if new.organization_id is not None:
+            _keep_organization(transaction, new.organization_id)
         if caller.organization_id is not None:
             domain.check_grant(_own(transaction, caller), new)
-        token, secret = mint(transaction, token_id, new, _FIELDS)
+        token, secret = mint(transaction, token_id, new, _FIELDS, request_id=mutation.request_id)
         secrets.append(secret)
         return TokenKey(token.id)
 
@@ -137,6 +140,14 @@ def _create(
     if found is None:
         raise _not_found(key.token_id)
     return CreatedToken(found, secrets[0] if secrets else None)
+
+
+def _keep_organization(transaction: Transaction, organization_id: int) -> None:
+    """Until the end it cannot be deleted: no token appears behind those that a purge takes."""
+    mapping = organization_store.keep(transaction, organization_id)
+    if mapping is None:
+        raise not_found(organization_id)
+    check_kept(mapping)
 
 
 def _granting_caller() -> Caller:

@@ -13,17 +13,32 @@ from control_silo.tokens.grants import ADMIN, OPERATE, TokenUseCases
 from shared.errors import InvalidArgument
 from shared.names import Key, organization_name, parse_numbered, parse_organization
 from shared.rpc.call import mutation
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 from shared.tokens import Token
 
 _SERVICE = "/siloway.control.v1.TokenService"
 _SCOPES = (OPERATE, ADMIN)
 
 METHODS = (
-    Method(f"{_SERVICE}/CreateToken", Door.PUBLIC, _SCOPES, mutating=True),
-    Method(f"{_SERVICE}/GetToken", Door.PUBLIC, _SCOPES),
-    Method(f"{_SERVICE}/ListTokens", Door.PUBLIC, _SCOPES),
-    Method(f"{_SERVICE}/RevokeToken", Door.PUBLIC, _SCOPES, mutating=True),
+    Method(
+        f"{_SERVICE}/CreateToken",
+        Door.PUBLIC,
+        _SCOPES,
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("token.organization",),
+    ),
+    Method(f"{_SERVICE}/GetToken", Door.PUBLIC, _SCOPES, whose=Whose.ORGANIZATION, names=("name",)),
+    Method(f"{_SERVICE}/ListTokens", Door.PUBLIC, _SCOPES, whose=Whose.ORGANIZATION, names=("organization",)),
+    Method(
+        f"{_SERVICE}/RevokeToken",
+        Door.PUBLIC,
+        _SCOPES,
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("name",),
+        while_closed=True,
+    ),
 )
 
 

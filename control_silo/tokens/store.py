@@ -99,6 +99,12 @@ def set_scopes(transaction: Transaction, token_id: int, scopes: Sequence[str]) -
     return _one(transaction.execute(statement).one_or_none())
 
 
+def raise_version(transaction: Transaction, token_id: int) -> Token | None:
+    """Raise the version without another change; returns the row as it is now."""
+    statement = update(token).where(token.c.id == token_id).values(version=token.c.version + 1).returning(token)
+    return _one(transaction.execute(statement).one_or_none())
+
+
 def find_by_id(transaction: Transaction, token_id: int) -> Token | None:
     """The token of an id."""
     return _one(transaction.execute(select(token).where(token.c.id == token_id)).one_or_none())

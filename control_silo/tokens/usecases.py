@@ -16,7 +16,7 @@ from shared import audit, delivery
 from shared.clock import Clock
 from shared.database import Database, Transaction
 from shared.errors import Resource, TokenNotFound
-from shared.outbox import enqueue
+from shared.outbox import enqueue, tombstones
 from shared.outbox.domain import SubjectState
 from shared.snowflake.allocator import SnowflakeAllocator
 from shared.tokens import Authenticator, Token, hash_secret, new_secret
@@ -31,38 +31,48 @@ def mint_token(database: Database, allocator: SnowflakeAllocator, new: NewToken)
 
 
 def mint(
-    transaction: Transaction, token_id: int, new: NewToken, fields: Mapping[str, str] | None = None
+    transaction: Transaction,
+    token_id: int,
+    new: NewToken,
+    fields: Mapping[str, str] | None = None,
+    *,
+    request_id: str | None = None,
 ) -> tuple[Token, str]:
     """Within a transaction: check and write the token, send it to its regions.
 
-    `fields` are the names that the caller knows the fields by. A token of a suspended user counts once the suspension
-    is taken back. Raises InvalidArgument, UserNotFound.
+    `fields` are the names that the caller knows the fields by, `request_id` is the mutation's for the audit. A token of
+    a suspended user counts once the suspension is taken back. Raises InvalidArgument, UserNotFound.
     """
     suspended = new.user_id is not None and keep_user(transaction, new.user_id).suspended
     region_store.keep(transaction)
     regions = [region.name for region in region_store.read_all(transaction)]
     domain.check(new, regions=regions, now=transaction.now, fields=fields)
-    return write_new(transaction, token_id, new, user_suspended=suspended)
+    return write_new(transaction, token_id, new, user_suspended=suspended, request_id=request_id)
 
 
 def write_new(
-    transaction: Transaction, token_id: int, new: NewToken, *, user_suspended: bool = False
+    transaction: Transaction,
+    token_id: int,
+    new: NewToken,
+    *,
+    user_suspended: bool = False,
+    request_id: str | None = None,
 ) -> tuple[Token, str]:
     """Write a token that was checked; its scopes and audience are kept once each, sorted."""
     secret = new_secret()
     token = replace(_row(transaction, token_id, new, secret), user_suspended=user_suspended)
     store.add(transaction, token)
     replicate(transaction, token)
-    _audit(transaction, "token.create", token)
+    _audit(transaction, "token.create", token, request_id)
     return token, secret
 
 
-def revoke_token(transaction: Transaction, token_id: int) -> Token:
+def revoke_token(transaction: Transaction, token_id: int, *, request_id: str | None = None) -> Token:
     """End a token for good; a repeat changes nothing. Raises TokenNotFound."""
     token = store.revoke(transaction, token_id)
     if token is not None:
         replicate(transaction, token)
-        _audit(transaction, "token.revoke", token)
+        _audit(transaction, "token.revoke", token, request_id)
         return token
     token = store.find_by_id(transaction, token_id)
     if token is None:
@@ -76,6 +86,35 @@ def replicate(transaction: Transaction, token: Token) -> None:
     regions = [region.name for region in region_store.read_all(transaction)]
     for region in domain.regions_of(token.audience, regions):
         _send(transaction, token.id, region)
+
+
+def bury_token(
+    transaction: Transaction, token_id: int, audience: Sequence[str], version: int, regions: Sequence[str]
+) -> None:
+    """Tell every region of its audience, out of those of the directory, that the token's row is gone."""
+    for region in domain.regions_of(audience, regions):
+        _bury(transaction, token_id, region, version + 1)
+
+
+def resend_token(transaction: Transaction, token_id: int) -> bool:
+    """Send a token to all regions of its audience under a new version, for one may have lost what it was sent before.
+
+    False when there is no such token.
+    """
+    token = store.raise_version(transaction, token_id)
+    if token is not None:
+        replicate(transaction, token)
+    return token is not None
+
+
+def remove_replica(transaction: Transaction, token_id: int, region: str, *, version: int) -> bool:
+    """Let a region delete its copy, which has that version, of a token that control does not have. False for one that
+    control has.
+    """
+    if store.find_by_id(transaction, token_id) is not None:
+        return False
+    _bury(transaction, token_id, region, version + 1)
+    return True
 
 
 def send_tokens_to_region(transaction: Transaction, region: str) -> None:
@@ -104,11 +143,11 @@ class TokenSource:
     """Reads the rows that the outbox's token messages stand for."""
 
     def read(self, transaction: Transaction, subjects: Sequence[str]) -> Mapping[str, SubjectState]:
-        """The state of each token by its id as text."""
-        return {
-            str(token.id): (token.version, False, delivery.encode(delivery.TokenState.of(token)))
-            for token in store.read_many(transaction, [int(subject) for subject in subjects])
-        }
+        """The state of each token by its id as text; a deleted one answers from its tombstone."""
+        states = dict(tombstones.read(transaction, delivery.TOKEN, subjects))
+        for token in store.read_many(transaction, [int(subject) for subject in subjects]):
+            states[str(token.id)] = (token.version, False, delivery.encode(delivery.TokenState.of(token)))
+        return states
 
 
 def authenticator(database: Database, clock: Clock) -> Authenticator:
@@ -131,13 +170,25 @@ def _counts(token: Token, at: datetime) -> bool:
     return token.revoked_at is None and not token.user_suspended and not is_over
 
 
-def _audit(transaction: Transaction, action: str, token: Token) -> None:
+def _audit(transaction: Transaction, action: str, token: Token, request_id: str | None) -> None:
     audit.record(
         transaction,
         action=action,
         target=token.principal,
         organization_id=token.organization_id,
+        request_id=request_id,
         detail={"name": token.name, "scopes": list(token.scopes), "audience": list(token.audience)},
+    )
+
+
+def _bury(transaction: Transaction, token_id: int, region: str, version: int) -> None:
+    tombstones.bury(
+        transaction,
+        target=region,
+        aggregate=f"tokens/{token_id}",
+        category=delivery.TOKEN,
+        subject=str(token_id),
+        version=version,
     )
 
 

@@ -1,5 +1,7 @@
 """SQL on user_account and the addresses beside it. Usernames and addresses are told apart ignoring case."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Row, Table, Text, func, select, text, update
 
 from control_silo.schema import METADATA
@@ -15,6 +17,7 @@ user_account = Table(
     Column("email", Text, nullable=False),
     Column("is_suspended", Boolean, nullable=False),
     Column("date_joined", DateTime(timezone=True), nullable=False),
+    Column("version", BigInteger, nullable=False),
 )
 
 # As for imported users: no power over the installation, and a password that nobody knows.
@@ -36,6 +39,20 @@ _KEEP_USER_EMAIL = text(
     """
     INSERT INTO user_email (user_id, email, is_verified, validation_hash, date_hash_added)
     VALUES (:id, :email, false, :validation_hash, :now)
+    """
+)
+_RAISE_VERSIONS = text(
+    """
+    WITH held AS (SELECT id FROM user_account WHERE id = ANY (:ids) ORDER BY id FOR NO KEY UPDATE)
+    UPDATE user_account SET version = version + 1 FROM held WHERE user_account.id = held.id
+    """
+)
+_STANDING = text("SELECT id, version, is_active AND NOT is_suspended AS acts FROM user_account WHERE id = ANY (:ids)")
+_ADDRESSES = text("SELECT user_id, address FROM user_address WHERE user_id = ANY (:ids) ORDER BY user_id, address")
+_SOLE_OWNERS = text(
+    """
+    SELECT address, min(user_id) AS user_id FROM user_address WHERE address = ANY (CAST(:addresses AS text[]))
+    GROUP BY address HAVING count(*) = 1
     """
 )
 
@@ -75,7 +92,7 @@ def set_suspended(transaction: Transaction, user_id: int, *, suspended: bool) ->
     statement = (
         update(user_account)
         .where(user_account.c.id == user_id)
-        .values(is_suspended=suspended)
+        .values(is_suspended=suspended, version=user_account.c.version + 1)
         .returning(*user_account.columns)
     )
     return _one(transaction.execute(statement).one_or_none())
@@ -87,6 +104,31 @@ def list_page(transaction: Transaction, *, after_id: int, limit: int, username: 
     if username:
         statement = statement.where(func.lower(user_account.c.username) == func.lower(username))
     return [_user(row) for row in transaction.execute(statement.order_by(user_account.c.id).limit(limit))]
+
+
+def raise_versions(transaction: Transaction, user_ids: Sequence[int]) -> None:
+    """Raise the versions of those of these users who exist, in the order of their ids."""
+    transaction.execute(_RAISE_VERSIONS, {"ids": list(user_ids)})
+
+
+def read_standing(transaction: Transaction, user_ids: Sequence[int]) -> dict[int, tuple[int, bool]]:
+    """Id -> (version, may act) of those of these users who exist."""
+    rows = transaction.execute(_STANDING, {"ids": list(user_ids)})
+    return {row.id: (row.version, row.acts) for row in rows}
+
+
+def addresses_of(transaction: Transaction, user_ids: Sequence[int]) -> dict[int, list[str]]:
+    """The addresses by which each user is known, in lower case and in order; see the view of migration 0012."""
+    found: dict[int, list[str]] = {}
+    for row in transaction.execute(_ADDRESSES, {"ids": list(user_ids)}):
+        found.setdefault(row.user_id, []).append(row.address)
+    return found
+
+
+def sole_owners(transaction: Transaction, addresses: Sequence[str]) -> dict[str, int]:
+    """The user of each of these addresses, in lower case, by which exactly one is known."""
+    rows = transaction.execute(_SOLE_OWNERS, {"addresses": list(addresses)})
+    return {row.address: row.user_id for row in rows}
 
 
 def _one(row: Row[tuple[object, ...]] | None) -> User | None:

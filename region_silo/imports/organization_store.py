@@ -6,8 +6,8 @@ from region_silo.imports.domain import ImportedOrganization, SlugWish
 from shared.database import Transaction
 
 _WITHOUT_SLUG = text(
-    "SELECT id, base_slug, name FROM organization WHERE import_id = :import_id AND slug IS NULL AND id > :after_id"
-    " ORDER BY id LIMIT :rows_max"
+    "SELECT id, base_slug, name FROM organization WHERE import_id = :import_id AND slug IS NULL AND deletion < 2"
+    " AND id > :after_id ORDER BY id LIMIT :rows_max"
 )
 _MADE = text("SELECT id, base_slug, slug FROM organization WHERE import_id = :import_id ORDER BY id LIMIT :rows_max")
 _IDS = text("SELECT id FROM organization WHERE import_id = :import_id ORDER BY id")
@@ -15,7 +15,9 @@ _ACTIVATE = text("UPDATE organization SET state = 1, version = version + 1 WHERE
 
 
 def without_slug(transaction: Transaction, import_id: int, after_id: int, rows_max: int) -> list[SlugWish]:
-    """Organizations of the import that wait for their slug, by id from above `after_id`."""
+    """Organizations of the import that wait for their slug, by id from above `after_id`; one that is to be purged waits
+    for nothing.
+    """
     parameters = {"import_id": import_id, "after_id": after_id, "rows_max": rows_max}
     return [SlugWish(row.id, row.base_slug, row.name) for row in transaction.execute(_WITHOUT_SLUG, parameters)]
 

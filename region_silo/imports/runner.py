@@ -18,6 +18,7 @@ from region_silo.imports import organization_store, store
 from region_silo.imports.domain import DataImport, Effect, Event, SlugWish, State, back_off_s, change, import_name
 from region_silo.imports.store import Lease, LeaseLostError
 from region_silo.imports.writer import BatchLimits, ControlPeer, FileWriter, Ids, StoppedError
+from region_silo.members.mirror import announce_imported
 from region_silo.slugs.usecases import announce_organizations
 from shared import barrier, errors, requests
 from shared.database import Database, Transaction
@@ -161,7 +162,7 @@ class ImportRunner:
             if Effect.ACTIVATE_ORGANIZATIONS in effects:
                 organization_store.activate(transaction, data_import.id)
                 announce_organizations(transaction, made)
-                announce_organizations(transaction, made)
+                announce_imported(transaction, data_import.id)
             if Effect.CLOSE_REQUEST in effects:
                 requests.finish(transaction, _request_key(data_import), error=None)
 

@@ -18,7 +18,7 @@ from shared.importing.decisions import BatchFinding
 from shared.requests import StoredError
 from shared.rpc import page_token
 from shared.rpc.call import current_caller
-from shared.rpc.methods import Budget, Door, Method
+from shared.rpc.methods import Budget, Door, Method, Whose
 
 _SERVICE = "/siloway.region.v1.ImportService"
 _SCOPES = ("import:write", "silo:operate")
@@ -26,9 +26,9 @@ _DOMAIN = "siloway"
 
 METHODS: tuple[Method, ...] = (
     Method(f"{_SERVICE}/UploadImport", Door.PUBLIC, _SCOPES, budget=Budget.STREAMS, maximum_s=3000.0, mutating=True),
-    Method(f"{_SERVICE}/GetImport", Door.PUBLIC, _SCOPES),
-    Method(f"{_SERVICE}/ListImports", Door.PUBLIC, _SCOPES),
-    Method(f"{_SERVICE}/ListImportFindings", Door.PUBLIC, _SCOPES),
+    Method(f"{_SERVICE}/GetImport", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
+    Method(f"{_SERVICE}/ListImports", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
+    Method(f"{_SERVICE}/ListImportFindings", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
 )
 
 

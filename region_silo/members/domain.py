@@ -31,6 +31,17 @@ class Role(Enum):
         return cls(word) if word in _ROLE_WORDS else None
 
 
+class MemberState(Enum):
+    """Whether somebody stands behind a row: a user who may act, an invited address, a user of whom control has not told
+    yet, or one who may not act.
+    """
+
+    ACTIVE = "active"
+    INVITED = "invited"
+    UNCONFIRMED = "unconfirmed"
+    INACTIVE = "inactive"
+
+
 _ROLE_WORDS = frozenset(role.value for role in Role)
 ADMINISTERING = (Role.OWNER, Role.MANAGER)
 """Who of an organization changes its members and teams, and sees all its projects."""
@@ -46,6 +57,7 @@ class Member:
     email: str
     role: Role | None
     date_added: datetime
+    state: MemberState = MemberState.ACTIVE
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,9 @@ class MemberDraft:
 
 @dataclass(frozen=True)
 class HeldMember:
-    """A row that nobody else changes meanwhile; `stands` is True when an active user stands behind it."""
+    """A row that nobody else changes meanwhile; `stands` is True when an active user stands behind it,
+    of whom control has told.
+    """
 
     id: int
     role: Role | None

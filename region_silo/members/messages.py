@@ -2,7 +2,7 @@
 
 from siloway.region.v1 import region_organization_service_pb2 as organization_pb
 
-from region_silo.members.domain import Member, MemberDraft, Role, Team, TeamDraft
+from region_silo.members.domain import Member, MemberDraft, MemberState, Role, Team, TeamDraft
 from shared import names
 from shared.errors import InvalidArgument
 
@@ -13,6 +13,12 @@ _ROLES = {
     Role.MEMBER: organization_pb.Member.ROLE_MEMBER,
 }
 _ROLES_READ: dict[int, Role] = {message: role for role, message in _ROLES.items()}
+_STATES = {
+    MemberState.ACTIVE: organization_pb.Member.STATE_ACTIVE,
+    MemberState.INVITED: organization_pb.Member.STATE_INVITED,
+    MemberState.UNCONFIRMED: organization_pb.Member.STATE_UNCONFIRMED,
+    MemberState.INACTIVE: organization_pb.Member.STATE_INACTIVE,
+}
 _USERS = "users/"
 
 
@@ -38,7 +44,7 @@ def member_message(member: Member) -> organization_pb.Member:
         user=f"{_USERS}{member.user_id}" if is_user else "",
         email=member.email,
         role=organization_pb.Member.ROLE_UNSPECIFIED if member.role is None else _ROLES[member.role],
-        state=organization_pb.Member.STATE_ACTIVE if is_user else organization_pb.Member.STATE_INVITED,
+        state=_STATES[member.state],
     )
     message.create_time.FromDatetime(member.date_added)
     return message

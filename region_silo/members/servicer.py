@@ -13,25 +13,38 @@ from region_silo.organizations.usecases import OrganizationUseCases
 from shared import names
 from shared.errors import InvalidArgument
 from shared.rpc.call import mutation
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 
 _SERVICE = "/siloway.region.v1.RegionOrganizationService"
-_READS = ("GetMember", "ListMembers", "GetTeam", "ListTeams")
-_MUTATIONS = (
-    "AddMember",
-    "UpdateMember",
-    "RemoveMember",
-    "CreateTeam",
-    "DeleteTeam",
-    "AddTeamMember",
-    "RemoveTeamMember",
-    "GrantProjectTeam",
-    "RevokeProjectTeam",
-)
+_READS = {"GetMember": ("name",), "ListMembers": ("parent",), "GetTeam": ("name",), "ListTeams": ("parent",)}
+_MUTATIONS = {
+    "AddMember": ("parent",),
+    "UpdateMember": ("member.name",),
+    "RemoveMember": ("name",),
+    "CreateTeam": ("parent",),
+    "DeleteTeam": ("name",),
+    "AddTeamMember": ("team", "member"),
+    "RemoveTeamMember": ("team", "member"),
+    "GrantProjectTeam": ("team", "project"),
+    "RevokeProjectTeam": ("team", "project"),
+}
 
 METHODS: tuple[Method, ...] = (
-    *(Method(f"{_SERVICE}/{name}", Door.PUBLIC, ("org:read",)) for name in _READS),
-    *(Method(f"{_SERVICE}/{name}", Door.PUBLIC, ("org:admin",), mutating=True) for name in _MUTATIONS),
+    *(
+        Method(f"{_SERVICE}/{name}", Door.PUBLIC, ("org:read",), whose=Whose.ORGANIZATION, names=names_of)
+        for name, names_of in _READS.items()
+    ),
+    *(
+        Method(
+            f"{_SERVICE}/{name}",
+            Door.PUBLIC,
+            ("org:admin",),
+            mutating=True,
+            whose=Whose.ORGANIZATION,
+            names=names_of,
+        )
+        for name, names_of in _MUTATIONS.items()
+    ),
 )
 
 

@@ -1,18 +1,24 @@
 """Members' rows: each function is one statement unless it says more."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from region_silo.members.domain import HeldMember, Member, MemberDraft, Role
+from region_silo.members.domain import HeldMember, Member, MemberDraft, MemberState, Role
 from region_silo.members.membership import stands_for
 from region_silo.members.tables import APPROVED, organization_member, organization_member_team
+from region_silo.users.domain import Standing
+from region_silo.users.store import known_user
 from shared.database import Transaction
 
 _TYPE_MEMBER = 50
 """What the exports hold for every member; nothing reads it."""
 
+_STANDING = (
+    select(known_user.c.state).where(known_user.c.id == organization_member.c.user_id).correlate(organization_member)
+).scalar_subquery()
 _SHOWN = select(
     organization_member.c.id,
     organization_member.c.organization_id,
@@ -20,11 +26,15 @@ _SHOWN = select(
     organization_member.c.email,
     organization_member.c.role,
     organization_member.c.date_added,
+    organization_member.c.user_is_active,
+    _STANDING.label("standing"),
 )
 _STANDS = and_(
     organization_member.c.user_id.is_not(None),
     organization_member.c.user_is_active,
     organization_member.c.invite_status == APPROVED,
+    # Members from before there was a replica of users have no row in it, and stand as they always did.
+    func.coalesce(_STANDING, Standing.ACTIVE.value) == Standing.ACTIVE.value,
 )
 
 
@@ -77,9 +87,14 @@ def find_same(transaction: Transaction, organization_id: int, draft: MemberDraft
 
 
 def insert_member(
-    transaction: Transaction, organization_id: int, draft: MemberDraft, inviter_id: int | None
+    transaction: Transaction,
+    organization_id: int,
+    draft: MemberDraft,
+    inviter_id: int | None,
+    *,
+    is_active: bool = True,
 ) -> Member | None:
-    """Write a new member; None, and nothing written, when the user or the address is there already."""
+    """Write a new member, in two statements; None, and nothing written, when user or address is there already."""
     assert draft.role is not None, "a checked draft has a role"
     statement = (
         upsert(organization_member)
@@ -93,14 +108,14 @@ def insert_member(
             inviter_id=inviter_id,
             invite_status=APPROVED,
             type=_TYPE_MEMBER,
-            user_is_active=True,
+            user_is_active=is_active,
             date_added=transaction.now,
         )
         .on_conflict_do_nothing()
-        .returning(*_SHOWN.selected_columns)
+        .returning(organization_member.c.id)
     )
-    row = transaction.execute(statement).one_or_none()
-    return None if row is None else _member(row)
+    member_id = transaction.execute(statement).scalar_one_or_none()
+    return None if member_id is None else by_id(transaction, organization_id, member_id)
 
 
 def hold_with_owners(transaction: Transaction, organization_id: int, member_id: int) -> list[HeldMember]:
@@ -132,9 +147,24 @@ def hold(transaction: Transaction, organization_id: int, member_id: int) -> bool
 
 def set_role(transaction: Transaction, member_id: int, role: Role) -> None:
     """Write the role."""
+    raised = organization_member.c.version + 1
     transaction.execute(
-        update(organization_member).where(organization_member.c.id == member_id).values(role=role.value)
+        update(organization_member).where(organization_member.c.id == member_id).values(role=role.value, version=raised)
     )
+
+
+def set_active(transaction: Transaction, user_ids: Sequence[int], *, is_active: bool) -> None:
+    """Let the memberships of these users count, or no longer; rows are locked in the order of their ids."""
+    held = (
+        select(organization_member.c.id)
+        .where(organization_member.c.user_id.in_(user_ids), organization_member.c.user_is_active != is_active)
+        .order_by(organization_member.c.id)
+        .with_for_update()
+    )
+    rows = transaction.execute(held).scalars().all()
+    if rows:
+        changed = update(organization_member).where(organization_member.c.id.in_(rows))
+        transaction.execute(changed.values(user_is_active=is_active))
 
 
 def leave_teams(transaction: Transaction, member_id: int) -> None:
@@ -159,4 +189,14 @@ def _is(organization_id: int, member_id: int) -> ColumnElement[bool]:
 
 
 def _member(row: Row[Any]) -> Member:
-    return Member(row.id, row.organization_id, row.user_id, row.email or "", Role.of(row.role), row.date_added)
+    return Member(
+        row.id, row.organization_id, row.user_id, row.email or "", Role.of(row.role), row.date_added, _state(row)
+    )
+
+
+def _state(row: Row[Any]) -> MemberState:
+    if row.user_id is None:
+        return MemberState.INVITED
+    if not row.user_is_active:
+        return MemberState.INACTIVE
+    return MemberState.UNCONFIRMED if row.standing == Standing.UNCONFIRMED.value else MemberState.ACTIVE

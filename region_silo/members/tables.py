@@ -1,4 +1,4 @@
-"""The tables of members, teams and their links as queries see them; migration 0003 creates them."""
+"""The tables of members, teams and their links as queries see them; migrations 0003 and 0013 create them."""
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, Table, Text
 
@@ -28,6 +28,7 @@ organization_member = Table(
     Column("user_email", Text),
     Column("user_is_active", Boolean, nullable=False),
     Column("date_added", DateTime(timezone=True), nullable=False),
+    Column("version", BigInteger, nullable=False),
 )
 
 team = Table(

@@ -1,10 +1,12 @@
 """Teams of an organization: who is in them, and which projects they work on.
 
 Each mutation is one transaction; locks are taken in the order request record, organization, project, team, member,
-links by id. A team's name is resolved once, before the transaction; deleting takes an id only.
+links by id. A team's name is resolved once, before the transaction; deleting takes an id only. Each change stands in
+the audit.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random, SystemRandom
 
@@ -17,7 +19,7 @@ from region_silo.members.domain import Removed, Team, TeamDraft, check_team_draf
 from region_silo.organizations.lookup import OrganizationLookup
 from region_silo.projects import store as project_store
 from region_silo.projects.lookup import ProjectLookup
-from shared import errors
+from shared import audit, errors
 from shared.database import Database, Transaction, constraint_name
 from shared.names import Key, MemberName, ProjectName, TeamName, member_name, project_name, team_name
 from shared.requests.domain import Mutation
@@ -125,6 +127,7 @@ class TeamUseCases:
             if not store.hold(transaction, organization_id, team_id, to_delete=True):
                 raise _not_found(organization_id, team_id)
             store.delete_team(transaction, team_id)
+            _audit(transaction, _Told("team.delete"), organization_id, team_id, mutation)
             return Removed(team_name(organization_id, team_id))
 
         return self._database.transact(
@@ -143,7 +146,9 @@ class TeamUseCases:
                 raise errors.MemberNotFound(resource=resource)
             store.add_member(transaction, organization_id, team_id, member.member)
 
-        return self._change(organization_id, name.team, partial(identify, "AddTeamMember", member.member), change)
+        identify = partial(identify, "AddTeamMember", member.member)
+        told = _Told("team.add_member", {"member": member_name(organization_id, member.member)})
+        return self._change(organization_id, name.team, identify, change, told)
 
     def remove_team_member(self, name: TeamName, member: MemberName, identify: Identify) -> Team:
         """The team without the member. Raises what `_change` does, InvalidArgument of `member`."""
@@ -152,7 +157,9 @@ class TeamUseCases:
         def change(transaction: Transaction, team_id: int) -> None:
             store.remove_member(transaction, team_id, member.member)
 
-        return self._change(organization_id, name.team, partial(identify, "RemoveTeamMember", member.member), change)
+        identify = partial(identify, "RemoveTeamMember", member.member)
+        told = _Told("team.remove_member", {"member": member_name(organization_id, member.member)})
+        return self._change(organization_id, name.team, identify, change, told)
 
     def grant_project(self, name: TeamName, project: ProjectName, identify: Identify) -> Team:
         """The team with the project. Raises what `_change` does, ProjectNotFound, InvalidArgument of `project`."""
@@ -168,7 +175,9 @@ class TeamUseCases:
         def change(transaction: Transaction, team_id: int) -> None:
             store.grant(transaction, organization_id, team_id, project_id)
 
-        return self._change(organization_id, name.team, partial(identify, "GrantProjectTeam", project_id), change, hold)
+        identify = partial(identify, "GrantProjectTeam", project_id)
+        told = _Told("team.grant_project", {"project": project_name(organization_id, project_id)})
+        return self._change(organization_id, name.team, identify, change, told, hold_first=hold)
 
     def revoke_project(self, name: TeamName, project: ProjectName, identify: Identify) -> Team:
         """The team without the project. Raises what `_change` does, ProjectNotFound, InvalidArgument of `project`."""
@@ -178,7 +187,9 @@ class TeamUseCases:
         def change(transaction: Transaction, team_id: int) -> None:
             store.revoke(transaction, team_id, project_id)
 
-        return self._change(organization_id, name.team, partial(identify, "RevokeProjectTeam", project_id), change)
+        identify = partial(identify, "RevokeProjectTeam", project_id)
+        told = _Told("team.revoke_project", {"project": project_name(organization_id, project_id)})
+        return self._change(organization_id, name.team, identify, change, told)
 
     def _organization_of(self, name: TeamName, other: Key, field: str) -> int:
         organization_id = self._organizations.find(name.organization).id
@@ -192,6 +203,8 @@ class TeamUseCases:
         team: Key,
         identify: Identify,
         change: Callable[[Transaction, int], None],
+        told: "_Told",
+        *,
         hold_first: Callable[[Transaction], None] = lambda _transaction: None,
     ) -> Team:
         """The team after a change of its links.
@@ -207,6 +220,7 @@ class TeamUseCases:
             if not store.hold(transaction, organization_id, team_id):
                 raise _not_found(organization_id, team_id)
             change(transaction, team_id)
+            _audit(transaction, told, organization_id, team_id, mutation)
             return _existing(transaction, organization_id, team_id)
 
         return self._database.transact(
@@ -226,6 +240,7 @@ class TeamUseCases:
             for slug in slugs:
                 row = Team(team_id, organization_id, slug, draft.name, transaction.now)
                 if store.insert_team(transaction, row):
+                    _audit(transaction, _Told("team.create", {"slug": slug}), organization_id, team_id, mutation)
                     return row
             raise errors.TeamExists(
                 metadata={"slug": draft.slug},
@@ -233,6 +248,31 @@ class TeamUseCases:
             )
 
         return once(transaction, mutation, Team, work, resource=_name)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the audit says of a change."""
+
+    action: str
+    detail: dict[str, object] = field(default_factory=dict)
+
+
+def _audit(
+    transaction: Transaction,
+    told: _Told,
+    organization_id: int,
+    team_id: int,
+    mutation: Mutation,
+) -> None:
+    audit.record(
+        transaction,
+        action=told.action,
+        target=team_name(organization_id, team_id),
+        organization_id=organization_id,
+        request_id=mutation.request_id,
+        detail=told.detail,
+    )
 
 
 def _existing(transaction: Transaction, organization_id: int, team_id: int) -> Team:

@@ -1,13 +1,14 @@
 """Who belongs to an organization, and as what.
 
 Each mutation is one transaction; locks are taken in the order request record, organization, members by id. The last
-owner can be neither removed nor demoted: whoever might take one away holds all of them.
+owner can be neither removed nor demoted: whoever might take one away holds all of them. A user of whom control has not
+told yet is added and stays unconfirmed until it does (decision 22). Each change stands in the audit.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from region_silo.members import store
+from region_silo.members import mirror, store
 from region_silo.members.authority import hold_administered
 from region_silo.members.domain import (
     HeldMember,
@@ -21,7 +22,9 @@ from region_silo.members.domain import (
 )
 from region_silo.members.teams import TeamLookup
 from region_silo.organizations.lookup import OrganizationLookup
-from shared import errors
+from region_silo.users import store as user_store
+from region_silo.users.domain import Standing
+from shared import audit, errors
 from shared.database import Database, Transaction
 from shared.names import Key, MemberName, member_name, parse_key
 from shared.requests.domain import Mutation
@@ -45,8 +48,7 @@ class MemberUseCases:
         """The new member.
 
         Raises InvalidArgument, OrganizationNotFound, OrganizationImporting, PermissionDenied, MemberExists (with the
-        name of the one who is there), RequestIdReused. Whether control knows the user is not asked: an id that nobody
-        has gives nobody anything.
+        name of the one who is there), UserNotFound (control has told that there is no such user), RequestIdReused.
         """
         draft = replace(draft, email=draft.email.lower())
         check_member_draft(draft)
@@ -55,9 +57,12 @@ class MemberUseCases:
 
         def work(transaction: Transaction) -> Member:
             hold_administered(transaction, organization_id).check_touches(draft.role)
+            standing = _expect_user(transaction, draft.user_id)
             if store.find_same(transaction, organization_id, draft) is None:
-                added = store.insert_member(transaction, organization_id, draft, current_caller().user_id)
+                inviter_id, is_active = current_caller().user_id, standing.may_act
+                added = store.insert_member(transaction, organization_id, draft, inviter_id, is_active=is_active)
                 if added is not None:
+                    _tell(transaction, "member.add", added, mutation)
                     return added
             there = store.find_same(transaction, organization_id, draft)
             if there is None:  # another call added it, and a third one removed it, between the statements
@@ -108,7 +113,9 @@ class MemberUseCases:
                 check_owner_remains(organization_id, held, target)
             if wanted is not target.role:
                 store.set_role(transaction, target.id, wanted)
-            return _existing(transaction, organization_id, target.id)
+            changed = _existing(transaction, organization_id, target.id)
+            _tell(transaction, "member.change_role", changed, mutation)
+            return changed
 
         return self._database.transact(
             lambda transaction: once(transaction, mutation, Member, lambda: work(transaction), resource=_name)
@@ -128,8 +135,10 @@ class MemberUseCases:
             held, target = _hold(transaction, organization_id, name.member)
             authority.check_touches(target.role)
             check_owner_remains(organization_id, held, target)
+            gone = _existing(transaction, organization_id, target.id)
             store.leave_teams(transaction, target.id)
             store.delete_member(transaction, target.id)
+            _tell(transaction, "member.remove", gone, mutation)
             return Removed(member_name(organization_id, target.id))
 
         return self._database.transact(
@@ -142,6 +151,31 @@ class MemberUseCases:
 def not_found(organization_id: int, member_id: int) -> errors.MemberNotFound:
     """The refusal for a member that the organization does not have."""
     return errors.MemberNotFound(resource=errors.Resource("siloway/Member", member_name(organization_id, member_id)))
+
+
+def _expect_user(transaction: Transaction, user_id: int | None) -> Standing:
+    """What is known of the user, who is not given for an invited address. Raises UserNotFound."""
+    if user_id is None:
+        return Standing.ACTIVE
+    standing = user_store.expect(transaction, [user_id])[user_id]
+    if standing is Standing.UNKNOWN:
+        raise errors.UserNotFound(resource=errors.Resource("siloway/User", f"users/{user_id}"))
+    return standing
+
+
+def _tell(transaction: Transaction, action: str, member: Member, mutation: Mutation) -> None:
+    """Tell control and the audit."""
+    mirror.announce(transaction, member.organization_id, [member.id])
+    role = "" if member.role is None else member.role.value
+    who = member.email if member.user_id is None else f"users/{member.user_id}"
+    audit.record(
+        transaction,
+        action=action,
+        target=_name(member),
+        organization_id=member.organization_id,
+        request_id=mutation.request_id,
+        detail={"member": who, "role": role},
+    )
 
 
 def _hold(transaction: Transaction, organization_id: int, member_id: int) -> tuple[list[HeldMember], HeldMember]:

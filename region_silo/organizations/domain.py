@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
+from shared.deletion import DeletionStage
+
 FLAG_OPEN_MEMBERSHIP = 1
 """The flag of an organization whose members may join every team, and so see every project."""
 
@@ -24,3 +26,5 @@ class Organization:
     name: str
     state: OrganizationState
     date_added: datetime
+    deletion: DeletionStage = DeletionStage.NONE
+    purge_at: datetime | None = None

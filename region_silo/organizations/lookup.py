@@ -11,6 +11,7 @@ from region_silo.organizations.domain import Organization, OrganizationState
 from region_silo.routing.owners import Owners
 from shared import errors
 from shared.database import Database, Transaction
+from shared.deletion import DeletionStage
 from shared.model_cache import ModelCache
 from shared.model_cache_gate import CacheGate
 from shared.names import Key, organization_name
@@ -62,7 +63,7 @@ class OrganizationLookup:
         bound_to = current_caller().organization_id
         if found is None:
             found = self._find_elsewhere(key, bound_to)
-        if found is None or bound_to not in (None, found.id):
+        if found is None or bound_to not in (None, found.id) or found.deletion is DeletionStage.DELETING:
             raise _not_found(key)
         return found
 
@@ -93,15 +94,18 @@ class OrganizationLookup:
 def hold_active(transaction: Transaction, organization_id: int) -> None:
     """Keep the organization as it is until the transaction ends; the first lock of every write below it.
 
-    Raises OrganizationNotFound when it has gone or the caller acts as a user who is no member, OrganizationImporting
-    while an import writes it.
+    Raises OrganizationNotFound when it has gone, is being purged, or the caller acts as a user who is no member;
+    OrganizationPendingDeletion when it is to be deleted, OrganizationImporting while an import writes it.
     """
-    state = store.hold(transaction, organization_id, current_caller().user_id)
-    if state is None:
+    held = store.hold(transaction, organization_id, current_caller().user_id)
+    if held is None or held.deletion is DeletionStage.DELETING:
         raise _not_found(organization_id)
-    if state is OrganizationState.IMPORTING:
-        name = organization_name(organization_id)
-        raise errors.OrganizationImporting(resource=errors.Resource("siloway/Organization", name))
+    resource = errors.Resource("siloway/Organization", organization_name(organization_id))
+    if held.deletion is DeletionStage.PENDING:
+        purge_time = "" if held.purge_at is None else held.purge_at.isoformat()
+        raise errors.OrganizationPendingDeletion(metadata={"purge_time": purge_time}, resource=resource)
+    if held.state is OrganizationState.IMPORTING:
+        raise errors.OrganizationImporting(resource=resource)
 
 
 def _not_found(key: Key) -> errors.OrganizationNotFound:

@@ -1,5 +1,8 @@
 """Organizations' rows: reading them by id and slug, and holding one while something below it is written."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -7,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Integer,
+    Row,
     SmallInteger,
     Table,
     Text,
@@ -18,6 +22,7 @@ from region_silo.members.membership import is_member
 from region_silo.organizations.domain import Organization, OrganizationState
 from region_silo.schema import METADATA
 from shared.database import Transaction
+from shared.deletion import DeletionStage
 
 organization = Table(
     "organization",
@@ -35,11 +40,27 @@ organization = Table(
     Column("import_id", BigInteger),
     Column("fence_version", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
+    Column("deletion", SmallInteger, nullable=False),
+    Column("purge_at", DateTime(timezone=True)),
 )
 
 _SHOWN = select(
-    organization.c.id, organization.c.slug, organization.c.name, organization.c.state, organization.c.date_added
+    organization.c.id,
+    organization.c.slug,
+    organization.c.name,
+    organization.c.state,
+    organization.c.date_added,
+    organization.c.deletion,
+    organization.c.purge_at,
 )
+
+
+class HeldOrganization(NamedTuple):
+    """What decides whether something below an organization may be written."""
+
+    state: OrganizationState
+    deletion: DeletionStage
+    purge_at: datetime | None
 
 
 def by_id(transaction: Transaction, organization_id: int) -> Organization | None:
@@ -53,13 +74,21 @@ def by_slug(transaction: Transaction, slug: str) -> Organization | None:
 
 
 def after_id(
-    transaction: Transaction, after: int, limit: int, only_id: int | None, user_id: int | None = None
+    transaction: Transaction,
+    after: int,
+    limit: int,
+    only_id: int | None,
+    user_id: int | None = None,
+    *,
+    show_deleted: bool = False,
 ) -> list[Organization]:
-    """At most `limit` rows with an id above `after`, ascending.
+    """At most `limit` rows with an id above `after`, ascending; those that are being purged never.
 
     `only_id` leaves out all others, `user_id` those that the user is no member of.
     """
-    statement = _SHOWN.where(organization.c.id > after).order_by(organization.c.id).limit(limit)
+    last = DeletionStage.PENDING if show_deleted else DeletionStage.NONE
+    statement = _SHOWN.where(organization.c.id > after, organization.c.deletion <= last)
+    statement = statement.order_by(organization.c.id).limit(limit)
     if only_id is not None:
         statement = statement.where(organization.c.id == only_id)
     if user_id is not None:
@@ -72,21 +101,23 @@ def knows(transaction: Transaction, organization_id: int, user_id: int) -> bool:
     return bool(transaction.execute(select(is_member(organization_id, user_id))).scalar_one())
 
 
-def hold(transaction: Transaction, organization_id: int, user_id: int | None = None) -> OrganizationState | None:
-    """Keep the row as it is until the transaction ends; its state, or None when there is no such row.
+def hold(transaction: Transaction, organization_id: int, user_id: int | None = None) -> HeldOrganization | None:
+    """Keep the row as it is until the transaction ends; None when there is no such row.
 
     With a `user_id` there is none for who is not its member.
     """
     statement = (
-        select(organization.c.state)
+        select(organization.c.state, organization.c.deletion, organization.c.purge_at)
         .where(
             organization.c.id == organization_id,
             true() if user_id is None else is_member(organization_id, user_id),
         )
         .with_for_update(read=True)
     )
-    state = transaction.execute(statement).scalar_one_or_none()
-    return None if state is None else OrganizationState(state)
+    row = transaction.execute(statement).one_or_none()
+    if row is None:
+        return None
+    return HeldOrganization(OrganizationState(row.state), DeletionStage(row.deletion), row.purge_at)
 
 
 def _one(transaction: Transaction, condition: ColumnElement[bool]) -> Organization | None:
@@ -94,6 +125,13 @@ def _one(transaction: Transaction, condition: ColumnElement[bool]) -> Organizati
     return None if row is None else _shown(row)
 
 
-def _shown(row: tuple[object, ...]) -> Organization:
-    organization_id, slug, name, state, date_added = row
-    return Organization(organization_id, slug, name, OrganizationState(state), date_added)  # type: ignore[arg-type]
+def _shown(row: Row[tuple[object, ...]]) -> Organization:
+    return Organization(
+        row.id,
+        row.slug,
+        row.name,
+        OrganizationState(row.state),
+        row.date_added,
+        DeletionStage(row.deletion),
+        row.purge_at,
+    )

@@ -20,7 +20,9 @@ class OrganizationUseCases:
         """Raises OrganizationNotFound."""
         return self._lookup.find(key)
 
-    def list_organizations(self, page_size: int, page_token: str) -> tuple[list[Organization], str]:
+    def list_organizations(
+        self, page_size: int, page_token: str, *, show_deleted: bool = False
+    ) -> tuple[list[Organization], str]:
         """A page by id and the token of the next one, empty at the end; a bound caller sees only its own,
         one that acts as a user those that the user is a member of.
 
@@ -29,8 +31,12 @@ class OrganizationUseCases:
         caller = current_caller()
         bound_to, user_id = caller.organization_id, caller.user_id
         limit = tokens.page_size(page_size)
-        query = tokens.query_digest("organizations", bound_to, user_id)
+        query = tokens.query_digest("organizations", bound_to, user_id, show_deleted)
         after = int(tokens.decode(page_token, query, [int])[0]) if page_token else 0  # type: ignore[arg-type]
-        rows = self._database.read(lambda transaction: store.after_id(transaction, after, limit + 1, bound_to, user_id))
+        rows = self._database.read(
+            lambda transaction: store.after_id(
+                transaction, after, limit + 1, bound_to, user_id, show_deleted=show_deleted
+            )
+        )
         page = rows[:limit]
         return page, tokens.encode((page[-1].id,), query) if len(rows) > limit else ""

@@ -11,14 +11,21 @@ from region_silo.projects.domain import Project, ProjectDraft
 from region_silo.projects.usecases import ProjectUseCases
 from shared import names
 from shared.rpc.call import mutation
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 
 _SERVICE = "/siloway.region.v1.ProjectService"
 
 METHODS: tuple[Method, ...] = (
-    Method(f"{_SERVICE}/CreateProject", Door.PUBLIC, ("project:write", "project:admin"), mutating=True),
-    Method(f"{_SERVICE}/GetProject", Door.PUBLIC, ("project:read",)),
-    Method(f"{_SERVICE}/ListProjects", Door.PUBLIC, ("project:read",)),
+    Method(
+        f"{_SERVICE}/CreateProject",
+        Door.PUBLIC,
+        ("project:write", "project:admin"),
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("parent",),
+    ),
+    Method(f"{_SERVICE}/GetProject", Door.PUBLIC, ("project:read",), whose=Whose.ORGANIZATION, names=("name",)),
+    Method(f"{_SERVICE}/ListProjects", Door.PUBLIC, ("project:read",), whose=Whose.ORGANIZATION, names=("parent",)),
 )
 
 

@@ -40,6 +40,8 @@ def organizations_in(delivery: Delivery) -> list[int]:
             elif message.category == shapes.APPLY_SLUGS.name:
                 pairs = shapes.decode(message.payload, shapes.ApplySlugs).pairs
                 found.extend(pair.organization_id for pair in pairs)
+            elif message.category == shapes.ORGANIZATION_DELETION.name:
+                found.append(int(message.subject))
     return found
 
 

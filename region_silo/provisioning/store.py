@@ -35,7 +35,8 @@ _ADD_OWNER = text(
     INSERT INTO organization_member
         (organization_id, user_id, email, role, flags, token, token_expires_at, has_global_access, invite_status, type,
          user_is_active, date_added)
-    VALUES (:organization_id, :user_id, :email, 'owner', 0, :token, :token_expires_at, true, 0, 50, true, :now)
+    VALUES
+        (:organization_id, :user_id, :email, 'owner', 0, :token, :token_expires_at, true, 0, 50, :is_active, :now)
     RETURNING id
     """
 )
@@ -58,13 +59,13 @@ _FIRST_VERSION = 1
 
 
 def find_made(transaction: Transaction, change_set: str) -> tuple[int, int] | None:
-    """The organization that was made for a request, and its first version."""
+    """The organization that was made for a request, and its first version; (0, 0) for a request that was cancelled."""
     row = transaction.execute(_FIND_MADE, {"change_set": change_set}).one_or_none()
     return None if row is None else (row.organization_id, row.version)
 
 
 def keep_made(transaction: Transaction, change_set: str, organization_id: int, version: int) -> None:
-    """Remember what was made for a request."""
+    """Remember what was made for a request; organization 0: it was cancelled before."""
     parameters = {"change_set": change_set, "organization_id": organization_id, "version": version}
     transaction.execute(_KEEP_MADE, {**parameters, "now": transaction.now})
 
@@ -86,7 +87,13 @@ def add_organization(transaction: Transaction, asked: CreateOrganization) -> int
 
 
 def add_owner(
-    transaction: Transaction, organization_id: int, *, user_id: int | None, email: str | None, invitation: str | None
+    transaction: Transaction,
+    organization_id: int,
+    *,
+    user_id: int | None,
+    email: str | None,
+    invitation: str | None,
+    is_active: bool,
 ) -> int:
     """Insert the owner, as a user or invited by e-mail with an invitation's secret; returns the member's id."""
     parameters = {
@@ -95,6 +102,7 @@ def add_owner(
         "email": email,
         "token": invitation,
         "token_expires_at": None if invitation is None else transaction.now + INVITATION_TTL,
+        "is_active": is_active,
         "now": transaction.now,
     }
     member_id: int = transaction.execute(_ADD_OWNER, parameters).scalar_one()

@@ -11,18 +11,27 @@ from region_silo.releases.domain import ReleaseState
 from region_silo.releases.usecases import COMMITS_FIELD, ReleaseDraft, ReleaseQuery, ReleaseUpdate, ReleaseUseCases
 from shared import names
 from shared.rpc.call import mutation
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 
 _SERVICE = "/siloway.region.v1.ReleaseService"
 _WRITE = ("project:write", "project:admin", "project:releases", "org:ci")
 _READ = ("project:read", *_WRITE)
 
 METHODS: tuple[Method, ...] = (
-    Method(f"{_SERVICE}/CreateRelease", Door.PUBLIC, _WRITE, mutating=True),
-    Method(f"{_SERVICE}/GetRelease", Door.PUBLIC, _READ),
-    Method(f"{_SERVICE}/ListReleases", Door.PUBLIC, _READ),
-    Method(f"{_SERVICE}/UpdateRelease", Door.PUBLIC, _WRITE, mutating=True),
-    Method(f"{_SERVICE}/ListReleaseCommits", Door.PUBLIC, _READ),
+    Method(
+        f"{_SERVICE}/CreateRelease", Door.PUBLIC, _WRITE, mutating=True, whose=Whose.ORGANIZATION, names=("parent",)
+    ),
+    Method(f"{_SERVICE}/GetRelease", Door.PUBLIC, _READ, whose=Whose.ORGANIZATION, names=("name",)),
+    Method(f"{_SERVICE}/ListReleases", Door.PUBLIC, _READ, whose=Whose.ORGANIZATION, names=("parent",)),
+    Method(
+        f"{_SERVICE}/UpdateRelease",
+        Door.PUBLIC,
+        _WRITE,
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("release.name",),
+    ),
+    Method(f"{_SERVICE}/ListReleaseCommits", Door.PUBLIC, _READ, whose=Whose.ORGANIZATION, names=("parent",)),
 )
 
 

@@ -7,7 +7,7 @@ its slug. One pair's refusal never fails the others; it may make another clash, 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.delivery import CLASH, MISSING, SlugPair, SlugResult
+from shared.delivery import CANCELLED, CLASH, MISSING, SlugPair, SlugResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,27 @@ def decide(
         clashed=tuple(pair for pair in fresh.values() if pair.organization_id not in applied),
         results=tuple(results),
     )
+
+
+def decide_cancel(pairs: Sequence[SlugPair], organizations: Mapping[int, Organization]) -> Decision:
+    """Decide what must not be applied any more: `clashed` are the pairs whose fence versions are to be written.
+
+    A pair that was applied before is answered so.
+    """
+    results = []
+    raised = []
+    for pair in pairs:
+        organization = organizations.get(pair.organization_id)
+        if organization is None:
+            refusal = MISSING
+        elif organization.fence_version == pair.fence_version and organization.slug == pair.slug:
+            refusal = ""
+        else:
+            refusal = CANCELLED
+            if organization.fence_version < pair.fence_version:
+                raised.append(pair)
+        results.append(SlugResult(pair.organization_id, pair.slug, pair.fence_version, refusal))
+    return Decision(applied=(), clashed=tuple(raised), results=tuple(results))
 
 
 def _without_clashes(fresh: Mapping[int, SlugPair], holders: Mapping[str, int]) -> dict[int, SlugPair]:

@@ -8,7 +8,8 @@ from region_silo.slugs.domain import Organization
 from shared.database import Transaction
 from shared.delivery import OrganizationState, SlugPair
 
-_STATES = ("importing", "active")
+STATES = ("importing", "active")
+"""What control is told of an organization's state, by the numbers in the rows."""
 
 _USE_INDEXES = text(
     """
@@ -96,7 +97,7 @@ def read_states(
 ) -> Mapping[int, tuple[int, OrganizationState]]:
     """What control is told of these organizations: id -> (version, state)."""
     return {
-        row.id: (row.version, OrganizationState(row.name, row.slug or "", _STATES[row.state]))
+        row.id: (row.version, OrganizationState(row.name, row.slug or "", STATES[row.state]))
         for row in transaction.execute(_READ_STATES, {"ids": _joined(organization_ids)})
     }
 

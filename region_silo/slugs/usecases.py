@@ -7,9 +7,9 @@ from sqlalchemy.exc import IntegrityError
 from region_silo.slugs import domain, store
 from shared import barrier, delivery
 from shared.database import Transaction, constraint_name
-from shared.delivery import ApplySlugs
+from shared.delivery import ApplySlugs, Cancel, SlugResult
 from shared.errors import Aborted
-from shared.outbox import enqueue
+from shared.outbox import enqueue, tombstones
 from shared.outbox.domain import SubjectState
 
 CONTROL = "control"
@@ -47,15 +47,30 @@ def _apply_part(transaction: Transaction, aggregate: str, given: ApplySlugs) -> 
         announce_organizations(transaction, [pair.organization_id for pair in decision.applied])
     if decision.clashed:
         store.raise_fences(transaction, decision.clashed)
+    _answer(transaction, aggregate, given.change_set, decision.results)
+    barrier.reach("slugs.applied")
+
+
+def cancel_slugs(transaction: Transaction, parts: Sequence[tuple[str, Cancel]]) -> None:
+    """Raise the fences of what control has cancelled, so that it is never applied, and answer like `apply_slugs`."""
+    store.use_indexes(transaction)
+    organizations = store.lock(transaction, {pair.organization_id for _, given in parts for pair in given.pairs})
+    for aggregate, given in parts:
+        decision = domain.decide_cancel(given.pairs, organizations)
+        if decision.clashed:
+            store.raise_fences(transaction, decision.clashed)
+        _answer(transaction, aggregate, given.change_set, decision.results)
+
+
+def _answer(transaction: Transaction, aggregate: str, change_set: str, results: tuple[SlugResult, ...]) -> None:
     enqueue(
         transaction,
         target=CONTROL,
         aggregate=aggregate,
         category=delivery.SLUGS_APPLIED,
-        subject=given.change_set,
-        payload=delivery.encode(delivery.SlugsApplied(given.change_set, decision.results)),
+        subject=change_set,
+        payload=delivery.encode(delivery.SlugsApplied(change_set, results)),
     )
-    barrier.reach("slugs.applied")
 
 
 def announce_organizations(transaction: Transaction, organization_ids: Iterable[int]) -> None:
@@ -76,6 +91,7 @@ class OrganizationSource:
     """Reads the rows that the outbox's organization messages stand for."""
 
     def read(self, transaction: Transaction, subjects: Sequence[str]) -> Mapping[str, SubjectState]:
-        """The state of each organization by its id as text."""
-        states = store.read_states(transaction, [int(subject) for subject in subjects])
-        return {str(i): (version, False, delivery.encode(state)) for i, (version, state) in states.items()}
+        """The state of each organization by its id as text; a deleted one answers from its tombstone."""
+        states = dict(tombstones.read(transaction, delivery.ORGANIZATION, subjects))
+        there = store.read_states(transaction, [int(subject) for subject in subjects])
+        return states | {str(i): (version, False, delivery.encode(state)) for i, (version, state) in there.items()}

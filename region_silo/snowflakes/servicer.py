@@ -9,14 +9,14 @@ from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 
 from region_silo.snowflakes import usecases
 from shared.rpc.call import Caller, current_caller
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 from shared.snowflake.allocator import SnowflakeAllocator
 
 _SERVICE = "/siloway.region.v1.SnowflakeService"
 
 METHODS: tuple[Method, ...] = (
-    Method(f"{_SERVICE}/GenerateIds", Door.PUBLIC, ("ids:generate",)),
-    Method(f"{_SERVICE}/DescribeId", Door.PUBLIC),
+    Method(f"{_SERVICE}/GenerateIds", Door.PUBLIC, ("ids:generate",), whose=Whose.EVERYBODY),
+    Method(f"{_SERVICE}/DescribeId", Door.PUBLIC, whose=Whose.EVERYBODY),
 )
 
 

@@ -14,10 +14,16 @@ from shared.audit.domain import AuditEntry, AuditQuery
 from shared.database import Database
 from shared.names import organization_name, parse_organization
 from shared.rpc.call import current_caller
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 
 METHODS = (
-    Method("/siloway.common.v1.AuditService/ListAuditEntries", Door.PUBLIC, (usecases.OPERATE, usecases.ADMINISTER)),
+    Method(
+        "/siloway.common.v1.AuditService/ListAuditEntries",
+        Door.PUBLIC,
+        (usecases.OPERATE, usecases.ADMINISTER),
+        whose=Whose.CALLER,
+        names=("organization",),
+    ),
 )
 
 

@@ -26,16 +26,18 @@ def record(
     target: str,
     organization_id: int | None = None,
     request_id: str | None = None,
+    principal: str | None = None,
     detail: dict[str, object] | None = None,
 ) -> None:
-    """Note a privileged change in the change's transaction. Who did it is the current call's caller.
+    """Note a privileged change in the change's transaction. Who did it is the current call's caller, or `principal`:
+    whoever asked, where another silo's answer carries it out.
 
     `detail` holds JSON values without secrets; `request_id` is the mutation's, by default the call's.
     """
     call = current_call()
     store.add(
         transaction,
-        principal=MACHINE if call is None else call.caller.principal,
+        principal=principal or (MACHINE if call is None else call.caller.principal),
         action=action,
         organization_id=organization_id,
         target=target,

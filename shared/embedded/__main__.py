@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from shared.embedded.failures import LocalStackError
-from shared.embedded.settings import DEFAULT_FOLDER, DEFAULT_PORTS_FROM, DEFAULT_REGIONS, read_settings
-from shared.embedded.stack import Command, Stack, run, silo_command
+from shared.loading import loading
+
+with loading():
+    from shared.embedded.failures import LocalStackError
+    from shared.embedded.settings import DEFAULT_FOLDER, DEFAULT_PORTS_FROM, DEFAULT_REGIONS, read_settings
+    from shared.embedded.stack import Command, Stack, run, silo_command
 
 
 def main(arguments: list[str] | None = None, command: Command = silo_command) -> int:
@@ -37,7 +40,11 @@ def main(arguments: list[str] | None = None, command: Command = silo_command) ->
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="siloway up", description="Run Siloway on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="siloway up",
+        description="Run Siloway on this machine.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument("--folder", type=Path, default=Path(DEFAULT_FOLDER), help="where data, logs and keys are kept")
     parser.add_argument(
         "--ports-from", type=int, default=DEFAULT_PORTS_FROM, help="control's first port; 0: free ports"
@@ -55,12 +62,19 @@ def _announce(stack: Stack) -> None:
         admin = f"admin {silo.serve_admin_address} (serve), {silo.work_admin_address} (work)"
         lines.append(f"  {silo.name:<8} public {silo.public_address}   internal {silo.internal_address}   {admin}")
     lines += ["", f"  token    {token or 'none in this folder; make one with: siloway tokens mint'}"]
-    lines += [f"  files    {settings.folder} (token, logs/, stack.json)", "", "Try:", "  make demo"]
+    lines += [f"  files    {settings.folder} (token, logs/, stack.json)", "", "Try:", f"  {_demo(settings.folder)}"]
     certificate = settings.environment.get("SILOWAY_PUBLIC_TLS_CERT_FILE")
     security = "-plaintext" if certificate is None else f"-cacert {certificate}"
     for silo in settings.silos:
         lines.append(f"  grpcurl {security} -H 'authorization: Bearer {token or 'TOKEN'}' {silo.public_address} list")
     _write(sys.stdout, "\n".join([*lines, ""]))
+
+
+def _demo(folder: Path) -> str:
+    """What runs the demo on this folder."""
+    if folder == Path(DEFAULT_FOLDER).resolve():
+        return "make demo"
+    return f"{Path(sys.executable).with_name('siloway')} --folder {folder} demo"
 
 
 def _announce_json(stack: Stack) -> None:

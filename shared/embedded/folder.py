@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from random import SystemRandom
 from types import TracebackType
@@ -14,7 +15,9 @@ from types import TracebackType
 from shared.embedded.failures import FolderLocked, FolderUnreachable, PortTaken
 
 _PORT_MIN = 10_000
-_OUTGOING_PORT_USUAL = 32_768
+_PORTS_END = 65_536
+_OUTGOING_PORTS_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_OUTGOING_PORTS_USUAL = (32_768, 60_999)
 
 
 class FolderLock:
@@ -67,28 +70,41 @@ def make_folder(folder: Path) -> Path:
 def free_ports(count: int) -> list[int]:
     """Loopback TCP ports that nobody has now, all different.
 
-    They lie below those that the kernel gives to outgoing connections: one of these could take such a port between its
-    choice and its use.
+    They lie apart from those that the kernel gives to outgoing connections, below them or else above: one of these
+    could take such a port between its choice and its use. Where there are no others, any port is better than none.
+    Raises PortTaken.
     """
-    candidates = list(range(_PORT_MIN, _first_outgoing_port()))
-    SystemRandom().shuffle(candidates)
+    first, last = _outgoing_ports()
+    below, above = range(_PORT_MIN, min(first, _PORTS_END)), range(max(last + 1, _PORT_MIN), _PORTS_END)
     ports: list[int] = []
-    for port in candidates:
-        if len(ports) == count:
-            break
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            ports.append(port)
+    for candidates in (below, above, range(max(first, _PORT_MIN), min(last + 1, _PORTS_END))):
+        ports += _free_among(candidates, count - len(ports))
     if len(ports) < count:
         raise PortTaken(f"fewer than {count} free ports from {_PORT_MIN} on")
     return ports
 
 
-def _first_outgoing_port() -> int:
+def _free_among(candidates: Sequence[int], count: int) -> list[int]:
+    """Up to `count` of the candidates, picked at random."""
+    shuffled = list(candidates) if count > 0 else []
+    SystemRandom().shuffle(shuffled)
+    ports: list[int] = []
+    for port in shuffled:
+        if len(ports) == count:
+            break
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+    return ports
+
+
+def _outgoing_ports() -> tuple[int, int]:
+    """The first and the last port that the kernel gives to outgoing connections."""
     try:
-        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return _OUTGOING_PORT_USUAL
+        first, last = _OUTGOING_PORTS_FILE.read_text().split()
+        return int(first), int(last)
+    except (OSError, ValueError):
+        return _OUTGOING_PORTS_USUAL
 
 
 def check_port(host: str, port: int, purpose: str) -> None:

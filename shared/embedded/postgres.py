@@ -12,14 +12,18 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.embedded.account import RunAs, choose_account, hand_over
 from shared.embedded.binaries import PostgresBinaries, find_postgres
-from shared.embedded.databases import DatabaseServer
 from shared.embedded.failures import FolderUnreachable, StartFailed
 from shared.embedded.folder import free_ports, make_folder
 from shared.embedded.process import is_alive, log_tail, rotate_log, spawn, stop, wait_until
+
+if TYPE_CHECKING:
+    from shared.embedded.databases import DatabaseServer
 
 USER = "siloway"
 START_TIMEOUT_S = 60.0
@@ -67,7 +71,13 @@ class PostgresServer:
         self.port = free_ports(1)[0]
         self.socket_dir = _socket_place(self.folder, self._run_as)
         self._password = self._make_cluster()
-        self.databases = DatabaseServer(self.url("postgres"))
+
+    @cached_property
+    def databases(self) -> "DatabaseServer":
+        """What makes and drops its databases."""
+        from shared.embedded.databases import DatabaseServer  # noqa: PLC0415 - psycopg; `_try_start` says when
+
+        return DatabaseServer(self.url("postgres"))
 
     @property
     def pid(self) -> int | None:
@@ -155,6 +165,8 @@ class PostgresServer:
             command, death_signal=signal.SIGINT, log_file=self.log_file, run_as=self._run_as, folder=self.data
         )
         self._process = process
+        # The driver takes as long to load as the server to start: both at once.
+        _ = self.databases
         wait_until(lambda: process.poll() is not None or self._is_ready(process.pid), START_TIMEOUT_S)
         if process.poll() is None and self._is_ready(process.pid):
             return None

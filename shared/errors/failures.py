@@ -72,6 +72,12 @@ class Stopping(Unavailable):
     reason = "SERVER_STOPPING"
 
 
+class SiloRestored(Unavailable):
+    """The silo was restored from a backup and is closed until it is in step with the others; try again."""
+
+    reason = "SILO_RESTORED"
+
+
 class TokenUnconfirmed(Unavailable):
     """Control has not confirmed the tokens for so long that this region believes none; try again."""
 

@@ -22,6 +22,12 @@ class ProjectNotFound(NotFound):
     reason = "PROJECT_NOT_FOUND"
 
 
+class DifferenceNotFound(NotFound):
+    """There is no such difference."""
+
+    reason = "DIFFERENCE_NOT_FOUND"
+
+
 class MemberNotFound(NotFound):
     """There is no such member."""
 
@@ -105,6 +111,12 @@ class TeamExists(AlreadyExists):
     """The organization has a team with that slug."""
 
     reason = "TEAM_EXISTS"
+
+
+class OrganizationNotDeleted(AlreadyExists):
+    """The organization is not to be deleted."""
+
+    reason = "ORGANIZATION_NOT_DELETED"
 
 
 class SlugConflict(AlreadyExists):

@@ -16,6 +16,18 @@ class OrganizationImporting(FailedPrecondition):
     reason = "ORGANIZATION_IMPORTING"
 
 
+class OrganizationPendingDeletion(FailedPrecondition):
+    """The organization is to be deleted, and read only until it is undeleted."""
+
+    reason = "ORGANIZATION_PENDING_DELETION"
+
+
+class OrganizationDeleting(FailedPrecondition):
+    """The organization is being deleted for good; that cannot be taken back."""
+
+    reason = "ORGANIZATION_DELETING"
+
+
 class LastOwner(FailedPrecondition):
     """The last owner of an organization stays its owner."""
 
@@ -76,11 +88,29 @@ class MessageParked(FailedPrecondition):
     reason = "MESSAGE_PARKED"
 
 
+class MessageNeeded(FailedPrecondition):
+    """Another silo waits for this message; it can be replayed, but not skipped."""
+
+    reason = "MESSAGE_NEEDED"
+
+
+class DifferenceNotRepairable(FailedPrecondition):
+    """The difference is pending, resolved, or has no safe repair."""
+
+    reason = "DIFFERENCE_NOT_REPAIRABLE"
+
+
 class Aborted(ServiceError):
     """Another writer was faster; try again."""
 
     code = Code.ABORTED
     reason = "WRITE_CONFLICT"
+
+
+class LostInRestore(FailedPrecondition):
+    """What was made was lost with the backup that its region was restored from."""
+
+    reason = "LOST_IN_RESTORE"
 
 
 class EtagMismatch(Aborted):

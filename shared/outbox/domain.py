@@ -15,6 +15,12 @@ CONTROL = "control"
 SKIP = "skip"
 """The category of a delivered message that has no effect but its place; its payload holds the reason."""
 
+SKIPPED = "SKIPPED"
+"""The reason of what was given up because an operator skipped it."""
+
+WITHDRAWN = "WITHDRAWN"
+"""The reason of what was given up together with all that its target was to get."""
+
 
 class Mode(Enum):
     """How messages of a category relate to each other."""

@@ -22,6 +22,7 @@ from shared.outbox.breaker import Breaker
 from shared.outbox.composing import Part, States, compose, pack, read_states
 from shared.outbox.domain import Delivery, Outcome, ShardResult
 from shared.outbox.registry import Registry
+from shared.outbox.rewound import check_answers
 from shared.outbox.settings import DrainerSettings
 from shared.outbox.settling import Settlement, settle
 
@@ -276,7 +277,7 @@ class Drainer:
             barrier.reach("before_settle")
             settled = [
                 (part.shard.aggregate, self._settlement(target, part, result))
-                for part, result in answered
+                for part, result in check_answers(transaction, target, answered)
                 if part.shard.aggregate in ours
             ]
             delivered = self._write(transaction, target, settled)

@@ -86,9 +86,10 @@ def _apply_alone(database: Database, registry: Registry, delivery: Delivery, sha
 def _apply(
     transaction: Transaction, registry: Registry, delivery: Delivery, shards: Sequence[ShardDelivery]
 ) -> list[ShardResult]:
-    if inbox_store.agree_epoch(transaction, delivery.origin, delivery.epoch) != delivery.epoch:
+    agreed, resumed = inbox_store.agree_epoch(transaction, delivery.origin, delivery.epoch)
+    if agreed != delivery.epoch:
         return [_counted(delivery, _epoch_unknown(shard, 0)) for shard in shards]
-    known = inbox_store.lock_shards(transaction, delivery, [shard.aggregate for shard in shards])
+    known = inbox_store.lock_shards(transaction, delivery, shards, resumed=resumed)
     results: list[ShardResult] = []
     taken: list[ShardDelivery] = []
     messages: list[Message] = []

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from shared.database import Transaction
 from shared.outbox.domain import Delivery, Message, ShardDelivery
 
-_READ_EPOCH = text("SELECT epoch FROM inbox_origin WHERE origin = :origin")
+_READ_EPOCH = text("SELECT epoch, resumed_at IS NOT NULL AS resumed FROM inbox_origin WHERE origin = :origin")
 
 _AGREE_EPOCH = text(
     """
@@ -27,8 +27,8 @@ _LOCK_SHARDS = text(
 _ADD_SHARDS = text(
     """
     INSERT INTO inbox_shard (origin, aggregate, epoch, last_sequence, updated_at)
-    SELECT :origin, aggregate, CAST(:epoch AS uuid), 0, :now
-    FROM unnest(CAST(:aggregates AS text[])) AS added (aggregate)
+    SELECT :origin, aggregate, CAST(:epoch AS uuid), start, :now
+    FROM unnest(CAST(:aggregates AS text[]), CAST(:starts AS bigint[])) AS added (aggregate, start)
     ON CONFLICT ON CONSTRAINT inbox_shard_pkey DO NOTHING
     """
 )
@@ -39,7 +39,7 @@ _ADVANCE_SHARDS = text(
     SELECT :origin, aggregate, CAST(:epoch AS uuid), last_sequence, :now
     FROM unnest(CAST(:aggregates AS text[]), CAST(:sequences AS bigint[])) AS taken (aggregate, last_sequence)
     ON CONFLICT ON CONSTRAINT inbox_shard_pkey
-        DO UPDATE SET last_sequence = excluded.last_sequence, updated_at = excluded.updated_at
+        DO UPDATE SET epoch = excluded.epoch, last_sequence = excluded.last_sequence, updated_at = excluded.updated_at
     """
 )
 
@@ -57,23 +57,44 @@ _TAKE_NEWER = text(
 )
 
 
-def agree_epoch(transaction: Transaction, origin: str, epoch: str) -> str:
-    """The epoch agreed with `origin`; the first contact agrees on the one that it brings."""
-    agreed = transaction.execute(_READ_EPOCH, {"origin": origin}).scalar()
+def agree_epoch(transaction: Transaction, origin: str, epoch: str) -> tuple[str, bool]:
+    """The epoch agreed with `origin`, and whether sequences were agreed on anew since a restore.
+
+    The first contact agrees on the epoch that it brings.
+    """
+    agreed = transaction.execute(_READ_EPOCH, {"origin": origin}).one_or_none()
     if agreed is None:
         transaction.execute(_AGREE_EPOCH, {"origin": origin, "epoch": epoch, "now": transaction.now})
-        agreed = transaction.execute(_READ_EPOCH, {"origin": origin}).scalar_one()
-    return str(agreed)
+        agreed = transaction.execute(_READ_EPOCH, {"origin": origin}).one()
+    return str(agreed.epoch), agreed.resumed
 
 
-def lock_shards(transaction: Transaction, delivery: Delivery, aggregates: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """(epoch, last sequence) of each shard, locked until the end; a shard never heard of is added with 0."""
-    known = _lock(transaction, delivery.origin, aggregates)
-    missing = sorted(set(aggregates) - known.keys())
+def lock_shards(
+    transaction: Transaction, delivery: Delivery, shards: Sequence[ShardDelivery], *, resumed: bool
+) -> dict[str, tuple[str, int]]:
+    """(epoch, last sequence) of each shard, locked until the end; a shard never heard of is added with 0.
+
+    With a `resumed` origin it starts where its sender is: that one keeps all that it has not been told the end of, and
+    sends the lowest first.
+    """
+    starts = {shard.aggregate: shard.previous_sequence if resumed else 0 for shard in shards}
+    known = _lock(transaction, delivery.origin, list(starts))
+    missing = sorted(starts.keys() - known.keys())
     if missing:
-        added = {"origin": delivery.origin, "epoch": delivery.epoch, "aggregates": missing, "now": transaction.now}
+        added = {
+            "origin": delivery.origin,
+            "epoch": delivery.epoch,
+            "aggregates": missing,
+            "starts": [starts[aggregate] for aggregate in missing],
+            "now": transaction.now,
+        }
         transaction.execute(_ADD_SHARDS, added)
         known |= _lock(transaction, delivery.origin, missing)
+    if resumed:  # one that an old delivery wrote at the moment of the agreement
+        known = {
+            aggregate: (epoch, sequence) if epoch == delivery.epoch else (delivery.epoch, starts[aggregate])
+            for aggregate, (epoch, sequence) in known.items()
+        }
     return known
 
 

@@ -12,7 +12,7 @@ from shared import audit, errors
 from shared.database import Transaction
 from shared.outbox import operating_store as store
 from shared.outbox import parking
-from shared.outbox.domain import OutboxNote, Parked
+from shared.outbox.domain import SKIPPED, WITHDRAWN, OutboxNote, Parked
 from shared.outbox.operating_store import Order, ParkedSubject, Shard, ShownMessage
 from shared.outbox.registry import Registry
 from shared.rpc import page_token
@@ -122,7 +122,8 @@ def skip_message(
 ) -> Skipped:
     """Pass over one message, or drop the parked subject whose place was skipped with that sequence.
 
-    A message that is just being delivered may still arrive; then there is nothing to skip. Raises NotFound.
+    A message that is just being delivered may still arrive; then there is nothing to skip. Raises NotFound, and
+    MessageNeeded for one that another silo waits for.
     """
     store.lock_lease(transaction, target, aggregate)
     message = store.lock_message(transaction, target, aggregate, sequence)
@@ -134,10 +135,12 @@ def skip_message(
             resource=errors.Resource("siloway/OutboxMessage", f"{shard_name(target, aggregate)}/messages/{sequence}"),
         )
     if message is not None:
+        if registry.is_needed(message.category):
+            raise errors.MessageNeeded(metadata={"category": message.category, "shard": aggregate})
         store.skip(transaction, target, aggregate, sequence, reason)
         if message.parked_at is not None or message.attempts:
             store.make_due(transaction, target, aggregate)
-        parking.tell(transaction, registry, _given_up(target, aggregate, message, reason))
+        parking.tell(transaction, registry, _given_up(target, aggregate, message, SKIPPED, reason))
     audit.record(
         transaction,
         action="outbox.skip",
@@ -157,10 +160,13 @@ def skip_message(
 def skip_queued(
     transaction: Transaction, registry: Registry, *, target: str, categories: Sequence[str], reason: str
 ) -> int:
-    """Pass over all that waits for a target in these categories; returns how many messages. The caller audits it."""
+    """Pass over all that waits for a target in these categories; returns how many messages.
+
+    The caller audits it, and ends what waits for the messages.
+    """
     skipped = store.skip_queued(transaction, target, categories, reason)
     for aggregate, message in skipped:
-        parking.tell(transaction, registry, _given_up(target, aggregate, message, reason))
+        parking.tell(transaction, registry, _given_up(target, aggregate, message, WITHDRAWN, reason))
     return len(skipped)
 
 
@@ -177,7 +183,7 @@ def _find(transaction: Transaction, target: str, aggregate: str) -> Shard:
     return found[0]
 
 
-def _given_up(target: str, aggregate: str, message: ShownMessage, reason: str) -> Parked:
+def _given_up(target: str, aggregate: str, message: ShownMessage, how: str, reason: str) -> Parked:
     return Parked(
         target,
         aggregate,
@@ -186,6 +192,6 @@ def _given_up(target: str, aggregate: str, message: ShownMessage, reason: str) -
         message.sequence,
         message.payload,
         message.attempts,
-        "SKIPPED",
+        how,
         f"an operator skipped it: {reason}",
     )

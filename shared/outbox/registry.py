@@ -3,7 +3,7 @@
 Checked when the process starts: a mistake here is a programmer's error, not a state of the system.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from shared.database import Transaction
@@ -42,7 +42,8 @@ class OnParked(Protocol):
 
 class Registry:
     """A silo's categories. `sends` maps a category to its source (None for EVERY), `receives` to its handler, and
-    `on_parked` a sent category to who is told when one of its messages is given up.
+    `on_parked` a sent category to who is told when one of its messages is given up. Nobody may skip what is `needed`:
+    another silo would wait for it for ever.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Registry:
         sends: Mapping[Category, LatestSource | None] | None = None,
         receives: Mapping[Category, Handler] | None = None,
         on_parked: Mapping[Category, OnParked] | None = None,
+        needed: Collection[Category] = (),
     ) -> None:
         self._sources: dict[str, LatestSource | None] = {}
         self._handlers: dict[str, Handler] = {}
@@ -65,6 +67,8 @@ class Registry:
             self._handlers[category.name] = handler
         self._on_parked = {category.name: told for category, told in (on_parked or {}).items()}
         assert self._on_parked.keys() <= self._sources.keys(), "only who sends a category is told that it parked"
+        self._needed = frozenset(category.name for category in needed)
+        assert self._needed <= self._sources.keys(), "only what is sent can be needed"
 
     def sends(self, category: str) -> bool:
         """Whether this silo sends the category."""
@@ -81,6 +85,10 @@ class Registry:
     def on_parked(self, category: str) -> OnParked | None:
         """Who is told when a message of the category is given up."""
         return self._on_parked.get(category)
+
+    def is_needed(self, category: str) -> bool:
+        """Whether messages of the category must not be skipped."""
+        return category in self._needed
 
     def is_latest(self, category: str) -> bool:
         """Whether the category coalesces. Raises LookupError for an unknown one."""

@@ -11,10 +11,10 @@ from shared.database import Database
 from shared.requests.domain import RequestRecord, RequestState, StoredError
 from shared.requests.usecases import find
 from shared.rpc.call import current_caller
-from shared.rpc.methods import Door, Method
+from shared.rpc.methods import Door, Method, Whose
 from shared.rpc.status import DOMAIN
 
-METHODS = (Method("/siloway.common.v1.RequestService/GetRequest", Door.PUBLIC),)
+METHODS = (Method("/siloway.common.v1.RequestService/GetRequest", Door.PUBLIC, whose=Whose.CALLER),)
 
 _STATES = {
     RequestState.RUNNING: request_pb.Request.STATE_RUNNING,

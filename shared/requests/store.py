@@ -1,5 +1,6 @@
 """The SQL of request records. Records are written with the transaction's time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -56,13 +57,15 @@ def succeed(transaction: Transaction, key: RequestKey, answer: bytes, resource: 
     )
 
 
-def close(transaction: Transaction, key: RequestKey, error: StoredError | None) -> None:
-    """RUNNING becomes SUCCEEDED, or FAILED with the error."""
+def close(
+    transaction: Transaction, key: RequestKey, error: StoredError | None, *, states: Sequence[RequestState]
+) -> None:
+    """A record in one of these states becomes SUCCEEDED, or FAILED with the error."""
     state = RequestState.SUCCEEDED if error is None else RequestState.FAILED
     transaction.execute(
         update(request_record)
         .where(request_record.c.principal == key.principal, request_record.c.request_id == key.request_id)
-        .where(request_record.c.state == RequestState.RUNNING.value)
+        .where(request_record.c.state.in_([each.value for each in states]))
         .values(
             state=state.value,
             error=None if error is None else msgspec.to_builtins(error),

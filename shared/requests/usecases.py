@@ -60,9 +60,13 @@ def start(transaction: Transaction, mutation: Mutation, resource: str) -> Starte
     return Started(_first_record(transaction, mutation).resource, first=False)
 
 
-def finish(transaction: Transaction, key: RequestKey, *, error: StoredError | None) -> None:
-    """Close a request of several steps; `error` makes it FAILED. Does nothing to one that is closed already."""
-    store.close(transaction, key, error)
+def finish(transaction: Transaction, key: RequestKey, *, error: StoredError | None, was_given_up: bool = False) -> None:
+    """Close a request of several steps; `error` makes it FAILED. Does nothing to one that is closed already.
+
+    `was_given_up`: it had FAILED because a message was parked, and has come to its end after all.
+    """
+    states = (RequestState.RUNNING, RequestState.FAILED) if was_given_up else (RequestState.RUNNING,)
+    store.close(transaction, key, error, states=states)
 
 
 def find(transaction: Transaction, principal: str, request_id: str) -> RequestRecord | None:

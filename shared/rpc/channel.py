@@ -1,7 +1,8 @@
 """The channel to another silo: mutual TLS to one expected peer, the caller's deadline and request id passed on.
 
 The target name is always fixed to the expected peer's, so no other silo's certificate passes for it. Only UNAVAILABLE
-is retried, a few times; every mutation between silos carries its request id, so a repeat is harmless.
+is retried, a few times; every mutation between silos carries its request id, so a repeat is harmless. Certificates that
+are replaced are taken up by the next call.
 """
 
 import json
@@ -16,6 +17,8 @@ from shared import deadline
 from shared.errors import DeadlineExceeded
 from shared.rpc.call import current_call
 from shared.rpc.identity import dns_name_of
+from shared.rpc.pem_files import PemFiles
+from shared.rpc.renewing import RenewingChannel
 from shared.rpc.status import from_rpc_error
 
 _MARGIN_S = 0.02
@@ -52,31 +55,59 @@ class Credentials:
 
     @classmethod
     def read(cls, *, certificate_file: Path, key_file: Path, authority_file: Path) -> "Credentials":
-        """From files. Raises OSError."""
+        """From files, once. Raises OSError."""
         return cls(certificate_file.read_bytes(), key_file.read_bytes(), authority_file.read_bytes())
+
+    @staticmethod
+    def following(*, certificate_file: Path, key_file: Path, authority_file: Path) -> "Callable[[], Credentials]":
+        """What the files hold at each time. Raises CannotServe when they hold no fitting set at the start."""
+        files = PemFiles(certificate_file, key_file, authority_file)
+
+        def current() -> Credentials:
+            pems = files.current()
+            assert pems.authority is not None, "an authority's file was given"
+            return Credentials(pems.certificate, pems.key, pems.authority)
+
+        return current
 
 
 class InternalChannel:
     """A channel to the silo `peer` ("control" or a region's name) at `address` (host:port).
 
-    `channel` is for building stubs; calls go through `invoke`. Connecting happens with the first call and after losses.
+    `credentials` may be a function that is asked before each call. `channel` is for building stubs; calls go through
+    `invoke`. Connecting happens with the first call and after losses.
     """
 
     def __init__(
-        self, address: str, *, peer: str, credentials: Credentials, message_bytes_max: int = 4 * 1024 * 1024
+        self,
+        address: str,
+        *,
+        peer: str,
+        credentials: Credentials | Callable[[], Credentials],
+        message_bytes_max: int = 4 * 1024 * 1024,
     ) -> None:
         self.peer = peer
-        self.channel = grpc.secure_channel(
-            address,
+        self._address = address
+        self._message_bytes_max = message_bytes_max
+        # Stubs are typed for grpc's own channel; they call nothing that a renewing one has not.
+        self.channel: Any = (
+            self._open(credentials)
+            if isinstance(credentials, Credentials)
+            else RenewingChannel(credentials, self._open)
+        )
+
+    def _open(self, credentials: Credentials) -> grpc.Channel:
+        return grpc.secure_channel(
+            self._address,
             grpc.ssl_channel_credentials(credentials.authority, credentials.key, credentials.certificate),
             options=[
-                ("grpc.ssl_target_name_override", dns_name_of(peer)),
+                ("grpc.ssl_target_name_override", dns_name_of(self.peer)),
                 ("grpc.service_config", _SERVICE_CONFIG),
                 ("grpc.enable_retries", 1),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.max_send_message_length", message_bytes_max),
-                ("grpc.max_receive_message_length", message_bytes_max),
+                ("grpc.max_send_message_length", self._message_bytes_max),
+                ("grpc.max_receive_message_length", self._message_bytes_max),
                 ("grpc.initial_reconnect_backoff_ms", 200),
                 ("grpc.max_reconnect_backoff_ms", 5_000),
                 # A proxy named in the environment is never between silos.

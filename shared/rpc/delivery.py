@@ -5,9 +5,7 @@ what is gone. A delivery larger than one call may be goes in several: shards are
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.internal.v1 import delivery_pb2 as delivery_pb
 
 from shared import delivery as shapes
@@ -15,6 +13,7 @@ from shared import errors
 from shared.outbox.domain import SKIP, Delivery, Message, Outcome, ShardDelivery, ShardResult
 from shared.rpc.call import current_caller
 from shared.rpc.channel import InternalChannel
+from shared.rpc.effects import FILL, READ
 
 _OUTCOMES = {
     Outcome.APPLIED: delivery_pb.ShardResult.OUTCOME_APPLIED,
@@ -107,7 +106,7 @@ def _message_to_wire(message: Message) -> delivery_pb.Message:
     wire = delivery_pb.Message(
         sequence=message.sequence, subject=message.subject, version=message.version, deleted=message.deleted
     )
-    _FILL[message.category](wire, message)
+    FILL[message.category](wire, message)
     return wire
 
 
@@ -122,209 +121,7 @@ def _message_from_wire(aggregate: str, wire: delivery_pb.Message) -> Message:
         wire.sequence,
         effect,
         wire.subject,
-        payload={} if wire.deleted else shapes.encode(_READ[effect](wire)),
+        payload={} if wire.deleted else shapes.encode(READ[effect](wire)),
         version=wire.version,
         deleted=wire.deleted,
     )
-
-
-def _fill_skip(wire: delivery_pb.Message, message: Message) -> None:
-    wire.skip.reason = str(message.payload.get("reason", ""))
-
-
-def _fill_token(wire: delivery_pb.Message, message: Message) -> None:
-    wire.token.SetInParent()
-    if message.deleted:
-        return
-    token = shapes.decode(message.payload, shapes.TokenState)
-    wire.token.secret_hash = token.secret_hash
-    wire.token.display_name = token.name
-    wire.token.audience.extend(token.audience)
-    wire.token.scopes.extend(token.scopes)
-    wire.token.organization_id = token.organization_id or 0
-    wire.token.user_id = token.user_id or 0
-    wire.token.user_suspended = token.user_suspended
-    wire.token.calls_per_minute = token.calls_per_minute
-    wire.token.ids_per_minute = token.ids_per_minute
-    wire.token.create_time.FromDatetime(token.created_at)
-    if token.expires_at is not None:
-        wire.token.expire_time.FromDatetime(token.expires_at)
-    if token.revoked_at is not None:
-        wire.token.revoke_time.FromDatetime(token.revoked_at)
-
-
-def _read_token(wire: delivery_pb.Message) -> shapes.TokenState:
-    token = wire.token
-    return shapes.TokenState(
-        secret_hash=token.secret_hash,
-        name=token.display_name,
-        audience=tuple(token.audience),
-        scopes=tuple(token.scopes),
-        organization_id=token.organization_id or None,
-        expires_at=_time(token.expire_time) if token.HasField("expire_time") else None,
-        revoked_at=_time(token.revoke_time) if token.HasField("revoke_time") else None,
-        created_at=_time(token.create_time),
-        user_id=token.user_id or None,
-        user_suspended=token.user_suspended,
-        calls_per_minute=token.calls_per_minute,
-        ids_per_minute=token.ids_per_minute,
-    )
-
-
-def _fill_confirmation(wire: delivery_pb.Message, message: Message) -> None:
-    wire.confirmation.SetInParent()
-    if not message.deleted:
-        confirmed = shapes.decode(message.payload, shapes.Confirmation)
-        wire.confirmation.confirm_time.FromDatetime(confirmed.confirmed_at)
-
-
-def _read_confirmation(wire: delivery_pb.Message) -> shapes.Confirmation:
-    return shapes.Confirmation(_time(wire.confirmation.confirm_time))
-
-
-def _fill_apply_slugs(wire: delivery_pb.Message, message: Message) -> None:
-    payload = shapes.decode(message.payload, shapes.ApplySlugs)
-    wire.apply_slugs.change_set = payload.change_set
-    wire.apply_slugs.pairs.extend(
-        delivery_pb.ApplySlugs.Pair(
-            organization_id=pair.organization_id, slug=pair.slug, fence_version=pair.fence_version
-        )
-        for pair in payload.pairs
-    )
-
-
-def _read_apply_slugs(wire: delivery_pb.Message) -> shapes.ApplySlugs:
-    pairs = wire.apply_slugs.pairs
-    return shapes.ApplySlugs(
-        wire.apply_slugs.change_set,
-        tuple(shapes.SlugPair(pair.organization_id, pair.slug, pair.fence_version) for pair in pairs),
-    )
-
-
-def _fill_slugs_applied(wire: delivery_pb.Message, message: Message) -> None:
-    payload = shapes.decode(message.payload, shapes.SlugsApplied)
-    wire.slugs_applied.change_set = payload.change_set
-    wire.slugs_applied.results.extend(
-        delivery_pb.SlugsApplied.Result(
-            organization_id=result.organization_id,
-            slug=result.slug,
-            fence_version=result.fence_version,
-            applied=not result.refusal,
-            refusal=result.refusal,
-        )
-        for result in payload.results
-    )
-
-
-def _read_slugs_applied(wire: delivery_pb.Message) -> shapes.SlugsApplied:
-    return shapes.SlugsApplied(
-        wire.slugs_applied.change_set,
-        tuple(
-            shapes.SlugResult(result.organization_id, result.slug, result.fence_version, _refusal(result))
-            for result in wire.slugs_applied.results
-        ),
-    )
-
-
-def _fill_organization(wire: delivery_pb.Message, message: Message) -> None:
-    wire.organization.SetInParent()
-    if message.deleted:
-        return
-    organization = shapes.decode(message.payload, shapes.OrganizationState)
-    wire.organization.display_name = organization.name
-    wire.organization.slug = organization.slug
-    wire.organization.state = organization.state
-
-
-def _read_organization(wire: delivery_pb.Message) -> shapes.OrganizationState:
-    organization = wire.organization
-    return shapes.OrganizationState(organization.display_name, organization.slug, organization.state)
-
-
-def _fill_region(wire: delivery_pb.Message, message: Message) -> None:
-    wire.region.SetInParent()
-    if message.deleted:
-        return
-    entry = shapes.decode(message.payload, shapes.RegionEntry)
-    wire.region.number = entry.number
-    wire.region.public_address = entry.public_address
-
-
-def _read_region(wire: delivery_pb.Message) -> shapes.RegionEntry:
-    return shapes.RegionEntry(wire.region.number, wire.region.public_address)
-
-
-def _fill_create_organization(wire: delivery_pb.Message, message: Message) -> None:
-    asked = shapes.decode(message.payload, shapes.CreateOrganization)
-    wire.create_organization.change_set = asked.change_set
-    wire.create_organization.slug = asked.slug
-    wire.create_organization.fence_version = asked.fence_version
-    wire.create_organization.display_name = asked.name
-    wire.create_organization.owner_user_id = asked.owner_user_id
-    wire.create_organization.owner_email = asked.owner_email
-    wire.create_organization.create_default_team = asked.create_default_team
-    wire.create_organization.is_test = asked.is_test
-
-
-def _read_create_organization(wire: delivery_pb.Message) -> shapes.CreateOrganization:
-    asked = wire.create_organization
-    return shapes.CreateOrganization(
-        change_set=asked.change_set,
-        slug=asked.slug,
-        fence_version=asked.fence_version,
-        name=asked.display_name,
-        owner_user_id=asked.owner_user_id,
-        owner_email=asked.owner_email,
-        create_default_team=asked.create_default_team,
-        is_test=asked.is_test,
-    )
-
-
-def _fill_organization_created(wire: delivery_pb.Message, message: Message) -> None:
-    created = shapes.decode(message.payload, shapes.OrganizationCreated)
-    wire.organization_created.change_set = created.change_set
-    wire.organization_created.organization_id = created.organization_id
-    wire.organization_created.version = created.version
-    wire.organization_created.refusal = created.refusal
-
-
-def _read_organization_created(wire: delivery_pb.Message) -> shapes.OrganizationCreated:
-    created = wire.organization_created
-    if created.refusal not in ("", shapes.CLASH):
-        raise errors.InvalidArgument.of("shards.messages.organization_created.refusal", "must be CLASH or empty")
-    return shapes.OrganizationCreated(created.change_set, created.organization_id, created.version, created.refusal)
-
-
-def _refusal(result: delivery_pb.SlugsApplied.Result) -> str:
-    if result.applied:
-        return ""
-    if result.refusal not in (shapes.MISSING, shapes.CLASH):
-        raise errors.InvalidArgument.of("shards.messages.slugs_applied.results.refusal", "must be MISSING or CLASH")
-    return result.refusal
-
-
-def _time(timestamp: Timestamp) -> datetime:
-    return timestamp.ToDatetime(tzinfo=UTC)
-
-
-_FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
-    shapes.TOKEN.name: _fill_token,
-    shapes.CONFIRMATION.name: _fill_confirmation,
-    shapes.APPLY_SLUGS.name: _fill_apply_slugs,
-    shapes.SLUGS_APPLIED.name: _fill_slugs_applied,
-    shapes.ORGANIZATION.name: _fill_organization,
-    shapes.REGION.name: _fill_region,
-    shapes.CREATE_ORGANIZATION.name: _fill_create_organization,
-    shapes.ORGANIZATION_CREATED.name: _fill_organization_created,
-    SKIP: _fill_skip,
-}
-_READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
-    shapes.TOKEN.name: _read_token,
-    shapes.CONFIRMATION.name: _read_confirmation,
-    shapes.APPLY_SLUGS.name: _read_apply_slugs,
-    shapes.SLUGS_APPLIED.name: _read_slugs_applied,
-    shapes.ORGANIZATION.name: _read_organization,
-    shapes.REGION.name: _read_region,
-    shapes.CREATE_ORGANIZATION.name: _read_create_organization,
-    shapes.ORGANIZATION_CREATED.name: _read_organization_created,
-}

@@ -1,4 +1,5 @@
-"""The table of methods: for each full method name the door that serves it, who may call it, and what it may cost.
+"""The table of methods: for each full method name the door that serves it, who may call it, whose data it is about, and
+what it may cost.
 
 Deny by default: a name without a row is not served, and neither is a row's name on another door. Health and reflection
 have their rows in every table.
@@ -35,11 +36,29 @@ class Budget(Enum):
     PEERS = "peers"
 
 
+class Whose(Enum):
+    """Whose data a public method reads or changes; see shared/rpc/ownership.py for what follows.
+
+    SILO: the silo's own, or several organizations' at once; nobody who is bound to one organization may call it.
+    ORGANIZATION: one organization's, which the row's `names` lead to; what belongs to another one is not there.
+    CALLER: whatever the caller may see, decided row by row; `names` may narrow it and never widen it.
+    EVERYBODY: the same for all callers.
+    """
+
+    SILO = "silo"
+    ORGANIZATION = "organization"
+    CALLER = "caller"
+    EVERYBODY = "everybody"
+
+
 @dataclass(frozen=True)
 class Method:
     """One row. `name` is `/package.Service/Method`; any one of `scopes` suffices, none asks for authentication only.
 
-    `maximum_s` bounds the call whatever deadline the client gives. `open` is for health alone: no token, every door.
+    `names` are the paths of the request's fields with the names of what `whose` speaks of; a row that does not say
+    whose data it is about is the silo's. `maximum_s` bounds the call whatever deadline the client gives. `open` is for
+    health alone: no token, every door. `while_closed`: also answered by a silo that was restored and is not in step
+    yet.
     """
 
     name: str
@@ -49,6 +68,9 @@ class Method:
     maximum_s: float = 30.0
     mutating: bool = False
     open: bool = False
+    whose: Whose = Whose.SILO
+    names: tuple[str, ...] = ()
+    while_closed: bool = False
 
 
 HEALTH_METHODS = (
@@ -57,7 +79,12 @@ HEALTH_METHODS = (
     Method("/grpc.health.v1.Health/Watch", Door.PUBLIC, open=True),
 )
 REFLECTION_METHODS = (
-    Method("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Door.PUBLIC, budget=Budget.STREAMS),
+    Method(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        Door.PUBLIC,
+        budget=Budget.STREAMS,
+        whose=Whose.EVERYBODY,
+    ),
 )
 
 
@@ -74,6 +101,7 @@ class MethodTable:
         for method in (*HEALTH_METHODS, *REFLECTION_METHODS, *methods):
             assert method.name not in rows, f"two rows for {method.name}"
             assert method.name.count("/") == 2, f"no full method name: {method.name}"
+            assert method.whose is not Whose.ORGANIZATION or method.names, f"{method.name} names no organization"
             assert 0 < method.maximum_s < CONNECTION_GRACE_S, f"{method.name} may outlive its connection"
             rows[method.name] = method
         return cls(rows)

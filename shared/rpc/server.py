@@ -14,12 +14,14 @@ from typing import Any, Final
 import grpc
 from grpc_reflection.v1alpha import reflection
 
-from shared.rpc.addresses import CannotServe, check_free, is_loopback, read_pem, split
+from shared.rpc.addresses import CannotServe, check_free, is_loopback, split
 from shared.rpc.authentication import admitted, by_certificate, by_token
 from shared.rpc.call import Caller
+from shared.rpc.closing import ClosedGate
 from shared.rpc.health import Health
 from shared.rpc.interceptors import Interceptor
 from shared.rpc.methods import CONNECTION_GRACE_S, Budget, Door, MethodTable
+from shared.rpc.pem_files import PemFiles, Pems
 from shared.rpc.permits import DEFAULT_BUDGETS, Permits
 
 _SPARE_THREADS: Final = 8
@@ -39,10 +41,27 @@ class Tls:
     client_authority_file: Path | None = None
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Raises CannotServe when a file cannot be read or does not fit."""
-        pair = (read_pem(self.key_file), read_pem(self.certificate_file))
-        authority = read_pem(self.client_authority_file) if self.client_authority_file is not None else None
-        return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
+        """What the files hold when a client connects. Raises CannotServe when one cannot be read or does not fit."""
+        files = PemFiles(self.certificate_file, self.key_file, self.client_authority_file)
+        in_use = files.current()
+
+        def newer() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal in_use
+            found = files.current()
+            if found == in_use:
+                return None
+            in_use = found
+            return _configuration(found)
+
+        return grpc.dynamic_ssl_server_credentials(
+            _configuration(in_use),
+            newer,  # type: ignore[arg-type]  # None: as before, grpc's own words
+            require_client_authentication=self.client_authority_file is not None,
+        )
+
+
+def _configuration(pems: Pems) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(pems.key, pems.certificate)], pems.authority)
 
 
 class RpcServer:
@@ -91,6 +110,7 @@ def build_server(
     authenticate: Callable[[str], Caller] | None = None,
     spend_call: Callable[[Caller], None] = lambda _caller: None,
     admit: Callable[[Caller], None] | None = None,
+    refuse_closed: Callable[[], None] = lambda: None,
     tls: Tls | None = None,
     budgets: Mapping[Budget, int] = DEFAULT_BUDGETS,
     allow_plaintext: bool = False,
@@ -102,7 +122,7 @@ def build_server(
     `servicers` are pairs of a generated add_..._to_server and its servicer. The public door wants `authenticate`, which
     makes a caller of a token's secret or raises Unauthenticated; on the internal door the certificate tells who calls.
     `admit` may refuse a caller that was told so; `spend_call` counts each call that has a scope that suffices, or
-    refuses it. Raises CannotServe with one line.
+    refuses it; `refuse_closed` raises while the silo is closed. Raises CannotServe with one line.
     """
     authentication = by_certificate if door is Door.INTERNAL else by_token(_required(authenticate))
     if admit is not None:
@@ -113,7 +133,7 @@ def build_server(
     interceptor = Interceptor(table, door, authentication, permits, spend_call)
     server = grpc.server(
         pool,
-        interceptors=[interceptor],
+        interceptors=[interceptor, ClosedGate(table, refuse_closed)],
         options=_options(share_port=share_port, message_bytes_max=message_bytes_max),
         # The last wall: this many may wait for a thread; it refuses without details.
         maximum_concurrent_rpcs=threads * 4,

@@ -1,12 +1,11 @@
 """`siloway up` and `siloway tokens mint`: what runs on this machine. They become the silos' own programs."""
 
 import json
-import os
-import sys
 from typing import Annotated
 
 import typer
 
+from siloway_client.entry import become, become_stack
 from siloway_client.options import session
 
 tokens_app = typer.Typer(no_args_is_help=True, help="Tokens.")
@@ -15,11 +14,7 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opti
 
 def up(context: typer.Context) -> None:
     """Start control and the regions us and de here, with PostgreSQL and Redis (options: siloway up --help)."""
-    folder = session(context).folder
-    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder.resolve() / "bytecode")}
-    # Where the environment forbids bytecode beside the sources, a folder that is there already keeps it.
-    closed = "PYTHONDONTWRITEBYTECODE" in os.environ and folder.is_dir()
-    _become(["shared.embedded", "--folder", str(folder), *context.args], kept if closed else None)
+    become_stack(session(context).folder, context.args)
 
 
 @tokens_app.command(context_settings=_PASS_ON)
@@ -35,10 +30,4 @@ def mint(
         file = session(context).targets().environment_file
         if file is not None:
             environment = json.loads(file.read_text())["control"]
-    _become(["control_silo", "mint-token", *context.args], environment)
-
-
-def _become(arguments: list[str], environment: dict[str, str] | None = None) -> None:
-    """Replace this process by `python -m ...`; it has our terminal and gives its own exit code."""
-    command = [sys.executable, "-m", *arguments]
-    os.execve(sys.executable, command, {**os.environ, **(environment or {})})  # noqa: S606  # no shell is meant
+    become(["control_silo", "mint-token", *context.args], environment)

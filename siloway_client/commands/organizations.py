@@ -10,7 +10,7 @@ from siloway.control.v1 import slug_reservation_service_pb2 as slug_pb
 from siloway_client import output
 from siloway_client.options import Json, Organization, RequestId, request_id_of, session
 
-app = typer.Typer(no_args_is_help=True, help="Organizations: make, rename, swap slugs, find.")
+app = typer.Typer(no_args_is_help=True, help="Organizations: make, rename, swap slugs, find, delete.")
 slugs_app = typer.Typer(no_args_is_help=True, help="Organization slugs: check, find, release redirects.")
 
 Change = organization_pb.OrganizationChange
@@ -126,24 +126,76 @@ def get(context: typer.Context, organization: Organization, json_output: Json = 
     else:
         output.say(f"{found.name}  {found.slug or '(no slug yet)'}  {found.display_name}")
         output.say(f"region {found.region} at {found.region_address}, since {output.when(found.create_time)}")
+        if found.purge_time.seconds:
+            output.say(f"to be deleted for good on {output.when(found.purge_time)}")
 
 
 @app.command("list")
 def list_organizations(
     context: typer.Context,
     region: Annotated[str, typer.Option("--region", "-r", help="Only those of this region.")] = "",
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those that are to be deleted too.")] = False,
     limit: Limit = 50,
     json_output: Json = False,
 ) -> None:
     """List organizations by id."""
-    request = organization_pb.ListOrganizationsRequest(page_size=limit, region=region)
+    request = organization_pb.ListOrganizationsRequest(page_size=limit, region=region, show_deleted=deleted)
     with session(context).targets().control() as client:
         found = client.organizations.ListOrganizations(request).organizations
     if json_output:
         output.as_json(found)
     else:
-        rows = [(each.uid, each.slug or "-", each.region, each.display_name) for each in found]
-        output.table(("id", "slug", "region", "name"), rows)
+        rows = [
+            (each.uid, each.slug or "-", each.region, output.when(each.purge_time), each.display_name) for each in found
+        ]
+        output.table(("id", "slug", "region", "purge", "name"), rows)
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    organization: Organization,
+    grace_days: Annotated[
+        float | None,
+        typer.Option(min=0, max=3650, help="Days in which it can be undeleted; the silo's setting by default."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    request_id: RequestId = None,
+    json_output: Json = False,
+) -> None:
+    """Delete an organization: read only until its purge time, gone with all its data from then on."""
+    request = organization_pb.DeleteOrganizationRequest(
+        name=f"organizations/{organization}", request_id=request_id_of(request_id)
+    )
+    if grace_days is not None:
+        request.grace.CopyFrom(Duration(seconds=int(grace_days * _SECONDS_A_DAY)))
+    with session(context).targets().control() as client:
+        if not yes:
+            request.validate_only = True
+            _confirm_deletion(client.organizations.DeleteOrganization(request))
+            request.validate_only = False
+        deleted = client.organizations.DeleteOrganization(request)
+    if json_output:
+        output.as_json(deleted)
+    else:
+        output.say(f"{deleted.name} is read only; it is deleted for good on {output.when(deleted.purge_time)}")
+        output.say(f"until then: siloway orgs undelete {deleted.uid}")
+
+
+@app.command()
+def undelete(
+    context: typer.Context, organization: Organization, request_id: RequestId = None, json_output: Json = False
+) -> None:
+    """Keep an organization after all, before its purge time."""
+    request = organization_pb.UndeleteOrganizationRequest(
+        name=f"organizations/{organization}", request_id=request_id_of(request_id)
+    )
+    with session(context).targets().control() as client:
+        kept = client.organizations.UndeleteOrganization(request)
+    if json_output:
+        output.as_json(kept)
+    else:
+        output.say(f"{kept.name} is kept")
 
 
 @slugs_app.command()
@@ -202,6 +254,17 @@ def release(context: typer.Context, slug: Slug, request_id: RequestId = None) ->
     with session(context).targets().control() as client:
         client.slugs.ReleaseRedirect(request)
     output.say(f"{slug.lower()} is free")
+
+
+def _confirm_deletion(would_be: organization_pb.Organization) -> None:
+    """Ask on stderr, so that --json has stdout for itself. Raises typer.Abort."""
+    typer.confirm(
+        f"{would_be.name} ({would_be.slug or 'no slug'}, {would_be.display_name!r}) in region {would_be.region} is read"
+        f" only from now on.\nOn {output.when(would_be.purge_time)} it is deleted for good, with all its data and its"
+        " tokens; until then it can be undeleted.\nDelete it?",
+        abort=True,
+        err=True,
+    )
 
 
 def show_change(answer: organization_pb.OrganizationChange, json_output: bool) -> None:

@@ -1,8 +1,9 @@
-"""`siloway regions`: which regions there are, and which of them get new organizations."""
+"""`siloway regions`: which regions there are, which of them get new organizations, and giving one up that is lost."""
 
 from typing import Annotated
 
 import typer
+from siloway.control.v1 import recovery_service_pb2 as recovery_pb
 from siloway.control.v1 import region_service_pb2 as region_pb
 
 from siloway_client import output
@@ -55,6 +56,51 @@ def undrain(context: typer.Context, name: Name, request_id: RequestId = None, js
     with session(context).targets().control() as control:
         found = control.regions.UndrainRegion(request)
     _show(found, json_output)
+
+
+@app.command("declare-lost")
+def declare_lost(
+    context: typer.Context,
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    request_id: RequestId = None,
+    json_output: Json = False,
+) -> None:
+    """Give up a region that will not come back, or not soon. Needs the scope silo:operate.
+
+    The slugs that are held for it are free at once, changes that wait for it fail with REGION_LOST, and control refuses
+    its calls until `recover`. What it has already stays mapped to it.
+    """
+    region = name.removeprefix("regions/")
+    if not yes:
+        typer.confirm(f"Free everything that is held for region {region}, and refuse its calls?", abort=True, err=True)
+    request = recovery_pb.DeclareRegionLostRequest(region=region, request_id=request_id_of(request_id))
+    with session(context).targets().control() as control:
+        done = control.recovery.DeclareRegionLost(request)
+    _show_recovery(done, json_output)
+
+
+@app.command()
+def recover(context: typer.Context, name: Name, request_id: RequestId = None, json_output: Json = False) -> None:
+    """Let a lost region call again, after its data was compared with control's. Needs the scope silo:operate."""
+    region = name.removeprefix("regions/")
+    request = recovery_pb.RecoverRegionRequest(region=region, request_id=request_id_of(request_id))
+    with session(context).targets().control() as control:
+        done = control.recovery.RecoverRegion(request)
+    _show_recovery(done, json_output)
+
+
+def _show_recovery(done: recovery_pb.RegionRecovery, json_output: bool) -> None:
+    if json_output:
+        output.as_json(done)
+        return
+    if not done.HasField("lost_time"):
+        output.say(f"regions/{done.region} is there: it may call control again")
+        return
+    output.say(
+        f"regions/{done.region}: lost since {output.when(done.lost_time)},"
+        f" {done.released_slug_count} slugs freed, {done.skipped_message_count} messages skipped, fence {done.fence}"
+    )
 
 
 def _show(region: region_pb.Region, json_output: bool) -> None:

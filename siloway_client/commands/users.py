@@ -70,6 +70,26 @@ def unsuspend(context: typer.Context, user: User, request_id: RequestId = None, 
         _show([client.users.UnsuspendUser(request)], json_output)
 
 
+@app.command("organizations")
+def list_organizations(
+    context: typer.Context,
+    user: User,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    json_output: Json = False,
+) -> None:
+    """List the organizations that a user is a member of, with their regions."""
+    request = user_pb.ListUserOrganizationsRequest(parent=f"users/{user}", page_size=limit)
+    with session(context).targets().control() as client:
+        answer = client.users.ListUserOrganizations(request)
+    if json_output:
+        output.as_json(answer.user_organizations)
+        return
+    rows = ((each.organization, each.slug or "-", each.region, each.role) for each in answer.user_organizations)
+    output.table(("organization", "slug", "region", "role"), rows)
+    if answer.next_page_token:
+        output.say("there are more: raise --limit")
+
+
 def _show(users: list[user_pb.User], json_output: bool) -> None:
     """One user as JSON, or a table."""
     if json_output:

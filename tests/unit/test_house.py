@@ -16,6 +16,27 @@ PACKAGES = ("control_silo", "region_silo", "shared", "siloway_client")
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
 
+FAULTS = {
+    *(f"P{number}" for number in range(1, 14) if number != 10),
+    *(f"S{number}" for number in (1, 2, 3, 4, 6, 7)),
+    *(f"B{number}" for number in range(1, 5)),
+    *(f"O{number}" for number in range(1, 8)),
+    *(f"R{number}" for number in range(1, 4)),
+    *(f"F{number}" for number in range(1, 5)),
+    "C1",
+}
+"""The rows of the fault matrix of organizations across silos."""
+
+CASES = {1, 2, 3, 4, 6, *range(9, 16), *range(18, 25), *range(27, 33), 34, 36, *range(37, 41), 43, 44, 45, 47, 48}
+"""The acceptance cases of the same."""
+
+
+def names_of_tests(kind: str) -> Iterator[str]:
+    """The names of tests with cases or faults; those of releases count their own cases."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        if "releases" not in path.parts:
+            yield from re.findall(rf"def (test_\w*{kind}\w*)", path.read_text())
+
 
 def sources() -> list[Path]:
     return [
@@ -76,7 +97,7 @@ def test_domains_know_neither_sql_nor_redis() -> None:
 
 
 def test_only_programs_read_the_environment() -> None:
-    allowed = {"__main__.py", "local.py"}
+    allowed = {"__main__.py", "entry.py"}
     found = [
         str(path.relative_to(ROOT))
         for path in sources()
@@ -114,6 +135,22 @@ def test_every_failure_mode_names_a_test_that_exists() -> None:
     assert named
     missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
     assert not missing
+
+
+def test_every_row_of_the_fault_matrix_is_told_and_has_a_test() -> None:
+    told = set(re.findall(r"^\| ([A-Z]\d+) \|", (ROOT / "docs/failure_modes.md").read_text(), re.MULTILINE))
+    tested = {row for name in names_of_tests("fault") for row in re.findall(r"([A-Z]\d+)_", name.partition("fault")[2])}
+    assert FAULTS - told == set()
+    assert FAULTS - tested == set()
+
+
+def test_every_acceptance_case_of_organizations_across_silos_has_a_test() -> None:
+    tested = {
+        int(number)
+        for name in names_of_tests("case")
+        for number in re.findall(r"(?:case|cases|and|_)_?(\d\d)(?=_)", name.partition("_fault")[0])
+    }
+    assert CASES - tested == set()
 
 
 def test_no_possessive_quantifier_is_used() -> None:

@@ -33,7 +33,7 @@ def main(silo: str, verb: str) -> None:
             line, _ = listener.accept()
             with line:
                 line.recv(4096)
-                line.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+                line.sendall(f"HTTP/1.0 200 OK\r\nX-Siloway-Process: {os.getpid()}\r\n\r\n".encode())
     finally:
         # The servers outlive the silos: at a silo's end its database still listens.
         socket.create_connection(

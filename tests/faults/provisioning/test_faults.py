@@ -4,6 +4,7 @@ says.
 A crash is a transaction that is rolled back, or a call whose caller is gone; what is committed stays.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from control_silo.changes.domain import Change
 from shared import barrier
-from shared.errors import PeerUnavailable, SlugChangePending, SlugTaken
+from shared.errors import DeadlineExceeded, PeerUnavailable, SlugChangePending, SlugTaken
 from shared.outbox.domain import Delivery
 from shared.requests import RequestState
 from tests.clock import FakeClock
@@ -218,6 +219,41 @@ def test_fault_P8_a_region_that_forgot_the_delivery_answers_the_same(silos: Silo
 
     assert [answer[0]["organization_id"] for answer in answers] == [change.organization_id]  # type: ignore[index]
     silos.drain()
+    one_organization(silos, change)
+
+
+def test_fault_R3_a_region_that_finishes_after_control_has_given_up_makes_no_second_one(
+    silos: Silos, clock: FakeClock
+) -> None:
+    change = ask(silos)
+    receiver = silos.transport.receivers["us"]
+    go_on = threading.Event()
+
+    def finish(delivery: Delivery) -> None:
+        assert go_on.wait(20)
+        receiver(delivery)
+
+    late: list[threading.Thread] = []
+
+    def before(target: str, delivery: Delivery) -> None:
+        if target == "us":
+            late.append(threading.Thread(target=finish, args=(delivery,)))
+            late[-1].start()
+            raise DeadlineExceeded
+
+    silos.transport.before = before
+    silos.drain()
+    clock.advance(60)
+    silos.drain()
+    assert len(late) == 2
+    assert at_end(silos, change).state is RequestState.RUNNING
+    check_always(silos.control, silos.regions)
+    go_on.set()
+    for thread in late:
+        thread.join(20)
+
+    lines_are_good(silos, clock)
+
     one_organization(silos, change)
 
 

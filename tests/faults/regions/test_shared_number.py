@@ -30,7 +30,9 @@ def migrate(url: str, regions: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_fault_F4_control_refuses_to_start_with_two_regions_of_one_number(control_database_url: str) -> None:
+def test_case_10_and_fault_F4_control_refuses_to_start_with_two_regions_of_one_number(
+    control_database_url: str,
+) -> None:
     told = migrate(control_database_url, f"{US},{FR}")
     assert (told.returncode, told.stderr) == (2, "siloway: SILOWAY_REGIONS: two regions share a number\n")
     assert migrate(control_database_url, US).returncode == 0

@@ -93,7 +93,7 @@ def test_a_crashed_postgresql_refuses_then_serves_and_repeats_nothing(
         allocator.close()
 
 
-def test_a_flushed_redis_changes_nothing(shared_tables: str, redis_url: str, clock: FakeClock) -> None:
+def test_fault_F1_a_flushed_redis_changes_nothing(shared_tables: str, redis_url: str, clock: FakeClock) -> None:
     allocator = SnowflakeAllocator.open(shared_tables, clock=clock, number=1)
     before = allocator.take(100)
     with redis.Redis.from_url(redis_url) as client:

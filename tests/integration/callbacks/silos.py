@@ -5,7 +5,8 @@ The transport here turns every delivery into its wire form and back, then hands 
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from siloway.internal.v1 import delivery_pb2 as delivery_pb
@@ -34,6 +35,22 @@ REGIONS = (
     Region("de", 2, "127.0.0.1:7721", "127.0.0.1:7720"),
     Region("us", 1, "127.0.0.1:7711", "127.0.0.1:7710"),
 )
+
+
+@contextmanager
+def opened_silos(control_url: str, make_region_database: Callable[[str, int], str], clock: Clock) -> "Iterator[Silos]":
+    """Control with the regions `us` and `de`, registered; closed at the end."""
+    control = Database.open(control_url, clock=clock)
+    regions = {
+        name: Database.open(make_region_database(name, number), clock=clock) for name, number in (("us", 1), ("de", 2))
+    }
+    try:
+        silos = Silos(control, regions, clock, control_url)
+        silos.register()
+        yield silos
+    finally:
+        for database in (control, *regions.values()):
+            database.close()
 
 
 @dataclass

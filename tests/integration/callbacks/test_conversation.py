@@ -23,6 +23,7 @@ from tests.integration.callbacks.silos import (
     reservations,
     rows,
 )
+from tests.invariants import check_always
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +50,7 @@ def assert_quiet(silos: Silos, region: str) -> None:
     assert rows(silos.control, "SELECT * FROM slug_reservation WHERE type <> 0") == []
 
 
-def test_three_organizations_two_with_one_slug_get_three_primaries(silos: Silos) -> None:
+def test_case_34_three_organizations_two_with_one_slug_get_three_primaries(silos: Silos) -> None:
     first, second, third = organization_ids(1, 3)
     wishes = [(first, "Acme Corp"), (second, "acme_corp"), (third, "other")]
     add_organizations(silos.regions["us"], wishes)
@@ -303,7 +304,7 @@ def test_name_and_life_follow_the_region_by_version(silos: Silos) -> None:
     assert told == [("Acme Inc", "active", 3, "acme")]
 
 
-def test_callback_does_not_wait_behind_a_backlog_of_ten_thousand(silos: Silos) -> None:
+def test_case_36_and_fault_B3_a_callback_does_not_wait_behind_a_backlog_of_ten_thousand(silos: Silos) -> None:
     (organization,) = organization_ids(1, 1)
     add_organizations(silos.regions["us"], [(organization, "acme")])
     execute(
@@ -324,6 +325,7 @@ def test_callback_does_not_wait_behind_a_backlog_of_ten_thousand(silos: Silos) -
     assert region_slugs(silos.regions["us"]) == {organization: "acme"}
     assert reservations(silos.control)["acme"][1:3] == PRIMARY_ACTIVE
     assert pending(silos.control) > 5_000
+    check_always(silos.control, silos.regions)
 
 
 def test_region_that_is_down_for_an_hour_gets_its_slugs_afterwards(silos: Silos, clock: FakeClock) -> None:

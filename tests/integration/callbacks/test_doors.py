@@ -1,5 +1,6 @@
 """The conversation through the internal doors: real servers, mutual TLS, real drainers with their transports."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,8 @@ from control_silo.callbacks import registry as control_callbacks
 from control_silo.callbacks.servicer import METHODS as CONTROL_METHODS
 from control_silo.callbacks.servicer import ControlCallbackServicer
 from control_silo.callbacks.transport import RegionTransport
+from control_silo.recovery.losing import declare_lost
+from control_silo.recovery.usecases import recover, refuse_lost
 from region_silo.callbacks import registry as region_callbacks
 from region_silo.callbacks.servicer import METHODS as REGION_METHODS
 from region_silo.callbacks.servicer import RegionCallbackServicer
@@ -30,6 +33,7 @@ from shared.outbox.drainer import Drainer
 from shared.rpc.channel import Credentials, InternalChannel
 from shared.rpc.methods import Door, Method, MethodTable
 from shared.rpc.server import RpcServer, build_server
+from tests.clock import FakeClock
 from tests.integration.callbacks.silos import (
     Silos,
     add_organizations,
@@ -52,6 +56,7 @@ class Doors:
         self._stack = stack
         self._folder = folder
         self.authority = Authority.make()
+        self._admit = refuse_lost(silos.control)
         self.credentials = {name: self.authority.silo(name) for name in ("control", *silos.regions)}
         self.ports = {"control": self._open("control", CONTROL_METHODS, *_control(silos)).port}
         for name in silos.regions:
@@ -92,6 +97,7 @@ class Doors:
             door=Door.INTERNAL,
             servicers=[(add, servicer)],
             tls=as_files(self.credentials[name], self._folder / name),
+            admit=self._admit if name == "control" else None,
         )
         server.start()
         self._stack.callback(server.stop, 0)
@@ -218,6 +224,37 @@ def test_no_region_delivers_in_anothers_name_or_to_another_region(doors: Doors) 
 
     assert refused(as_de.DeliverMessages, request).reason == "PEER_REFUSED"
     assert refused(to_us.DeliverMessages, request).reason == "PEER_REFUSED"
+
+
+def test_a_lost_region_is_refused_at_the_door_and_keeps_its_messages_until_it_is_recovered(
+    silos: Silos, doors: Doors, clock: FakeClock
+) -> None:
+    ours, theirs = organization_ids(1, 1), organization_ids(2, 1)
+    for name, ids in (("us", ours), ("de", theirs)):
+        add_organizations(silos.regions[name], [(ids[0], name)])
+    asking = {name: SlugReservations(doors.channel(name, "control")) for name in ("us", "de")}
+    asking["us"].reserve("imports/5", [SlugWish(ours[0], "first", "First")])
+    silos.drain("control")
+    request_id = str(uuid.uuid4())
+    sends = control_callbacks.sending_registry()
+    silos.control.transact(lambda t: declare_lost(t, sends, region="us", request_id=request_id))
+
+    item = control_pb.ReserveSlugsRequest.Item(organization_id=ours[0], base_slug="first")
+    stub = control_rpc.ControlCallbackServiceStub(doors.channel("us", "control").channel)
+    refusal = refused(stub.ReserveSlugs, control_pb.ReserveSlugsRequest(change_set="imports/5", items=[item]))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "PEER_REFUSED")
+    with pytest.raises(OrganizationNotFound):
+        OwnerQuestion(doors.channel("de", "control"))("nobody")
+    assert asking["de"].reserve("imports/6", [SlugWish(theirs[0], "first", "First")])[0].slug == "first"
+    assert silos.drainers["us"].drain_once().outages == 1
+    waiting = pending(silos.regions["us"])
+    assert waiting > 0, "its answer is not lost"
+
+    silos.control.transact(lambda t: recover(t, region="us", request_id=request_id))
+    clock.advance(60)
+    silos.drain()
+    assert pending(silos.regions["us"]) == 0
+    assert reservations(silos.control)["first"][0] == theirs[0], "a late answer takes nothing from who has it now"
 
 
 def test_target_without_an_address_counts_as_down(doors: Doors) -> None:

@@ -78,7 +78,7 @@ def test_a_miss_is_not_cached(things: Things) -> None:
     assert things.cache.get_from_cache(id=2) == things.cache.get_from_cache(slug="second") == Thing(2, "second", "two")
 
 
-def test_a_slow_reader_that_races_a_change_leaves_no_older_value(open_things: OpenThings) -> None:
+def test_case_47_a_slow_reader_that_races_a_change_leaves_no_older_value(open_things: OpenThings) -> None:
     slow, writer = open_things(), open_things()
     loaded, go_on = threading.Event(), threading.Event()
 

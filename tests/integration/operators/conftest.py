@@ -10,9 +10,11 @@ from siloway.common.v1 import outbox_service_pb2_grpc as outbox_rpc
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 
 from control_silo.callbacks.registry import sending_registry
+from control_silo.doctor.part import ControlPart
 from control_silo.recovery import servicer as recovery
 from control_silo.tokens import usecases as tokens
 from control_silo.tokens.domain import NewToken
+from region_silo.doctor.part import RegionPart
 from shared.database import Database
 from shared.outbox.registry import Registry
 from shared.rpc.call import Caller
@@ -21,15 +23,16 @@ from shared.rpc.server import build_server
 from shared.silo import COMMON_METHODS, common_servicers
 from shared.snowflake.allocator import SnowflakeAllocator
 from tests.clock import FakeClock
-from tests.integration.callbacks.silos import Silos
+from tests.integration.callbacks.silos import Silos, opened_silos
 from tests.integration.rpc.refusals import Refusal, refusal_of
 
 
 class Client:
     """The operators' services of one silo, called with one token."""
 
-    def __init__(self, channel: grpc.Channel, secret: str) -> None:
+    def __init__(self, channel: grpc.Channel, secret: str, address: str) -> None:
         self.secret = secret
+        self.address = address
         self.outbox = outbox_rpc.OutboxServiceStub(channel)
         self.audit = audit_rpc.AuditServiceStub(channel)
         self.recovery = recovery_rpc.RecoveryServiceStub(channel)
@@ -57,7 +60,7 @@ def open_door() -> Iterator[OpenDoor]:
                 table=MethodTable.of(*COMMON_METHODS, *recovery.METHODS),
                 door=Door.PUBLIC,
                 servicers=[
-                    *common_servicers(database, sends),
+                    *common_servicers(database, sends, ControlPart() if sends.sends("token") else RegionPart()),
                     (
                         recovery_rpc.add_RecoveryServiceServicer_to_server,
                         recovery.RecoveryServicer(database, sends),
@@ -67,8 +70,8 @@ def open_door() -> Iterator[OpenDoor]:
             )
             server.start()
             stack.callback(server.stop, 0)
-            channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{server.port}"))
-            return Client(channel, secret)
+            address = f"127.0.0.1:{server.port}"
+            return Client(stack.enter_context(grpc.insecure_channel(address)), secret, address)
 
         yield open_
 
@@ -77,17 +80,8 @@ def open_door() -> Iterator[OpenDoor]:
 def silos(
     control_database_url: str, make_region_database: Callable[[str, int], str], clock: FakeClock
 ) -> Iterator[Silos]:
-    control = Database.open(control_database_url, clock=clock)
-    regions = {
-        name: Database.open(make_region_database(name, number), clock=clock) for name, number in (("us", 1), ("de", 2))
-    }
-    try:
-        made = Silos(control, regions, clock)
-        made.register()
-        yield made
-    finally:
-        for database in (control, *regions.values()):
-            database.close()
+    with opened_silos(control_database_url, make_region_database, clock) as silos:
+        yield silos
 
 
 Mint = Callable[..., str]

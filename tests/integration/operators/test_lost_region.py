@@ -9,7 +9,8 @@ import pytest
 from siloway.control.v1 import recovery_service_pb2 as recovery_pb
 
 from control_silo.callbacks.registry import sending_registry
-from control_silo.recovery.usecases import declare_lost, refuse_lost
+from control_silo.recovery.losing import declare_lost
+from control_silo.recovery.usecases import refuse_lost
 from shared import barrier
 from shared.errors import PeerRefused
 from shared.outbox.domain import SKIP

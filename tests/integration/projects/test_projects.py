@@ -79,9 +79,20 @@ def test_a_name_without_letters_gets_a_slug_that_is_no_id(client: Client, name: 
     assert get(client, slug).display_name == name
 
 
-def test_row_33_a_given_slug_that_is_taken_is_refused(features: RegionFeatures, client: Client) -> None:
+def test_case_09_row_33_a_given_slug_that_is_taken_is_refused_at_the_first_try(
+    features: RegionFeatures, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    take = features.ids.take
+
+    def counted(count: int) -> list[int]:
+        taken.append(count)
+        return take(count)
+
+    monkeypatch.setattr(features.ids, "take", counted)
     with refused() as found:
         create(client, "Other", "web")
+    assert taken == [1]
     assert (found[0].code, found[0].reason) == (grpc.StatusCode.ALREADY_EXISTS, "PROJECT_EXISTS")
     assert found[0].resource == ("siloway/Project", "organizations/100/projects/web")
     assert found[0].metadata == {"slug": "web"}

@@ -17,6 +17,7 @@ from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
 from control_silo.changes.waiting import ChangeWaiter
 from control_silo.organizations import servicer as organizations
 from control_silo.slugs import servicer as slugs
+from shared import barrier
 from shared.errors import PeerUnavailable
 from shared.outbox.domain import Delivery
 from shared.rpc.call import Caller
@@ -98,6 +99,35 @@ def delivering(silos: Silos) -> Iterator[None]:
     yield
     stop.set()
     thread.join()
+
+
+def test_fault_R3_a_provision_that_outlasts_its_callers_deadline_is_found_under_its_request_id(
+    silos: Silos, client: Client
+) -> None:
+    held, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    def outlast(times: int) -> None:
+        held.set()
+        assert go_on.wait(20)
+
+    def ended(times: int) -> None:
+        over.set()
+
+    request = new()
+    with barrier.registered("provision.held", outlast), barrier.registered("before_commit", ended):
+        with pytest.raises(grpc.RpcError) as caught:
+            client.call(client.organizations.ProvisionOrganization, request, timeout_s=1.5)
+        assert refusal_of(caught.value).code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert held.is_set(), "it was in the middle"
+        go_on.set()
+        assert over.wait(20)
+    repeats = [client.call(client.organizations.ProvisionOrganization, request, timeout_s=2) for _ in range(2)]
+    assert {repeat.slug for repeat in repeats} == {"acme"}
+    silos.drain()
+    done = client.call(client.organizations.ProvisionOrganization, request)
+    assert done.state == Change.STATE_SUCCEEDED
+    assert rows(silos.regions["us"], "SELECT slug FROM organization") == [("acme",)]
+    check_quiet(silos.control, silos.regions)
 
 
 def new(**fields: Any) -> organization_pb.ProvisionOrganizationRequest:

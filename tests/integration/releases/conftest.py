@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.releases.acme import Acme
 from tests.region_features import Client, RegionFeatures, opened
 
 
@@ -14,3 +15,8 @@ def features(region_database_url: str, redis_url: str) -> Iterator[RegionFeature
 @pytest.fixture
 def client(features: RegionFeatures) -> Client:
     return features.client
+
+
+@pytest.fixture
+def acme(features: RegionFeatures) -> Acme:
+    return Acme(features)

@@ -31,7 +31,7 @@ def unknown(routing: Routing, key: Key, *, bound_to: int | None = None) -> None:
     assert caught.value.metadata == {}
 
 
-def test_an_id_names_its_region_without_control(routing: Routing) -> None:
+def test_case_48_an_id_that_is_nobodys_is_not_found_without_a_call(routing: Routing) -> None:
     routing.is_control_down = True
     assert elsewhere(routing, LAYOUT_2.encode(100, 2, 0)) == DE
     unknown(routing, LAYOUT_2.encode(100, 1, 0))

@@ -21,9 +21,9 @@ class Authority:
     certificate: x509.Certificate
 
     @classmethod
-    def make(cls) -> "Authority":
+    def make(cls, called: str = "test authority") -> "Authority":
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, called)])
         builder = _builder(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         return cls(key, builder.sign(key, hashes.SHA256()))
 

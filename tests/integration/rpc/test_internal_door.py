@@ -194,7 +194,7 @@ def test_a_method_for_control_is_refused_to_a_region(authority: Authority, tmp_p
         (DeadlineExceeded(), PeerUnavailable),
     ],
 )
-def test_a_peers_refusal_becomes_ours_on_purpose(
+def test_case_45_a_peers_refusal_becomes_ours_on_purpose(
     authority: Authority, tmp_path: Path, raised: ServiceError, expected: type[ServiceError]
 ) -> None:
     def say(_request: StringValue, _context: grpc.ServicerContext) -> StringValue:

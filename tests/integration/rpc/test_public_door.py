@@ -125,7 +125,7 @@ def test_what_has_no_row_on_this_door_is_unknown(client: Client, method: str) ->
     assert refusal_of(caught.value).reason == "METHOD_UNKNOWN"
 
 
-def test_a_refusal_carries_its_details_and_the_request_id() -> None:
+def test_case_45_a_refusal_carries_its_details_and_the_request_id() -> None:
     def say(_request: StringValue, _context: Context) -> StringValue:
         raise InvalidArgument.of("commits[3].id", "is missing")
 
@@ -136,7 +136,9 @@ def test_a_refusal_carries_its_details_and_the_request_id() -> None:
     assert refusal.request_id == "mine"
 
 
-def test_an_unexpected_error_tells_nothing_but_the_request_id(capsys: pytest.CaptureFixture[str]) -> None:
+def test_case_45_an_unexpected_error_is_internal_and_tells_nothing_but_the_request_id(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def say(_request: StringValue, _context: Context) -> StringValue:
         raise RuntimeError("postgresql://siloway:swordfish@10.0.0.1/control is gone")
 

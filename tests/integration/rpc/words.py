@@ -10,7 +10,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from shared.errors import AudienceMismatch, TokenExpired, Unauthenticated
 from shared.rpc.call import Caller
-from shared.rpc.methods import Budget, Door, Method, MethodTable
+from shared.rpc.methods import Budget, Door, Method, MethodTable, Whose
 from shared.rpc.server import RpcServer, build_server
 
 SERVICE = "test.v1.WordsService"
@@ -70,12 +70,12 @@ def table(
 ) -> MethodTable:
     other = Door.INTERNAL if door is Door.PUBLIC else Door.PUBLIC
     return MethodTable.of(
-        Method(SAY, door, scopes, maximum_s=maximum_s),
-        Method(SPLIT, door, scopes, Budget.STREAMS, maximum_s=maximum_s),
-        Method(JOIN, door, scopes, Budget.STREAMS, maximum_s=maximum_s),
-        Method(CHAT, door, scopes, Budget.STREAMS, maximum_s=maximum_s),
-        Method(ELSEWHERE, other),
-        Method(NARROW, door, (narrow,)),
+        Method(SAY, door, scopes, maximum_s=maximum_s, whose=Whose.EVERYBODY),
+        Method(SPLIT, door, scopes, Budget.STREAMS, maximum_s=maximum_s, whose=Whose.EVERYBODY),
+        Method(JOIN, door, scopes, Budget.STREAMS, maximum_s=maximum_s, whose=Whose.EVERYBODY),
+        Method(CHAT, door, scopes, Budget.STREAMS, maximum_s=maximum_s, whose=Whose.EVERYBODY),
+        Method(ELSEWHERE, other, whose=Whose.EVERYBODY),
+        Method(NARROW, door, (narrow,), whose=Whose.EVERYBODY),
     )
 
 

@@ -60,7 +60,7 @@ def test_beyond_the_burst_ids_are_exhausted_until_the_next_second(
         allocator.take(1)
 
 
-def test_exhaustion_costs_no_statement(open_allocator: OpenAllocator) -> None:
+def test_case_06_and_fault_F3_exhaustion_is_typed_and_costs_no_statement(open_allocator: OpenAllocator) -> None:
     other, allocator = open_allocator(), open_allocator()
     other.take(BURST)
     with pytest.raises(errors.IdsExhausted):
@@ -89,7 +89,7 @@ def test_a_count_that_can_never_fit_is_an_invalid_argument(open_allocator: OpenA
     assert [violation.field for violation in refused.value.violations] == ["count"]
 
 
-def test_a_clock_set_back_ten_minutes_is_refused_and_repeats_nothing(
+def test_fault_F2_a_clock_set_back_ten_minutes_is_refused_and_repeats_nothing(
     open_allocator: OpenAllocator, clock: FakeClock
 ) -> None:
     allocator, other = open_allocator(), open_allocator()

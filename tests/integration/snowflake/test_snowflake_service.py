@@ -76,7 +76,7 @@ def test_a_text_that_is_no_id_names_the_field(service: snowflake_rpc.SnowflakeSe
     assert {field for field, _ in refusal.violations} == {"id"}
 
 
-def test_exhaustion_and_a_clock_set_back_tell_when_to_try_again(
+def test_faults_F2_F3_exhaustion_and_a_clock_set_back_tell_when_to_try_again(
     service: snowflake_rpc.SnowflakeServiceStub, clock: FakeClock
 ) -> None:
     request = snowflake_pb.GenerateIdsRequest(count=10_000)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.stack import RunningStack
+from tests.stack import RunningStack, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -42,3 +42,30 @@ def test_organizations_are_made_renamed_and_swapped_by_the_command(stack: Runnin
     assert first not in stack.command("slugs", "list", "--limit", "1000").stdout
     change = made["name"].removeprefix("organizationChanges/")
     assert answer(stack, "orgs", "change", change) == made
+
+
+def test_an_organization_is_deleted_undeleted_and_purged_by_the_command(stack: RunningStack) -> None:
+    slug = f"gone-{secrets.token_hex(4)}"
+    organization = answer(stack, "orgs", "provision", "Gone", "--slug", slug, "--owner", "ada@example.com")[
+        "organization"
+    ]
+    uid = organization.removeprefix("organizations/")
+    asked = stack.command("orgs", "delete", slug)
+    assert asked.returncode == 1
+    assert f"{organization} ({slug}, 'Gone') in region us is read only from now on" in asked.stderr
+
+    deleted = answer(stack, "orgs", "delete", slug, "--yes")
+    assert (deleted["state"], deleted["name"]) == ("STATE_PENDING_DELETION", organization)
+    wait_until(
+        lambda: stack.value("us", "SELECT deletion FROM organization WHERE id = %s", uid) == 1,
+        "the region was not told",
+    )
+    assert slug in stack.command("orgs", "list", "--limit", "1000", "--deleted").stdout
+    assert stack.command("orgs", "undelete", slug).stdout == f"{organization} is kept\n"
+
+    assert stack.command("orgs", "delete", uid, "--yes", "--grace-days", "0").returncode == 0
+    mapped = "SELECT count(*) FROM organization_mapping WHERE organization_id = %s"
+    wait_until(lambda: stack.value("control", mapped, uid) == 0, "it was not purged")
+    assert stack.value("us", "SELECT count(*) FROM organization WHERE id = %s", uid) == 0
+    assert stack.value("us", "SELECT count(*) FROM team WHERE organization_id = %s", uid) == 0
+    assert "rests for a while" in stack.command("slugs", "check", slug).stdout

@@ -74,13 +74,14 @@ def test_the_siloway_commands_run_one_after_the_other(stack: RunningStack, folde
 def test_the_operators_commands_run_one_after_the_other(folder: Path) -> None:
     commands = _block("Look around by hand", 2)
     answers = {" ".join(command.split()[1:3]): _run(command, folder) for command in commands}
-    assert len(answers) == len(commands) == 7
+    assert len(answers) == len(commands) == 8
     assert "blue-shop" in answers["orgs provision"]
     assert "taken" in answers["slugs check"]
     assert "azure-shop" in answers["orgs rename"]
     assert "ada@example.com" in answers["members list"]
     assert {"us", "de"} <= set(answers["regions list"].split())
     assert "token.create" in answers["audit list"] or "(none)" not in answers["audit list"]
+    assert " 0 findings" in answers["doctor"]
 
 
 def _write_export(file: Path) -> None:

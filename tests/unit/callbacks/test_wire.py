@@ -6,6 +6,7 @@ import pytest
 from siloway.internal.v1 import delivery_pb2 as delivery_pb
 
 from shared import delivery as shapes
+from shared.deletion import DeletionStage
 from shared.errors import InvalidArgument, PeerRefused
 from shared.outbox.domain import SKIP, Delivery, Message, Outcome, ShardDelivery, ShardResult
 from shared.rpc.call import Caller, acting
@@ -23,9 +24,12 @@ PAYLOADS: dict[str, shapes.Payload] = {
         "imports/1", (shapes.SlugResult(1, "a", 1), shapes.SlugResult(2, "b", 1, shapes.CLASH))
     ),
     shapes.ORGANIZATION.name: shapes.OrganizationState("Acme", "", "importing"),
+    shapes.ORGANIZATION_DELETION.name: shapes.OrganizationDeletion(DeletionStage.PENDING, NOW),
     shapes.REGION.name: shapes.RegionEntry(2, "127.0.0.1:7720"),
     shapes.CREATE_ORGANIZATION.name: shapes.CreateOrganization("requests/t/1", "acme", 1, "Acme", 7, "", True, True),
     shapes.ORGANIZATION_CREATED.name: shapes.OrganizationCreated("requests/t/1", 2**53 - 1, 1, shapes.CLASH),
+    shapes.CANCEL.name: shapes.Cancel("requests/t/1", (shapes.SlugPair(2**53 - 1, "acme", 3),)),
+    shapes.CHANGE_STALLED.name: shapes.ChangeStalled("requests/t/1", "requests/t/1", 2, "INTERNAL", "it failed"),
 }
 
 
@@ -43,7 +47,9 @@ def test_payload_survives_the_wire(category: str) -> None:
     assert (arrived.origin, arrived.epoch) == ("us", EPOCH)
 
 
-@pytest.mark.parametrize("category", [shapes.TOKEN.name, shapes.ORGANIZATION.name, shapes.REGION.name])
+@pytest.mark.parametrize(
+    "category", [shapes.TOKEN.name, shapes.ORGANIZATION.name, shapes.ORGANIZATION_DELETION.name, shapes.REGION.name]
+)
 def test_deletion_survives_the_wire(category: str) -> None:
     given = sent(Message("some/1", 5, category, "1", version=9, deleted=True))
     arrived = from_wire(delivery_pb.DeliverMessagesRequest.FromString(to_wire(given).SerializeToString()))

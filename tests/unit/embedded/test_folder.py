@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.embedded import folder
 from shared.embedded.account import closed_folder
 from shared.embedded.failures import FolderLocked, FolderUnreachable, PortTaken
 from shared.embedded.folder import FolderLock, check_port, free_ports, make_folder
@@ -49,6 +50,37 @@ def test_a_taken_port_is_named() -> None:
 
 def test_free_ports_differ() -> None:
     assert len(set(free_ports(20))) == 20
+
+
+@pytest.mark.parametrize(
+    ("outgoing", "low", "high"),
+    [
+        ("32768\t60999\n", 10_000, 32_767),
+        ("1024\t60999\n", 61_000, 65_535),  # nothing below them that is ours to take
+        ("1024\t65535\n", 10_000, 65_535),  # nothing apart from them at all
+        ("20000\t65535\n", 10_000, 19_999),
+        ("5000\t9000\n", 10_000, 65_535),
+        ("no numbers", 10_000, 32_767),
+    ],
+)
+def test_free_ports_lie_apart_from_outgoing_ones_while_there_are_such(
+    outgoing: str, low: int, high: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "range").write_text(outgoing)
+    monkeypatch.setattr(folder, "_OUTGOING_PORTS_FILE", tmp_path / "range")
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    assert all(low <= port <= high for port in ports)
+
+
+def test_where_few_ports_lie_apart_the_rest_is_taken_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "range").write_text("10003 65533")
+    monkeypatch.setattr(folder, "_OUTGOING_PORTS_FILE", tmp_path / "range")
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert sum(port < 10_003 or port > 65_533 for port in ports) >= 1
 
 
 def test_the_closed_part_of_a_path_is_found(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import string
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidArgument, InvalidPageToken
@@ -19,7 +19,6 @@ PARTS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(PARTS, max_size=4).map(tuple))
 def test_a_position_comes_back_as_it_went(position: Position) -> None:
     token = encode(position, QUERY)
@@ -40,7 +39,6 @@ def test_a_token_of_another_query_is_refused() -> None:
     assert [violation.field for violation in caught.value.violations] == ["page_token"]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 200), st.sampled_from(string.ascii_letters + string.digits + "-_"))
 def test_a_token_with_any_character_changed_is_refused(place: int, character: str) -> None:
     token = encode((2**62, "version-1.0", datetime(2026, 1, 1, tzinfo=UTC)), QUERY)
@@ -53,7 +51,6 @@ def test_a_token_with_any_character_changed_is_refused(place: int, character: st
         decode(changed, QUERY)
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(max_size=200), st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode())))
 def test_no_other_text_is_taken_for_a_token(text: str) -> None:
     with pytest.raises(InvalidPageToken):

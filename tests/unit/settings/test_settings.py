@@ -56,6 +56,14 @@ def test_a_database_url_is_never_told() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_redis_url_of_another_kind_is_refused_and_never_told() -> None:
+    environment = {"SILOWAY_CONTROL_DATABASE_URL": "postgresql://h/c", "SILOWAY_REDIS_URL": "http://me:hunter2@host"}
+    with pytest.raises(SettingsError) as caught:
+        read_control(environment)
+    assert "SILOWAY_REDIS_URL must be a redis:// URL" in caught.value.problems
+    assert "hunter2" not in str(caught.value)
+
+
 def test_settings_hide_urls_when_printed(files: dict[str, str]) -> None:
     settings = read_control({**files, "SILOWAY_CONTROL_DATABASE_URL": "postgresql://me:hunter2@h/c"})
     assert "hunter2" not in repr(settings)

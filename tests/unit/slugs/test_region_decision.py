@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from region_silo.slugs.domain import Organization, decide
-from shared.delivery import CLASH, MISSING, SlugPair, SlugResult
+from region_silo.slugs.domain import Organization, decide, decide_cancel
+from shared.delivery import CANCELLED, CLASH, MISSING, SlugPair, SlugResult
 
 
 def organizations(*given: Organization) -> tuple[dict[int, Organization], dict[str, int]]:
@@ -60,6 +60,18 @@ def test_of_two_pairs_with_one_slug_the_first_gets_it() -> None:
     known, holders = organizations(Organization(1, None, 0), Organization(2, None, 0))
     decision = decide((SlugPair(1, "a", 1), SlugPair(2, "a", 1)), known, holders)
     assert [result.refusal for result in decision.results] == ["", CLASH]
+
+
+def test_what_was_cancelled_is_never_applied_and_what_was_applied_is_told() -> None:
+    known, _ = organizations(
+        Organization(1, "a", 1), Organization(2, "b", 2), Organization(3, "c", 2), Organization(4, "d", 9)
+    )
+    pairs = tuple(SlugPair(number, slug, 2) for number, slug in enumerate(("x", "b", "y", "z", "gone"), start=1))
+    decision = decide_cancel(pairs, known)
+    assert [result.refusal for result in decision.results] == [CANCELLED, "", CANCELLED, CANCELLED, MISSING]
+    assert (decision.applied, decision.clashed) == ((), (SlugPair(1, "x", 2),))
+    late = decide(pairs[:1], {1: Organization(1, "a", 2)}, {"a": 1})
+    assert (late.applied, late.results[0].refusal) == ((), CLASH)
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -40,6 +40,17 @@ def test_clash_of_a_first_slug_chooses_again() -> None:
     )
 
 
+def test_a_cancelled_first_slug_chooses_again_and_a_cancelled_rename_keeps_the_former() -> None:
+    assert step(HELD, Answered(Verdict.CANCELLED, "acme", 3)) == (
+        Holding(None, None, 3),
+        (Effect.RELEASE, Effect.CHOOSE_AGAIN),
+    )
+    assert step(Holding("acme", "acme-inc", 7), Answered(Verdict.CANCELLED, "acme-inc", 7)) == (
+        Holding("acme", None, 7),
+        (Effect.RELEASE,),
+    )
+
+
 def test_missing_organization_is_forgotten() -> None:
     assert step(HELD, Answered(Verdict.MISSING, "acme", 3)) == (Holding(None, None, 3), (Effect.RELEASE, Effect.FORGET))
 

@@ -19,7 +19,7 @@ def segments(draw: st.DrawFn) -> tuple[domain.Layout, int, int, int]:
     return layout, seconds, region, draw(st.integers(0, layout.per_second - 1))
 
 
-def test_seventeen_ids_of_the_old_epoch_are_those_of_the_original() -> None:
+def test_case_01_seventeen_ids_of_the_old_epoch_are_those_of_the_original() -> None:
     layout = domain.compatible_layout(epoch_s=OLD_EPOCH)
     seconds = layout.seconds(datetime(2022, 7, 21, 6, tzinfo=UTC))
     sixteen = [layout.encode(seconds, 0, sequence) for sequence in range(16)]
@@ -27,7 +27,7 @@ def test_seventeen_ids_of_the_old_epoch_are_those_of_the_original() -> None:
     assert layout.encode(seconds - 1, 0, 0) == 4550247155957760
 
 
-def test_first_id_of_2025_in_region_one_is_that_of_the_original_and_decodes() -> None:
+def test_case_02_first_id_of_2025_in_region_one_is_that_of_the_original_and_decodes() -> None:
     now = datetime(2025, 1, 1, tzinfo=UTC)
     snowflake = domain.LAYOUT_1.encode(domain.LAYOUT_1.seconds(now), 1, 0)
     assert snowflake == 4508565473591312
@@ -55,7 +55,7 @@ def test_every_id_decodes_to_its_segments(drawn: tuple[domain.Layout, int, int, 
 
 
 @given(segments())
-def test_every_id_has_sixteen_digits_and_survives_json_and_a_double(
+def test_case_03_every_id_has_sixteen_digits_and_survives_json_and_a_double(
     drawn: tuple[domain.Layout, int, int, int],
 ) -> None:
     layout, seconds, region, sequence = drawn
@@ -66,9 +66,12 @@ def test_every_id_has_sixteen_digits_and_survives_json_and_a_double(
 
 
 @given(version=st.integers(0, 31), region=st.integers(0, 4095), seconds=st.integers(0, (1 << 32) - 1))
-def test_any_version_stays_below_two_to_the_53(version: int, region: int, seconds: int) -> None:
+def test_case_03_any_version_stays_below_two_to_the_53_and_survives_json_and_a_double(
+    version: int, region: int, seconds: int
+) -> None:
     snowflake = domain.compatible_layout(epoch_s=0, version=version).encode(seconds, region, 15)
     assert snowflake <= 9007199254740991
+    assert int(float(json.loads(json.dumps(snowflake)))) == snowflake
 
 
 def test_the_layouts_ranges_do_not_meet() -> None:
@@ -89,7 +92,7 @@ def test_the_layouts_ranges_do_not_meet() -> None:
         (domain.LAYOUT_2, 1 << 31, 0, 0, "time"),
     ],
 )
-def test_a_segment_that_does_not_fit_is_refused_by_name(
+def test_case_04_a_segment_that_does_not_fit_is_refused_by_name(
     layout: domain.Layout, seconds: int, region: int, sequence: int, named: str
 ) -> None:
     with pytest.raises(domain.SegmentOutOfRangeError, match=named) as refused:

@@ -148,6 +148,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS: Another user has that username."""
     ERROR_REASON_MESSAGE_PARKED: _ErrorReason.ValueType  # 90
     """FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
+    ERROR_REASON_MESSAGE_NEEDED: _ErrorReason.ValueType  # 104
+    """FAILED_PRECONDITION: Another silo waits for this message; it can be replayed, but not skipped."""
     ERROR_REASON_SLUG_TAKEN: _ErrorReason.ValueType  # 62
     """ALREADY_EXISTS: The slug is taken; the metadata suggests free ones."""
     ERROR_REASON_SLUG_HELD: _ErrorReason.ValueType  # 63
@@ -160,6 +162,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
     ERROR_REASON_REGION_LOST: _ErrorReason.ValueType  # 91
     """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+    ERROR_REASON_ORGANIZATION_PENDING_DELETION: _ErrorReason.ValueType  # 92
+    """FAILED_PRECONDITION: The organization is to be deleted, and read only until it is undeleted."""
+    ERROR_REASON_ORGANIZATION_DELETING: _ErrorReason.ValueType  # 93
+    """FAILED_PRECONDITION: The organization is being deleted for good; that cannot be taken back."""
+    ERROR_REASON_ORGANIZATION_NOT_DELETED: _ErrorReason.ValueType  # 94
+    """ALREADY_EXISTS: The organization is not to be deleted."""
+    ERROR_REASON_SILO_RESTORED: _ErrorReason.ValueType  # 99
+    """UNAVAILABLE: The silo was restored from a backup and is closed until it is in step with the others; try again."""
+    ERROR_REASON_LOST_IN_RESTORE: _ErrorReason.ValueType  # 100
+    """FAILED_PRECONDITION: What was made was lost with the backup that its region was restored from."""
+    ERROR_REASON_DIFFERENCE_NOT_FOUND: _ErrorReason.ValueType  # 96
+    """NOT_FOUND: There is no such difference."""
+    ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: _ErrorReason.ValueType  # 97
+    """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -292,6 +308,8 @@ ERROR_REASON_USERNAME_TAKEN: ErrorReason.ValueType  # 76
 """ALREADY_EXISTS: Another user has that username."""
 ERROR_REASON_MESSAGE_PARKED: ErrorReason.ValueType  # 90
 """FAILED_PRECONDITION: The other silo refuses a message of this request; it is given up until an operator replays it."""
+ERROR_REASON_MESSAGE_NEEDED: ErrorReason.ValueType  # 104
+"""FAILED_PRECONDITION: Another silo waits for this message; it can be replayed, but not skipped."""
 ERROR_REASON_SLUG_TAKEN: ErrorReason.ValueType  # 62
 """ALREADY_EXISTS: The slug is taken; the metadata suggests free ones."""
 ERROR_REASON_SLUG_HELD: ErrorReason.ValueType  # 63
@@ -304,4 +322,18 @@ ERROR_REASON_SLUGS_MISMATCH: ErrorReason.ValueType  # 66
 """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
 ERROR_REASON_REGION_LOST: ErrorReason.ValueType  # 91
 """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+ERROR_REASON_ORGANIZATION_PENDING_DELETION: ErrorReason.ValueType  # 92
+"""FAILED_PRECONDITION: The organization is to be deleted, and read only until it is undeleted."""
+ERROR_REASON_ORGANIZATION_DELETING: ErrorReason.ValueType  # 93
+"""FAILED_PRECONDITION: The organization is being deleted for good; that cannot be taken back."""
+ERROR_REASON_ORGANIZATION_NOT_DELETED: ErrorReason.ValueType  # 94
+"""ALREADY_EXISTS: The organization is not to be deleted."""
+ERROR_REASON_SILO_RESTORED: ErrorReason.ValueType  # 99
+"""UNAVAILABLE: The silo was restored from a backup and is closed until it is in step with the others; try again."""
+ERROR_REASON_LOST_IN_RESTORE: ErrorReason.ValueType  # 100
+"""FAILED_PRECONDITION: What was made was lost with the backup that its region was restored from."""
+ERROR_REASON_DIFFERENCE_NOT_FOUND: ErrorReason.ValueType  # 96
+"""NOT_FOUND: There is no such difference."""
+ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: ErrorReason.ValueType  # 97
+"""FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

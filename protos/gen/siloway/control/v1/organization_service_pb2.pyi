@@ -315,6 +315,37 @@ class Organization(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Organization._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Organization._State.ValueType  # 0
+        """Not given."""
+        STATE_IMPORTING: Organization._State.ValueType  # 1
+        """An import is writing it; nobody else may."""
+        STATE_ACTIVE: Organization._State.ValueType  # 2
+        """In use."""
+        STATE_PENDING_DELETION: Organization._State.ValueType  # 3
+        """To be deleted: read only, and can be taken back until the purge time."""
+        STATE_DELETING: Organization._State.ValueType  # 4
+        """Being deleted for good."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """State is the life of the organization across silos."""
+
+    STATE_UNSPECIFIED: Organization.State.ValueType  # 0
+    """Not given."""
+    STATE_IMPORTING: Organization.State.ValueType  # 1
+    """An import is writing it; nobody else may."""
+    STATE_ACTIVE: Organization.State.ValueType  # 2
+    """In use."""
+    STATE_PENDING_DELETION: Organization.State.ValueType  # 3
+    """To be deleted: read only, and can be taken back until the purge time."""
+    STATE_DELETING: Organization.State.ValueType  # 4
+    """Being deleted for good."""
+
     NAME_FIELD_NUMBER: _builtins.int
     UID_FIELD_NUMBER: _builtins.int
     SLUG_FIELD_NUMBER: _builtins.int
@@ -323,6 +354,9 @@ class Organization(_message.Message):
     REGION_ADDRESS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"organizations/{id}"."""
     uid: _builtins.str
@@ -335,6 +369,8 @@ class Organization(_message.Message):
     """The region that owns its data."""
     region_address: _builtins.str
     """Where clients reach that region, "host:port"."""
+    state: Global___Organization.State.ValueType
+    """The life."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When control first knew of it."""
@@ -342,6 +378,14 @@ class Organization(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When control's row changed last."""
+
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When its deletion was asked for; absent unless it is to be deleted."""
+
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it is deleted for good; absent unless it is to be deleted."""
 
     def __init__(
         self,
@@ -354,10 +398,13 @@ class Organization(_message.Message):
         region_address: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___Organization.State.ValueType = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "purge_time", b"purge_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "name", b"name", "region", b"region", "region_address", b"region_address", "slug", b"slug", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "display_name", b"display_name", "name", b"name", "purge_time", b"purge_time", "region", b"region", "region_address", b"region_address", "slug", b"slug", "state", b"state", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -394,26 +441,92 @@ class ListOrganizationsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many; 0 means 50, more than 1000 means 1000."""
     page_token: _builtins.str
     """From the answer before; the other fields must stay the same."""
     region: _builtins.str
     """Only those of this region; empty means all."""
+    show_deleted: _builtins.bool
+    """Those that are to be deleted too."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         region: _builtins.str = ...,
+        show_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "region", b"region", "show_deleted", b"show_deleted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListOrganizationsRequest: _TypeAlias = ListOrganizationsRequest  # noqa: Y015
+
+@_typing.final
+class DeleteOrganizationRequest(_message.Message):
+    """DeleteOrganizationRequest says which organization is to be deleted, and when for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    GRACE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"organizations/{id or slug}"."""
+    request_id: _builtins.str
+    """A UUID that the client makes, for safe repeats."""
+    validate_only: _builtins.bool
+    """Answer what would be, and change nothing."""
+    @_builtins.property
+    def grace(self) -> _duration_pb2.Duration:
+        """How long it can be taken back, at most 10 years. Absent means the silo's setting; needs silo:operate when given."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        grace: _duration_pb2.Duration | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace", "name", b"name", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteOrganizationRequest: _TypeAlias = DeleteOrganizationRequest  # noqa: Y015
+
+@_typing.final
+class UndeleteOrganizationRequest(_message.Message):
+    """UndeleteOrganizationRequest says which organization is to be kept after all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"organizations/{id or slug}"."""
+    request_id: _builtins.str
+    """A UUID that the client makes, for safe repeats."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeleteOrganizationRequest: _TypeAlias = UndeleteOrganizationRequest  # noqa: Y015
 
 @_typing.final
 class ListOrganizationsResponse(_message.Message):

@@ -60,6 +60,16 @@ class OrganizationServiceStub:
                 request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.SwapSlugsRequest.SerializeToString,
                 response_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
                 _registered_method=True)
+        self.DeleteOrganization = channel.unary_unary(
+                '/siloway.control.v1.OrganizationService/DeleteOrganization',
+                request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.DeleteOrganizationRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.Organization.FromString,
+                _registered_method=True)
+        self.UndeleteOrganization = channel.unary_unary(
+                '/siloway.control.v1.OrganizationService/UndeleteOrganization',
+                request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.UndeleteOrganizationRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.Organization.FromString,
+                _registered_method=True)
         self.GetOrganizationChange = channel.unary_unary(
                 '/siloway.control.v1.OrganizationService/GetOrganizationChange',
                 request_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.GetOrganizationChangeRequest.SerializeToString,
@@ -79,7 +89,8 @@ class OrganizationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListOrganizations(self, request, context):
-        """Lists organizations by id. Needs org:read; a token of one organization sees only that one.
+        """Lists organizations by id, without those that are to be deleted unless they are asked for. Needs org:read; a token of
+        one organization sees only that one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,6 +117,25 @@ class OrganizationServiceServicer:
         """Lets organizations exchange the slugs that they have now, all at once, also across regions. Until a region has carried
         it out it answers by the old slugs, and the change is RUNNING. Needs org:admin and a token that is bound to no
         organization.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteOrganization(self, request, context):
+        """Marks an organization for deletion: from now on its region refuses writes (ORGANIZATION_PENDING_DELETION) and still
+        answers reads. At the purge time it is deleted for good; until then UndeleteOrganization takes that back. One that is
+        marked already: FAILED_PRECONDITION, ORGANIZATION_PENDING_DELETION with its purge time. Needs org:admin, and a token
+        that acts for no user unless it has silo:operate too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteOrganization(self, request, context):
+        """Takes a deletion back within its grace time. At the purge time and later: FAILED_PRECONDITION, ORGANIZATION_DELETING,
+        and NOT_FOUND once nothing is left. One that is not to be deleted: ALREADY_EXISTS, ORGANIZATION_NOT_DELETED. Needs
+        what DeleteOrganization needs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +175,16 @@ def add_OrganizationServiceServicer_to_server(servicer, server):
                     servicer.SwapSlugs,
                     request_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.SwapSlugsRequest.FromString,
                     response_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.SerializeToString,
+            ),
+            'DeleteOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteOrganization,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.DeleteOrganizationRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.Organization.SerializeToString,
+            ),
+            'UndeleteOrganization': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteOrganization,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.UndeleteOrganizationRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_organization__service__pb2.Organization.SerializeToString,
             ),
             'GetOrganizationChange': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOrganizationChange,
@@ -288,6 +328,60 @@ class OrganizationService:
             '/siloway.control.v1.OrganizationService/SwapSlugs',
             siloway_dot_control_dot_v1_dot_organization__service__pb2.SwapSlugsRequest.SerializeToString,
             siloway_dot_control_dot_v1_dot_organization__service__pb2.OrganizationChange.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.OrganizationService/DeleteOrganization',
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.DeleteOrganizationRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.Organization.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteOrganization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.OrganizationService/UndeleteOrganization',
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.UndeleteOrganizationRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_organization__service__pb2.Organization.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,7 +36,9 @@ class OrganizationServiceStub:
     GetOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationRequest, _organization_service_pb2.Organization]
     """Gets one organization by id or slug; a former slug finds it too until its redirect ends. Needs org:read."""
     ListOrganizations: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.ListOrganizationsRequest, _organization_service_pb2.ListOrganizationsResponse]
-    """Lists organizations by id. Needs org:read; a token of one organization sees only that one."""
+    """Lists organizations by id, without those that are to be deleted unless they are asked for. Needs org:read; a token of
+    one organization sees only that one.
+    """
     ProvisionOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.ProvisionOrganizationRequest, _organization_service_pb2.OrganizationChange]
     """Makes an organization in a region, with its owner as a member. One organization for one request id, however often
     and however late it is sent. Answers when it is made, or RUNNING after at most 10 seconds: it goes on by itself then,
@@ -51,6 +53,17 @@ class OrganizationServiceStub:
     it out it answers by the old slugs, and the change is RUNNING. Needs org:admin and a token that is bound to no
     organization.
     """
+    DeleteOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.DeleteOrganizationRequest, _organization_service_pb2.Organization]
+    """Marks an organization for deletion: from now on its region refuses writes (ORGANIZATION_PENDING_DELETION) and still
+    answers reads. At the purge time it is deleted for good; until then UndeleteOrganization takes that back. One that is
+    marked already: FAILED_PRECONDITION, ORGANIZATION_PENDING_DELETION with its purge time. Needs org:admin, and a token
+    that acts for no user unless it has silo:operate too.
+    """
+    UndeleteOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.UndeleteOrganizationRequest, _organization_service_pb2.Organization]
+    """Takes a deletion back within its grace time. At the purge time and later: FAILED_PRECONDITION, ORGANIZATION_DELETING,
+    and NOT_FOUND once nothing is left. One that is not to be deleted: ALREADY_EXISTS, ORGANIZATION_NOT_DELETED. Needs
+    what DeleteOrganization needs.
+    """
     GetOrganizationChange: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationChangeRequest, _organization_service_pb2.OrganizationChange]
     """Gets a change that the caller has asked for. Needs org:read or org:admin."""
 
@@ -62,7 +75,9 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
     GetOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationRequest, _organization_service_pb2.Organization]  # type: ignore[assignment]
     """Gets one organization by id or slug; a former slug finds it too until its redirect ends. Needs org:read."""
     ListOrganizations: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.ListOrganizationsRequest, _organization_service_pb2.ListOrganizationsResponse]  # type: ignore[assignment]
-    """Lists organizations by id. Needs org:read; a token of one organization sees only that one."""
+    """Lists organizations by id, without those that are to be deleted unless they are asked for. Needs org:read; a token of
+    one organization sees only that one.
+    """
     ProvisionOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.ProvisionOrganizationRequest, _organization_service_pb2.OrganizationChange]  # type: ignore[assignment]
     """Makes an organization in a region, with its owner as a member. One organization for one request id, however often
     and however late it is sent. Answers when it is made, or RUNNING after at most 10 seconds: it goes on by itself then,
@@ -76,6 +91,17 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
     """Lets organizations exchange the slugs that they have now, all at once, also across regions. Until a region has carried
     it out it answers by the old slugs, and the change is RUNNING. Needs org:admin and a token that is bound to no
     organization.
+    """
+    DeleteOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.DeleteOrganizationRequest, _organization_service_pb2.Organization]  # type: ignore[assignment]
+    """Marks an organization for deletion: from now on its region refuses writes (ORGANIZATION_PENDING_DELETION) and still
+    answers reads. At the purge time it is deleted for good; until then UndeleteOrganization takes that back. One that is
+    marked already: FAILED_PRECONDITION, ORGANIZATION_PENDING_DELETION with its purge time. Needs org:admin, and a token
+    that acts for no user unless it has silo:operate too.
+    """
+    UndeleteOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.UndeleteOrganizationRequest, _organization_service_pb2.Organization]  # type: ignore[assignment]
+    """Takes a deletion back within its grace time. At the purge time and later: FAILED_PRECONDITION, ORGANIZATION_DELETING,
+    and NOT_FOUND once nothing is left. One that is not to be deleted: ALREADY_EXISTS, ORGANIZATION_NOT_DELETED. Needs
+    what DeleteOrganization needs.
     """
     GetOrganizationChange: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.GetOrganizationChangeRequest, _organization_service_pb2.OrganizationChange]  # type: ignore[assignment]
     """Gets a change that the caller has asked for. Needs org:read or org:admin."""
@@ -97,7 +123,9 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _organization_service_pb2.ListOrganizationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_organization_service_pb2.ListOrganizationsResponse, _abc.Awaitable[_organization_service_pb2.ListOrganizationsResponse]]:
-        """Lists organizations by id. Needs org:read; a token of one organization sees only that one."""
+        """Lists organizations by id, without those that are to be deleted unless they are asked for. Needs org:read; a token of
+        one organization sees only that one.
+        """
 
     @_abc_1.abstractmethod
     def ProvisionOrganization(
@@ -129,6 +157,29 @@ class OrganizationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets organizations exchange the slugs that they have now, all at once, also across regions. Until a region has carried
         it out it answers by the old slugs, and the change is RUNNING. Needs org:admin and a token that is bound to no
         organization.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteOrganization(
+        self,
+        request: _organization_service_pb2.DeleteOrganizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_organization_service_pb2.Organization, _abc.Awaitable[_organization_service_pb2.Organization]]:
+        """Marks an organization for deletion: from now on its region refuses writes (ORGANIZATION_PENDING_DELETION) and still
+        answers reads. At the purge time it is deleted for good; until then UndeleteOrganization takes that back. One that is
+        marked already: FAILED_PRECONDITION, ORGANIZATION_PENDING_DELETION with its purge time. Needs org:admin, and a token
+        that acts for no user unless it has silo:operate too.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteOrganization(
+        self,
+        request: _organization_service_pb2.UndeleteOrganizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_organization_service_pb2.Organization, _abc.Awaitable[_organization_service_pb2.Organization]]:
+        """Takes a deletion back within its grace time. At the purge time and later: FAILED_PRECONDITION, ORGANIZATION_DELETING,
+        and NOT_FOUND once nothing is left. One that is not to be deleted: ALREADY_EXISTS, ORGANIZATION_NOT_DELETED. Needs
+        what DeleteOrganization needs.
         """
 
     @_abc_1.abstractmethod

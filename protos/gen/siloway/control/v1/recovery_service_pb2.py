@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from siloway.common.v1 import doctor_service_pb2 as siloway_dot_common_dot_v1_dot_doctor__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)siloway/control/v1/recovery_service.proto\x12\x12siloway.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x01\n\x0eRegionRecovery\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x33\n\tlost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66\x65nce\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12!\n\x13released_slug_count\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12#\n\x15skipped_message_count\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\"w\n\x18\x44\x65\x63lareRegionLostRequest\x12\x31\n\x06region\x18\x01 \x01(\tB!\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,47}$\x12(\n\nrequest_id\x18\x02 \x01(\tB\x14\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"s\n\x14RecoverRegionRequest\x12\x31\n\x06region\x18\x01 \x01(\tB!\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,47}$\x12(\n\nrequest_id\x18\x02 \x01(\tB\x14\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x32\xd7\x01\n\x0fRecoveryService\x12\x65\n\x11\x44\x65\x63lareRegionLost\x12,.siloway.control.v1.DeclareRegionLostRequest\x1a\".siloway.control.v1.RegionRecovery\x12]\n\rRecoverRegion\x12(.siloway.control.v1.RecoverRegionRequest\x1a\".siloway.control.v1.RegionRecoveryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)siloway/control/v1/recovery_service.proto\x12\x12siloway.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&siloway/common/v1/doctor_service.proto\"\xb8\x01\n\x0eRegionRecovery\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x33\n\tlost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x66\x65nce\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12!\n\x13released_slug_count\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12#\n\x15skipped_message_count\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\"w\n\x18\x44\x65\x63lareRegionLostRequest\x12\x31\n\x06region\x18\x01 \x01(\tB!\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,47}$\x12(\n\nrequest_id\x18\x02 \x01(\tB\x14\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"s\n\x14RecoverRegionRequest\x12\x31\n\x06region\x18\x01 \x01(\tB!\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,47}$\x12(\n\nrequest_id\x18\x02 \x01(\tB\x14\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\x8a\x03\n\x1aRepairOrganizationsRequest\x12O\n\x05items\x18\x01 \x03(\x0b\x32\x33.siloway.control.v1.RepairOrganizationsRequest.ItemB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12(\n\nrequest_id\x18\x02 \x01(\tB\x14\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x1a\x98\x01\n\x04Item\x12Q\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x35.siloway.control.v1.RepairOrganizationsRequest.ActionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12=\n\x06record\x18\x02 \x01(\x0b\x32%.siloway.common.v1.OrganizationRecordB\x06\xbaH\x03\xc8\x01\x01\"V\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_ADOPT\x10\x01\x12\x11\n\rACTION_FORGET\x10\x02\x12\x0f\n\x0b\x41\x43TION_TELL\x10\x03\"\xa8\x01\n\x1bRepairOrganizationsResponse\x12\x14\n\x0crepaired_ids\x18\x01 \x03(\x03\x12\x42\n\x04left\x18\x02 \x03(\x0b\x32\x34.siloway.control.v1.RepairOrganizationsResponse.Left\x1a/\n\x04Left\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t2\xcf\x02\n\x0fRecoveryService\x12\x65\n\x11\x44\x65\x63lareRegionLost\x12,.siloway.control.v1.DeclareRegionLostRequest\x1a\".siloway.control.v1.RegionRecovery\x12]\n\rRecoverRegion\x12(.siloway.control.v1.RecoverRegionRequest\x1a\".siloway.control.v1.RegionRecovery\x12v\n\x13RepairOrganizations\x12..siloway.control.v1.RepairOrganizationsRequest\x1a/.siloway.control.v1.RepairOrganizationsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,12 +54,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECOVERREGIONREQUEST'].fields_by_name['region']._serialized_options = b'\342A\001\002\272H\032r\0302\026^[a-z][a-z0-9-]{0,47}$'
   _globals['_RECOVERREGIONREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RECOVERREGIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001\342\214\317\327\010\002\010\001'
-  _globals['_REGIONRECOVERY']._serialized_start=190
-  _globals['_REGIONRECOVERY']._serialized_end=374
-  _globals['_DECLAREREGIONLOSTREQUEST']._serialized_start=376
-  _globals['_DECLAREREGIONLOSTREQUEST']._serialized_end=495
-  _globals['_RECOVERREGIONREQUEST']._serialized_start=497
-  _globals['_RECOVERREGIONREQUEST']._serialized_end=612
-  _globals['_RECOVERYSERVICE']._serialized_start=615
-  _globals['_RECOVERYSERVICE']._serialized_end=830
+  _globals['_REPAIRORGANIZATIONSREQUEST_ITEM'].fields_by_name['action']._loaded_options = None
+  _globals['_REPAIRORGANIZATIONSREQUEST_ITEM'].fields_by_name['action']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_REPAIRORGANIZATIONSREQUEST_ITEM'].fields_by_name['record']._loaded_options = None
+  _globals['_REPAIRORGANIZATIONSREQUEST_ITEM'].fields_by_name['record']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_REPAIRORGANIZATIONSREQUEST'].fields_by_name['items']._loaded_options = None
+  _globals['_REPAIRORGANIZATIONSREQUEST'].fields_by_name['items']._serialized_options = b'\272H\010\222\001\005\010\001\020\364\003'
+  _globals['_REPAIRORGANIZATIONSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REPAIRORGANIZATIONSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\002\272H\005r\003\260\001\001\342\214\317\327\010\002\010\001'
+  _globals['_REGIONRECOVERY']._serialized_start=230
+  _globals['_REGIONRECOVERY']._serialized_end=414
+  _globals['_DECLAREREGIONLOSTREQUEST']._serialized_start=416
+  _globals['_DECLAREREGIONLOSTREQUEST']._serialized_end=535
+  _globals['_RECOVERREGIONREQUEST']._serialized_start=537
+  _globals['_RECOVERREGIONREQUEST']._serialized_end=652
+  _globals['_REPAIRORGANIZATIONSREQUEST']._serialized_start=655
+  _globals['_REPAIRORGANIZATIONSREQUEST']._serialized_end=1049
+  _globals['_REPAIRORGANIZATIONSREQUEST_ITEM']._serialized_start=809
+  _globals['_REPAIRORGANIZATIONSREQUEST_ITEM']._serialized_end=961
+  _globals['_REPAIRORGANIZATIONSREQUEST_ACTION']._serialized_start=963
+  _globals['_REPAIRORGANIZATIONSREQUEST_ACTION']._serialized_end=1049
+  _globals['_REPAIRORGANIZATIONSRESPONSE']._serialized_start=1052
+  _globals['_REPAIRORGANIZATIONSRESPONSE']._serialized_end=1220
+  _globals['_REPAIRORGANIZATIONSRESPONSE_LEFT']._serialized_start=1173
+  _globals['_REPAIRORGANIZATIONSRESPONSE_LEFT']._serialized_end=1220
+  _globals['_RECOVERYSERVICE']._serialized_start=1223
+  _globals['_RECOVERYSERVICE']._serialized_end=1558
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,13 @@
 isort:skip_file
 Giving a region up, and taking it back."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from siloway.common.v1 import doctor_service_pb2 as _doctor_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -108,3 +112,138 @@ class RecoverRegionRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecoverRegionRequest: _TypeAlias = RecoverRegionRequest  # noqa: Y015
+
+@_typing.final
+class RepairOrganizationsRequest(_message.Message):
+    """RepairOrganizationsRequest names organizations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Action:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RepairOrganizationsRequest._Action.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ACTION_UNSPECIFIED: RepairOrganizationsRequest._Action.ValueType  # 0
+        """Not given."""
+        ACTION_ADOPT: RepairOrganizationsRequest._Action.ValueType  # 1
+        """Control takes over what the region has: existence, slug, fence version, the request that it was made for."""
+        ACTION_FORGET: RepairOrganizationsRequest._Action.ValueType  # 2
+        """Control forgets an organization that the region does not have; its slugs are free."""
+        ACTION_TELL: RepairOrganizationsRequest._Action.ValueType  # 3
+        """The region is told control's slug again."""
+
+    class Action(_Action, metaclass=_ActionEnumTypeWrapper):
+        """Action is what is to be done about an organization."""
+
+    ACTION_UNSPECIFIED: RepairOrganizationsRequest.Action.ValueType  # 0
+    """Not given."""
+    ACTION_ADOPT: RepairOrganizationsRequest.Action.ValueType  # 1
+    """Control takes over what the region has: existence, slug, fence version, the request that it was made for."""
+    ACTION_FORGET: RepairOrganizationsRequest.Action.ValueType  # 2
+    """Control forgets an organization that the region does not have; its slugs are free."""
+    ACTION_TELL: RepairOrganizationsRequest.Action.ValueType  # 3
+    """The region is told control's slug again."""
+
+    @_typing.final
+    class Item(_message.Message):
+        """One organization."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ACTION_FIELD_NUMBER: _builtins.int
+        RECORD_FIELD_NUMBER: _builtins.int
+        action: Global___RepairOrganizationsRequest.Action.ValueType
+        """What is to be done."""
+        @_builtins.property
+        def record(self) -> _doctor_service_pb2.OrganizationRecord:
+            """What the region has; to forget or to tell, id and region are enough."""
+
+        def __init__(
+            self,
+            *,
+            action: Global___RepairOrganizationsRequest.Action.ValueType = ...,
+            record: _doctor_service_pb2.OrganizationRecord | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "record", b"record"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID of the caller's; the same one again gets the same answer."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepairOrganizationsRequest.Item]:
+        """The organizations, each once. Slugs may change hands among them, also between regions."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___RepairOrganizationsRequest.Item] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairOrganizationsRequest: _TypeAlias = RepairOrganizationsRequest  # noqa: Y015
+
+@_typing.final
+class RepairOrganizationsResponse(_message.Message):
+    """RepairOrganizationsResponse tells what became of each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Left(_message.Message):
+        """One organization that was left as it is."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        organization_id: _builtins.int
+        """The organization."""
+        reason: _builtins.str
+        """Why."""
+        def __init__(
+            self,
+            *,
+            organization_id: _builtins.int = ...,
+            reason: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["organization_id", b"organization_id", "reason", b"reason"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REPAIRED_IDS_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def repaired_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Those that are in line now, or will be when the region has answered."""
+
+    @_builtins.property
+    def left(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepairOrganizationsResponse.Left]:
+        """Those that were left."""
+
+    def __init__(
+        self,
+        *,
+        repaired_ids: _abc.Iterable[_builtins.int] | None = ...,
+        left: _abc.Iterable[Global___RepairOrganizationsResponse.Left] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "repaired_ids", b"repaired_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairOrganizationsResponse: _TypeAlias = RepairOrganizationsResponse  # noqa: Y015

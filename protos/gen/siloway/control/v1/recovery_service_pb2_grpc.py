@@ -46,6 +46,11 @@ class RecoveryServiceStub:
                 request_serializer=siloway_dot_control_dot_v1_dot_recovery__service__pb2.RecoverRegionRequest.SerializeToString,
                 response_deserializer=siloway_dot_control_dot_v1_dot_recovery__service__pb2.RegionRecovery.FromString,
                 _registered_method=True)
+        self.RepairOrganizations = channel.unary_unary(
+                '/siloway.control.v1.RecoveryService/RepairOrganizations',
+                request_serializer=siloway_dot_control_dot_v1_dot_recovery__service__pb2.RepairOrganizationsRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_recovery__service__pb2.RepairOrganizationsResponse.FromString,
+                _registered_method=True)
 
 
 class RecoveryServiceServicer:
@@ -68,6 +73,14 @@ class RecoveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RepairOrganizations(self, request, context):
+        """Brings control's knowledge of organizations in line with what their region has, or the region's slugs in line with control's.
+        Each is looked at again in the transaction, and left alone when a change of it runs or its slug is somebody else's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecoveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +93,11 @@ def add_RecoveryServiceServicer_to_server(servicer, server):
                     servicer.RecoverRegion,
                     request_deserializer=siloway_dot_control_dot_v1_dot_recovery__service__pb2.RecoverRegionRequest.FromString,
                     response_serializer=siloway_dot_control_dot_v1_dot_recovery__service__pb2.RegionRecovery.SerializeToString,
+            ),
+            'RepairOrganizations': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepairOrganizations,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_recovery__service__pb2.RepairOrganizationsRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_recovery__service__pb2.RepairOrganizationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,6 +156,33 @@ class RecoveryService:
             '/siloway.control.v1.RecoveryService/RecoverRegion',
             siloway_dot_control_dot_v1_dot_recovery__service__pb2.RecoverRegionRequest.SerializeToString,
             siloway_dot_control_dot_v1_dot_recovery__service__pb2.RegionRecovery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepairOrganizations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.RecoveryService/RepairOrganizations',
+            siloway_dot_control_dot_v1_dot_recovery__service__pb2.RepairOrganizationsRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_recovery__service__pb2.RepairOrganizationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

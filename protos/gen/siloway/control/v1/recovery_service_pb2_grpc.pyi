@@ -41,6 +41,10 @@ class RecoveryServiceStub:
     """
     RecoverRegion: _grpc.UnaryUnaryMultiCallable[_recovery_service_pb2.RecoverRegionRequest, _recovery_service_pb2.RegionRecovery]
     """Lets a region call again. Only after its data was compared with control's."""
+    RepairOrganizations: _grpc.UnaryUnaryMultiCallable[_recovery_service_pb2.RepairOrganizationsRequest, _recovery_service_pb2.RepairOrganizationsResponse]
+    """Brings control's knowledge of organizations in line with what their region has, or the region's slugs in line with control's.
+    Each is looked at again in the transaction, and left alone when a change of it runs or its slug is somebody else's.
+    """
 
 @_typing.type_check_only
 class RecoveryServiceAsyncStub(RecoveryServiceStub):
@@ -55,6 +59,10 @@ class RecoveryServiceAsyncStub(RecoveryServiceStub):
     """
     RecoverRegion: _aio.UnaryUnaryMultiCallable[_recovery_service_pb2.RecoverRegionRequest, _recovery_service_pb2.RegionRecovery]  # type: ignore[assignment]
     """Lets a region call again. Only after its data was compared with control's."""
+    RepairOrganizations: _aio.UnaryUnaryMultiCallable[_recovery_service_pb2.RepairOrganizationsRequest, _recovery_service_pb2.RepairOrganizationsResponse]  # type: ignore[assignment]
+    """Brings control's knowledge of organizations in line with what their region has, or the region's slugs in line with control's.
+    Each is looked at again in the transaction, and left alone when a change of it runs or its slug is somebody else's.
+    """
 
 class RecoveryServiceServicer(metaclass=_abc_1.ABCMeta):
     """RecoveryService is for operators when a region is gone for good, or for long. All of it needs silo:operate, by a token that
@@ -78,5 +86,15 @@ class RecoveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recovery_service_pb2.RegionRecovery, _abc.Awaitable[_recovery_service_pb2.RegionRecovery]]:
         """Lets a region call again. Only after its data was compared with control's."""
+
+    @_abc_1.abstractmethod
+    def RepairOrganizations(
+        self,
+        request: _recovery_service_pb2.RepairOrganizationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recovery_service_pb2.RepairOrganizationsResponse, _abc.Awaitable[_recovery_service_pb2.RepairOrganizationsResponse]]:
+        """Brings control's knowledge of organizations in line with what their region has, or the region's slugs in line with control's.
+        Each is looked at again in the transaction, and left alone when a change of it runs or its slug is somebody else's.
+        """
 
 def add_RecoveryServiceServicer_to_server(servicer: RecoveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -250,3 +250,103 @@ class UnsuspendUserRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnsuspendUserRequest: _TypeAlias = UnsuspendUserRequest  # noqa: Y015
+
+@_typing.final
+class ListUserOrganizationsRequest(_message.Message):
+    """ListUserOrganizationsRequest asks where a user belongs; needs silo:operate, or org:read and a token of that user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """"users/{id}"."""
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 1000 means 1000."""
+    page_token: _builtins.str
+    """From the answer before; the other fields must stay the same."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUserOrganizationsRequest: _TypeAlias = ListUserOrganizationsRequest  # noqa: Y015
+
+@_typing.final
+class ListUserOrganizationsResponse(_message.Message):
+    """ListUserOrganizationsResponse is a page of memberships."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ORGANIZATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end of the list."""
+    @_builtins.property
+    def user_organizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserOrganization]:
+        """The memberships, by organization."""
+
+    def __init__(
+        self,
+        *,
+        user_organizations: _abc.Iterable[Global___UserOrganization] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "user_organizations", b"user_organizations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUserOrganizationsResponse: _TypeAlias = ListUserOrganizationsResponse  # noqa: Y015
+
+@_typing.final
+class UserOrganization(_message.Message):
+    """UserOrganization is one organization that a user is a member of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_FIELD_NUMBER: _builtins.int
+    SLUG_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    REGION_ADDRESS_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    organization: _builtins.str
+    """"organizations/{id}"."""
+    slug: _builtins.str
+    """The organization's slug; empty while it has none."""
+    region: _builtins.str
+    """The region that has it."""
+    region_address: _builtins.str
+    """Where clients reach that region, "host:port"."""
+    member: _builtins.str
+    """"organizations/{id}/members/{id}"."""
+    role: _builtins.str
+    """What the user is there: "owner", "manager", "admin" or "member", or the word of another system."""
+    def __init__(
+        self,
+        *,
+        organization: _builtins.str = ...,
+        slug: _builtins.str = ...,
+        region: _builtins.str = ...,
+        region_address: _builtins.str = ...,
+        member: _builtins.str = ...,
+        role: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "organization", b"organization", "region", b"region", "region_address", b"region_address", "role", b"role", "slug", b"slug"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserOrganization: _TypeAlias = UserOrganization  # noqa: Y015

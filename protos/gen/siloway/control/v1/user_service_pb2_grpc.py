@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class UserServiceStub:
-    """UserService keeps the users of all silos. Every method needs silo:operate.
+    """UserService keeps the users of all silos. Every method needs silo:operate; users may list their own organizations.
     """
 
     def __init__(self, channel):
@@ -60,10 +60,15 @@ class UserServiceStub:
                 request_serializer=siloway_dot_control_dot_v1_dot_user__service__pb2.UnsuspendUserRequest.SerializeToString,
                 response_deserializer=siloway_dot_control_dot_v1_dot_user__service__pb2.User.FromString,
                 _registered_method=True)
+        self.ListUserOrganizations = channel.unary_unary(
+                '/siloway.control.v1.UserService/ListUserOrganizations',
+                request_serializer=siloway_dot_control_dot_v1_dot_user__service__pb2.ListUserOrganizationsRequest.SerializeToString,
+                response_deserializer=siloway_dot_control_dot_v1_dot_user__service__pb2.ListUserOrganizationsResponse.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer:
-    """UserService keeps the users of all silos. Every method needs silo:operate.
+    """UserService keeps the users of all silos. Every method needs silo:operate; users may list their own organizations.
     """
 
     def CreateUser(self, request, context):
@@ -101,6 +106,13 @@ class UserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUserOrganizations(self, request, context):
+        """Lists the organizations that a user is a member of, by id, as far as the regions have told control.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +141,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     request_deserializer=siloway_dot_control_dot_v1_dot_user__service__pb2.UnsuspendUserRequest.FromString,
                     response_serializer=siloway_dot_control_dot_v1_dot_user__service__pb2.User.SerializeToString,
             ),
+            'ListUserOrganizations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUserOrganizations,
+                    request_deserializer=siloway_dot_control_dot_v1_dot_user__service__pb2.ListUserOrganizationsRequest.FromString,
+                    response_serializer=siloway_dot_control_dot_v1_dot_user__service__pb2.ListUserOrganizationsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'siloway.control.v1.UserService', rpc_method_handlers)
@@ -138,7 +155,7 @@ def add_UserServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UserService:
-    """UserService keeps the users of all silos. Every method needs silo:operate.
+    """UserService keeps the users of all silos. Every method needs silo:operate; users may list their own organizations.
     """
 
     @staticmethod
@@ -266,6 +283,33 @@ class UserService:
             '/siloway.control.v1.UserService/UnsuspendUser',
             siloway_dot_control_dot_v1_dot_user__service__pb2.UnsuspendUserRequest.SerializeToString,
             siloway_dot_control_dot_v1_dot_user__service__pb2.User.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUserOrganizations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.control.v1.UserService/ListUserOrganizations',
+            siloway_dot_control_dot_v1_dot_user__service__pb2.ListUserOrganizationsRequest.SerializeToString,
+            siloway_dot_control_dot_v1_dot_user__service__pb2.ListUserOrganizationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

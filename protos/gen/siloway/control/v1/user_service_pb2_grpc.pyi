@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class UserServiceStub:
-    """UserService keeps the users of all silos. Every method needs silo:operate."""
+    """UserService keeps the users of all silos. Every method needs silo:operate; users may list their own organizations."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -43,10 +43,12 @@ class UserServiceStub:
     """From now on every silo refuses the user's tokens. A repeat changes nothing."""
     UnsuspendUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UnsuspendUserRequest, _user_service_pb2.User]
     """Takes a suspension back; the user's tokens count again."""
+    ListUserOrganizations: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUserOrganizationsRequest, _user_service_pb2.ListUserOrganizationsResponse]
+    """Lists the organizations that a user is a member of, by id, as far as the regions have told control."""
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
-    """UserService keeps the users of all silos. Every method needs silo:operate."""
+    """UserService keeps the users of all silos. Every method needs silo:operate; users may list their own organizations."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserRequest, _user_service_pb2.User]  # type: ignore[assignment]
@@ -59,9 +61,11 @@ class UserServiceAsyncStub(UserServiceStub):
     """From now on every silo refuses the user's tokens. A repeat changes nothing."""
     UnsuspendUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UnsuspendUserRequest, _user_service_pb2.User]  # type: ignore[assignment]
     """Takes a suspension back; the user's tokens count again."""
+    ListUserOrganizations: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUserOrganizationsRequest, _user_service_pb2.ListUserOrganizationsResponse]  # type: ignore[assignment]
+    """Lists the organizations that a user is a member of, by id, as far as the regions have told control."""
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
-    """UserService keeps the users of all silos. Every method needs silo:operate."""
+    """UserService keeps the users of all silos. Every method needs silo:operate; users may list their own organizations."""
 
     @_abc_1.abstractmethod
     def CreateUser(
@@ -102,5 +106,13 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.User, _abc.Awaitable[_user_service_pb2.User]]:
         """Takes a suspension back; the user's tokens count again."""
+
+    @_abc_1.abstractmethod
+    def ListUserOrganizations(
+        self,
+        request: _user_service_pb2.ListUserOrganizationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.ListUserOrganizationsResponse, _abc.Awaitable[_user_service_pb2.ListUserOrganizationsResponse]]:
+        """Lists the organizations that a user is a member of, by id, as far as the regions have told control."""
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -105,8 +105,13 @@ class Message(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     CREATE_ORGANIZATION_FIELD_NUMBER: _builtins.int
     ORGANIZATION_CREATED_FIELD_NUMBER: _builtins.int
+    MEMBERSHIP_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
     CONFIRMATION_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_DELETION_FIELD_NUMBER: _builtins.int
     SKIP_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    CHANGE_STALLED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the shard."""
     subject: _builtins.str
@@ -129,7 +134,7 @@ class Message(_message.Message):
 
     @_builtins.property
     def organization(self) -> Global___OrganizationState:
-        """LATEST, region to control: the state of an organization."""
+        """LATEST, region to control: the state of an organization. Deleted: no row of it is left in the region."""
 
     @_builtins.property
     def region(self) -> Global___RegionEntry:
@@ -144,12 +149,32 @@ class Message(_message.Message):
         """EVERY, region to control: what became of CreateOrganization."""
 
     @_builtins.property
+    def membership(self) -> Global___MembershipState:
+        """LATEST, region to control: who belongs to an organization; the subject is "{organization}/{member}"."""
+
+    @_builtins.property
+    def user(self) -> Global___UserState:
+        """LATEST, control to region: a user of the region's organizations; deleted means that control knows no such user."""
+
+    @_builtins.property
     def confirmation(self) -> Global___Confirmation:
         """LATEST, control to region: the region hears of all changes of tokens."""
 
     @_builtins.property
+    def organization_deletion(self) -> Global___OrganizationDeletion:
+        """LATEST, control to region: whether an organization is to be deleted. Deleted: control has forgotten it."""
+
+    @_builtins.property
     def skip(self) -> Global___Skip:
         """Nothing: the sender gave the message up, and its place is used up."""
+
+    @_builtins.property
+    def cancel(self) -> Global___Cancel:
+        """EVERY, control to region: what was asked for is not wanted any more; answered as ApplySlugs or CreateOrganization."""
+
+    @_builtins.property
+    def change_stalled(self) -> Global___ChangeStalled:
+        """EVERY, region to control: control refuses an answer, so a change cannot end."""
 
     def __init__(
         self,
@@ -165,14 +190,19 @@ class Message(_message.Message):
         region: Global___RegionEntry | None = ...,
         create_organization: Global___CreateOrganization | None = ...,
         organization_created: Global___OrganizationCreated | None = ...,
+        membership: Global___MembershipState | None = ...,
+        user: Global___UserState | None = ...,
         confirmation: Global___Confirmation | None = ...,
+        organization_deletion: Global___OrganizationDeletion | None = ...,
         skip: Global___Skip | None = ...,
+        cancel: Global___Cancel | None = ...,
+        change_stalled: Global___ChangeStalled | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "organization", b"organization", "organization_created", b"organization_created", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "user", b"user", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "confirmation", "skip"]  # noqa: Y015
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "membership", "user", "confirmation", "organization_deletion", "skip", "cancel", "change_stalled"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
@@ -382,7 +412,7 @@ class SlugsApplied(_message.Message):
         applied: _builtins.bool
         """It is applied; false means that the region cannot: the organization is missing or the slug clashes there."""
         refusal: _builtins.str
-        """Why not: MISSING or CLASH; empty when applied."""
+        """Why not: MISSING, CLASH, or CANCELLED; empty when applied."""
         def __init__(
             self,
             *,
@@ -451,6 +481,61 @@ class OrganizationState(_message.Message):
 Global___OrganizationState: _TypeAlias = OrganizationState  # noqa: Y015
 
 @_typing.final
+class OrganizationDeletion(_message.Message):
+    """OrganizationDeletion says whether an organization is to be deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Stage:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OrganizationDeletion._Stage.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STAGE_UNSPECIFIED: OrganizationDeletion._Stage.ValueType  # 0
+        """Not given."""
+        STAGE_NONE: OrganizationDeletion._Stage.ValueType  # 1
+        """It is kept."""
+        STAGE_PENDING: OrganizationDeletion._Stage.ValueType  # 2
+        """It refuses writes until the purge time; that may be taken back."""
+        STAGE_DELETING: OrganizationDeletion._Stage.ValueType  # 3
+        """All its rows are to go."""
+
+    class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
+        """Stage is how far that has come."""
+
+    STAGE_UNSPECIFIED: OrganizationDeletion.Stage.ValueType  # 0
+    """Not given."""
+    STAGE_NONE: OrganizationDeletion.Stage.ValueType  # 1
+    """It is kept."""
+    STAGE_PENDING: OrganizationDeletion.Stage.ValueType  # 2
+    """It refuses writes until the purge time; that may be taken back."""
+    STAGE_DELETING: OrganizationDeletion.Stage.ValueType  # 3
+    """All its rows are to go."""
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
+    stage: Global___OrganizationDeletion.Stage.ValueType
+    """How far it has come."""
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it is deleted for good; absent for one that is kept."""
+
+    def __init__(
+        self,
+        *,
+        stage: Global___OrganizationDeletion.Stage.ValueType = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["purge_time", b"purge_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["purge_time", b"purge_time", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrganizationDeletion: _TypeAlias = OrganizationDeletion  # noqa: Y015
+
+@_typing.final
 class RegionEntry(_message.Message):
     """RegionEntry is what a region needs to know of the regions, itself among them."""
 
@@ -475,6 +560,64 @@ class RegionEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegionEntry: _TypeAlias = RegionEntry  # noqa: Y015
+
+@_typing.final
+class MembershipState(_message.Message):
+    """MembershipState is what control needs to know of a member."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """The user; 0 for an address that is invited."""
+    email: _builtins.str
+    """The invited address; empty for a user, and while nobody may accept the invitation."""
+    role: _builtins.str
+    """The role's word."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.int = ...,
+        email: _builtins.str = ...,
+        role: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "role", b"role", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MembershipState: _TypeAlias = MembershipState  # noqa: Y015
+
+@_typing.final
+class UserState(_message.Message):
+    """UserState is what a region needs to know of a user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    active: _builtins.bool
+    """May act: neither suspended nor inactive."""
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The addresses, in lower case, whose invitations are this user's."""
+
+    def __init__(
+        self,
+        *,
+        active: _builtins.bool = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "addresses", b"addresses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserState: _TypeAlias = UserState  # noqa: Y015
 
 @_typing.final
 class CreateOrganization(_message.Message):
@@ -543,7 +686,7 @@ class OrganizationCreated(_message.Message):
     version: _builtins.int
     """The version of the organization's row."""
     refusal: _builtins.str
-    """Why there is none: CLASH when another organization of the region has the slug; empty when it was made."""
+    """Why there is none: CLASH when another organization of the region has the slug, CANCELLED; empty when it was made."""
     def __init__(
         self,
         *,
@@ -559,6 +702,72 @@ class OrganizationCreated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrganizationCreated: _TypeAlias = OrganizationCreated  # noqa: Y015
+
+@_typing.final
+class Cancel(_message.Message):
+    """Cancel takes back what stood in messages that were skipped. What the region has applied before stays, and is answered so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_SET_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    change_set: _builtins.str
+    """The change set."""
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApplySlugs.Pair]:
+        """The pairs of an ApplySlugs; none for a CreateOrganization."""
+
+    def __init__(
+        self,
+        *,
+        change_set: _builtins.str = ...,
+        pairs: _abc.Iterable[Global___ApplySlugs.Pair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cancel: _TypeAlias = Cancel  # noqa: Y015
+
+@_typing.final
+class ChangeStalled(_message.Message):
+    """ChangeStalled says that control has refused an answer so often that it was parked in the region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_SET_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    change_set: _builtins.str
+    """The change set."""
+    shard: _builtins.str
+    """The answer's shard in the region's outbox."""
+    sequence: _builtins.int
+    """The answer's place there."""
+    reason: _builtins.str
+    """The reason of control's refusal."""
+    error: _builtins.str
+    """The refusal in words."""
+    def __init__(
+        self,
+        *,
+        change_set: _builtins.str = ...,
+        shard: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "error", b"error", "reason", b"reason", "sequence", b"sequence", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeStalled: _TypeAlias = ChangeStalled  # noqa: Y015
 
 @_typing.final
 class DeliverMessagesResponse(_message.Message):

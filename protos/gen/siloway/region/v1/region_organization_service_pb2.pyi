@@ -39,6 +39,8 @@ class Organization(_message.Message):
         """An import is writing it; nobody else may."""
         STATE_ACTIVE: Organization._State.ValueType  # 2
         """In use."""
+        STATE_PENDING_DELETION: Organization._State.ValueType  # 3
+        """To be deleted: read only until the purge time, unless control takes that back."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State is the life of the organization in its region."""
@@ -49,6 +51,8 @@ class Organization(_message.Message):
     """An import is writing it; nobody else may."""
     STATE_ACTIVE: Organization.State.ValueType  # 2
     """In use."""
+    STATE_PENDING_DELETION: Organization.State.ValueType  # 3
+    """To be deleted: read only until the purge time, unless control takes that back."""
 
     NAME_FIELD_NUMBER: _builtins.int
     UID_FIELD_NUMBER: _builtins.int
@@ -56,6 +60,7 @@ class Organization(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"organizations/{id}"."""
     uid: _builtins.str
@@ -70,6 +75,10 @@ class Organization(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made, in the system that it came from."""
 
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it is deleted for good; absent unless it is to be deleted."""
+
     def __init__(
         self,
         *,
@@ -79,10 +88,11 @@ class Organization(_message.Message):
         display_name: _builtins.str = ...,
         state: Global___Organization.State.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "purge_time", b"purge_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "name", b"name", "slug", b"slug", "state", b"state", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "name", b"name", "purge_time", b"purge_time", "slug", b"slug", "state", b"state", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -118,19 +128,23 @@ class ListOrganizationsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many; 0 means 50, more than 1000 means 1000."""
     page_token: _builtins.str
     """From the answer before; the other fields must stay the same."""
+    show_deleted: _builtins.bool
+    """Those that are to be deleted too."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        show_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "show_deleted", b"show_deleted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -213,6 +227,10 @@ class Member(_message.Message):
         """A user."""
         STATE_INVITED: Member._State.ValueType  # 2
         """An address that was invited or that asks for it; nobody acts as it."""
+        STATE_UNCONFIRMED: Member._State.ValueType  # 3
+        """A user of whom control has not told this region yet; does not count where the last owner is asked for."""
+        STATE_INACTIVE: Member._State.ValueType  # 4
+        """A user who is suspended or inactive, or whom control does not know; nothing follows from this membership."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State says whether somebody stands behind the row."""
@@ -223,6 +241,10 @@ class Member(_message.Message):
     """A user."""
     STATE_INVITED: Member.State.ValueType  # 2
     """An address that was invited or that asks for it; nobody acts as it."""
+    STATE_UNCONFIRMED: Member.State.ValueType  # 3
+    """A user of whom control has not told this region yet; does not count where the last owner is asked for."""
+    STATE_INACTIVE: Member.State.ValueType  # 4
+    """A user who is suspended or inactive, or whom control does not know; nothing follows from this membership."""
 
     NAME_FIELD_NUMBER: _builtins.int
     UID_FIELD_NUMBER: _builtins.int

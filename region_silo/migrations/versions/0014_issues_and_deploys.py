@@ -2,10 +2,27 @@
 
 from alembic import op
 
-revision = "0016"
-down_revision = "0010"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
+
+# A purge deletes batch by batch, by organization.
+_INDEXED = (
+    "environment_project",
+    "release_environment",
+    "release_project_environment",
+    "deploy_project",
+    "latest_repository_deploy",
+    "pull_request_commit",
+    "project_counter",
+    "issue_link",
+    "issue_resolution",
+    "issue_inbox",
+    "issue_history",
+    "issue_release",
+    "commit_fetch",
+)
 
 STATEMENTS = (
     # The empty name is legal and means no environment.
@@ -320,6 +337,7 @@ STATEMENTS = (
     ) WHERE major IS NOT NULL
     """,
     "CREATE INDEX release_organization_id_package_idx ON release (organization_id, package) WHERE package IS NOT NULL",
+    *(f"CREATE INDEX {table}_organization_id_idx ON {table} (organization_id)" for table in _INDEXED),
 )
 
 

@@ -1,0 +1,1 @@
+"""Deleting organizations: marked first, then purged in their region, then forgotten here."""

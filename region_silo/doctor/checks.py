@@ -1,0 +1,100 @@
+"""A region's checks: organizations, imports, the replica of tokens."""
+
+from sqlalchemy import text
+
+from shared.database import Transaction
+from shared.doctor.domain import Key, When
+from shared.doctor.part import Check
+from shared.doctor.sql_check import SqlCheck
+
+_DROP_TOKEN = text("DELETE FROM token WHERE id = :id AND version = 0")
+
+
+def _drop_token(transaction: Transaction, key: Key) -> bool:
+    return transaction.execute(_DROP_TOKEN, {"id": key[0]}).rowcount == 1
+
+
+CHECKS: tuple[Check, ...] = (
+    SqlCheck(
+        "active_slug",
+        "An active organization has a slug (I3).",
+        When.QUIET,
+        table="organization",
+        key=("id",),
+        key_types=(int,),
+        columns="slug, state",
+        wrong="SELECT k1, 'active without a slug' AS says FROM looked WHERE state = 1 AND slug IS NULL",
+    ),
+    SqlCheck(
+        "importing_has_import",
+        "An organization that is importing has an import that runs (I4).",
+        When.QUIET,
+        table="organization",
+        key=("id",),
+        key_types=(int,),
+        columns="state, import_id",
+        wrong="""
+            SELECT k1, format('imports/%s does not run', coalesce(import_id, 0)) AS says FROM looked
+            WHERE state = 0 AND NOT EXISTS (
+                SELECT FROM data_import AS run WHERE run.id = looked.import_id AND run.state BETWEEN 2 AND 4
+            )
+        """,
+    ),
+    SqlCheck(
+        "provision_once",
+        "An organization was made for one request, and is there (I9).",
+        When.ALWAYS,
+        table="organization_provision",
+        key=("change_set",),
+        columns="organization_id",
+        wrong="""
+            SELECT k1, format('made organizations/%s', organization_id) AS says FROM looked
+            WHERE NOT EXISTS (SELECT FROM organization WHERE id = looked.organization_id)
+                OR EXISTS (
+                    SELECT FROM organization_provision AS other
+                    WHERE other.organization_id = looked.organization_id AND other.change_set <> k1
+                )
+        """,
+    ),
+    SqlCheck(
+        "request_running",
+        "A request record that runs has an import that runs (I5).",
+        When.ALWAYS,
+        table="request_record",
+        key=("principal", "request_id"),
+        uuids=("request_id",),
+        key_types=(str, str),
+        columns="method, state, updated_at",
+        wrong="""
+            SELECT k1, k2, format('%s runs since %s without an import', method, updated_at) AS says FROM looked
+            WHERE state = 'RUNNING' AND NOT EXISTS (
+                SELECT FROM data_import AS run
+                WHERE run.principal = k1 AND run.request_id = CAST(k2 AS uuid) AND run.state BETWEEN 1 AND 4
+            )
+        """,
+    ),
+    SqlCheck(
+        "import_moves",
+        "An import that runs is worked on (I5).",
+        When.QUIET,
+        table="data_import",
+        key=("id",),
+        key_types=(int,),
+        columns="state, lease_token, lease_until, available_at",
+        wrong="""
+            SELECT k1, format('waits for work since %s', greatest(available_at, lease_until)) AS says FROM looked
+            WHERE state BETWEEN 2 AND 4 AND greatest(available_at, lease_until) <= :older_than
+        """,
+    ),
+    SqlCheck(
+        "token_confirmed",
+        "Control has told of every token in the replica since epochs were agreed on.",
+        When.QUIET,
+        table="token",
+        key=("id",),
+        key_types=(int,),
+        columns="version, name",
+        wrong="SELECT k1, 'unknown to control' AS says FROM looked WHERE version = 0",
+        mend=_drop_token,
+    ),
+)

@@ -1,0 +1,1 @@
+"""The users that this region's organizations have, as control tells of them."""

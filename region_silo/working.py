@@ -1,0 +1,75 @@
+"""Puts a region silo's `work` together: outbox and imports behind a transport, the spool, what is cleaned."""
+
+import threading
+from datetime import timedelta
+
+from region_silo.callbacks.registry import sending_registry
+from region_silo.callbacks.transport import ControlTransport
+from region_silo.deletions.purging import Purger
+from region_silo.imports.cleaner import import_tasks
+from region_silo.imports.control_peer import ControlSilo
+from region_silo.imports.runner import ImportRunner
+from region_silo.imports.usecases import clean_spool
+from region_silo.opening import channel_to_control, open_region
+from region_silo.organizations.lookup import organization_cache
+from region_silo.projects.lookup import project_cache
+from region_silo.settings import RegionSettings
+from region_silo.slugs.usecases import IMPORTS_CHANNEL
+from shared import program, working
+from shared.importing.spool import Spool
+from shared.model_cache_gate import CacheGate
+from shared.parts import Parts
+from shared.wake import Listener
+
+SPOOL_KEEP = timedelta(hours=1)
+"""How long the file of a broken or failed upload is kept; above the 3,000 s that an upload may take."""
+
+_SPOOL_CLEAN_EVERY_S = 300.0
+
+
+def work(settings: RegionSettings) -> int:
+    """Write imports, purge organizations, deliver the outbox and clean until told to stop. Returns the exit code."""
+    parts = open_region(settings)
+    gate = CacheGate(parts.database, clock=parts.clock)
+    cache = organization_cache(parts.database, parts.redis, gate, parts.identity.name)
+    projects_cached = project_cache(parts.database, parts.redis, gate, parts.identity.name)
+    spool = Spool(settings.spool_folder, settings.spool_bytes_max)
+    channel = channel_to_control(parts, settings)
+    runner = ImportRunner(
+        parts.database, spool, ControlSilo(channel), parts.ids, changing=lambda ids: cache.changing(*ids)
+    )
+    loops: dict[str, program.Loop] = {
+        "imports": _import_loop(runner, settings.silo.database_url),
+        "spool": _spool_loop(parts, spool),
+        "purges": Purger(parts.database, {"organization": cache.changing, "project": projects_cached.changing}).run,
+    }
+    try:
+        return working.work(
+            parts,
+            registry=sending_registry(),
+            transport=ControlTransport(channel),
+            loops=loops,
+            cleaning=import_tasks(),
+        )
+    finally:
+        channel.close()
+
+
+def _import_loop(runner: ImportRunner, database_url: str) -> program.Loop:
+    def run(stop: threading.Event) -> None:
+        listener = Listener(database_url, [IMPORTS_CHANNEL])
+        try:
+            runner.run(stop, listener.wait)
+        finally:
+            listener.close()
+
+    return run
+
+
+def _spool_loop(parts: Parts, spool: Spool) -> program.Loop:
+    def run(stop: threading.Event) -> None:
+        while not stop.is_set():
+            clean_spool(parts.database, spool, keep=SPOOL_KEEP)
+            stop.wait(_SPOOL_CLEAN_EVERY_S)
+
+    return run

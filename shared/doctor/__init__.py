@@ -1,0 +1,1 @@
+"""Whether a silo's data is in order, and bringing a restored silo back in step."""

@@ -1,0 +1,141 @@
+"""Noticing that a database was restored from a backup, and keeping its silo closed until it is in step again.
+
+A restored database has forgotten what it has sent and received since the backup. So it gets a new epoch, which the
+other silos refuse, and its silo answers nobody but doctor until `end` has opened it. A database that was loaded into
+another place (a dump) is noticed by itself when a program opens it; one that was restored in its own place is told by
+`restored`, run while the silo's programs are stopped.
+"""
+
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import text
+
+from shared import audit, errors
+from shared.clock import Clock
+from shared.database import Database, Transaction
+
+LOOK_S = 1.0
+_log = structlog.get_logger("siloway.restoration")
+
+_PLACE = text(
+    """
+    SELECT system.system_identifier || '/' || database.oid
+    FROM pg_control_system() AS system, pg_database AS database WHERE database.datname = current_database()
+    """
+)
+_LOCK = text("SELECT place, restored_at FROM silo_identity FOR UPDATE")
+_READ = text("SELECT place, restored_at FROM silo_identity")
+_SET_PLACE = text("UPDATE silo_identity SET place = :place")
+_RENEW = text("UPDATE silo_identity SET epoch = CAST(:epoch AS uuid), restored_at = :now")
+_END = text("UPDATE silo_identity SET restored_at = NULL")
+_READ_RESTORED = text("SELECT restored_at FROM silo_identity")
+_FREE_LEASES = text("UPDATE outbox_lease SET token = NULL, lease_until = NULL, attempts = 0, available_at = :now")
+_OTHERS = text(
+    """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND starts_with(application_name, 'siloway')
+        AND application_name <> 'siloway-restored'
+    """
+)
+
+
+def check_place(database: Database) -> bool:
+    """Whether the database was loaded into another place since a program opened it last; then the silo is closed.
+
+    Every program asks before it opens a door or starts its work; the first one to see it renews the epoch.
+    """
+
+    def work(transaction: Transaction) -> bool:
+        place: str = transaction.execute(_PLACE).scalar_one()
+        if transaction.execute(_READ).one().place == place:
+            return False
+        known = transaction.execute(_LOCK).one().place
+        if known == place:
+            return False
+        transaction.execute(_SET_PLACE, {"place": place})
+        if known is None:
+            return False
+        _renew(transaction, f"from {known} to {place}")
+        return True
+
+    return database.transact(work)
+
+
+def restored(database: Database) -> str:
+    """Close the silo under a new epoch, which is returned. Raises FailedPrecondition while its programs run."""
+
+    def work(transaction: Transaction) -> str:
+        transaction.execute(_LOCK)
+        if transaction.execute(_OTHERS).scalar_one():
+            raise errors.FailedPrecondition("programs of this silo still use the database: stop them first")
+        transaction.execute(_SET_PLACE, {"place": transaction.execute(_PLACE).scalar_one()})
+        return _renew(transaction, "an operator said so")
+
+    return database.transact(work)
+
+
+def end(transaction: Transaction) -> None:
+    """Open the silo again."""
+    transaction.execute(_END)
+
+
+def restored_at(transaction: Transaction) -> datetime | None:
+    """Since when the silo is closed; None while it is open."""
+    found: datetime | None = transaction.execute(_READ_RESTORED).scalar_one()
+    return found
+
+
+class Restoration:
+    """Whether the silo is closed, as one process knows it: believed for a second. Thread-safe."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._closed = False
+        self._looked_at_s: float | None = None
+
+    def is_closed(self) -> bool:
+        """Raises StoreUnreachable."""
+        with self._lock:
+            now_s = self._clock.monotonic()
+            if self._looked_at_s is None or now_s - self._looked_at_s >= LOOK_S:
+                self._closed = self._database.read(restored_at) is not None
+                self._looked_at_s = now_s
+            return self._closed
+
+    def refuse(self) -> None:
+        """Raise SiloRestored while the silo is closed."""
+        if self.is_closed():
+            raise errors.SiloRestored(retry_after_s=10)
+
+    def open_loop(self, loop: Callable[[threading.Event], None]) -> Callable[[threading.Event], None]:
+        """The loop, which begins once the silo is open."""
+
+        def run(stop: threading.Event) -> None:
+            while not stop.is_set() and self._waits():
+                stop.wait(LOOK_S)
+            if not stop.is_set():
+                loop(stop)
+
+        return run
+
+    def _waits(self) -> bool:
+        try:
+            return self.is_closed()
+        except errors.ServiceError as error:
+            _log.warning("restoration_unreadable", reason=error.reason)
+            return True
+
+
+def _renew(transaction: Transaction, why: str) -> str:
+    epoch = str(uuid.uuid4())
+    transaction.execute(_RENEW, {"epoch": epoch, "now": transaction.now})
+    transaction.execute(_FREE_LEASES, {"now": transaction.now})
+    audit.record(transaction, action="silo.restored", target="silo", detail={"why": why, "epoch": epoch})
+    transaction.after_commit(lambda: _log.error("silo_restored", why=why))
+    return epoch

@@ -1,0 +1,5 @@
+"""The same world as the doctor's tests."""
+
+from tests.integration.doctor.conftest import world
+
+__all__ = ["world"]
