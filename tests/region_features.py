@@ -30,6 +30,7 @@ from region_silo.projects import servicer as projects
 from region_silo.projects.lookup import ProjectLookup, project_cache
 from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
+from region_silo.releases.commit_changes import CommitChanges
 from region_silo.releases.usecases import ReleaseUseCases
 from region_silo.routing.owners import Owners
 from shared.clock import Clock, SystemClock
@@ -149,7 +150,12 @@ class RegionFeatures:
                     ),
                 ),
                 (project_rpc.add_ProjectServiceServicer_to_server, projects.ProjectServicer(ProjectUseCases(*shared))),
-                (release_rpc.add_ReleaseServiceServicer_to_server, releases.ReleaseServicer(ReleaseUseCases(*shared))),
+                (
+                    release_rpc.add_ReleaseServiceServicer_to_server,
+                    releases.ReleaseServicer(
+                        ReleaseUseCases(*shared), CommitChanges(self.database, self.organizations)
+                    ),
+                ),
             ],
             authenticate=_caller,
         )

@@ -160,6 +160,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
     ERROR_REASON_REGION_LOST: _ErrorReason.ValueType  # 91
     """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+    ERROR_REASON_RELEASE_COMMITS_LOCKED: _ErrorReason.ValueType  # 120
+    """ABORTED: Another writer held the release until the deadline; nothing was changed, try again."""
+    ERROR_REASON_COMMITS_INCOMPLETE: _ErrorReason.ValueType  # 121
+    """ABORTED: The stream of commits ended before its last part; nothing was changed."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -304,4 +308,8 @@ ERROR_REASON_SLUGS_MISMATCH: ErrorReason.ValueType  # 66
 """FAILED_PRECONDITION: The slugs are not those that the organizations of the request have now."""
 ERROR_REASON_REGION_LOST: ErrorReason.ValueType  # 91
 """FAILED_PRECONDITION: The region was declared lost; nothing is held for it until it is recovered."""
+ERROR_REASON_RELEASE_COMMITS_LOCKED: ErrorReason.ValueType  # 120
+"""ABORTED: Another writer held the release until the deadline; nothing was changed, try again."""
+ERROR_REASON_COMMITS_INCOMPLETE: ErrorReason.ValueType  # 121
+"""ABORTED: The stream of commits ended before its last part; nothing was changed."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
