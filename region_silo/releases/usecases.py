@@ -6,6 +6,7 @@ may not see is told as what is not there, in the same words (permission.py).
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -129,7 +130,7 @@ class ReleaseUseCases:
 
         def work(transaction: Transaction) -> Release:
             hold_active(transaction, organization_id)
-            with telling_lock(organization_id, name.version):
+            with telling_lock(organization_id, name.version) if listed is not None else nullcontext():
                 held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
             if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
                 raise not_found(organization_id, name.version)
@@ -225,7 +226,7 @@ class ReleaseUseCases:
             _refuse_unknown_projects(project_ids, there)
             projects_store.flag_has_releases(transaction, wanted)
             is_new = store.insert_release(transaction, row)
-            with telling_lock(organization_id, version):
+            with telling_lock(organization_id, version) if listed is not None else nullcontext():
                 held = held_releases.hold(transaction, organization_id, version)
             if held is None:  # it was there, and has gone between the two statements
                 raise errors.Aborted(retry_after_s=0.1)
