@@ -25,6 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     gc.disable()  # nothing is garbage while modules load: a seventh of a start
     from control_silo import wiring
 
+    gc.freeze()  # what is loaded stays: no collection needs to look at it again
     gc.enable()
     settings = read_settings(os.environ)
     return wiring.serve(settings) if parsed.program == "serve" else wiring.work(settings)

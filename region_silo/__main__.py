@@ -23,6 +23,7 @@ def run(arguments: Sequence[str]) -> int:
     gc.disable()  # nothing is garbage while modules load: a seventh of a start
     from region_silo import wiring
 
+    gc.freeze()  # what is loaded stays: no collection needs to look at it again
     gc.enable()
     region = read_settings(os.environ, parsed.region)
     return wiring.serve(region) if parsed.program == "serve" else wiring.work(region)

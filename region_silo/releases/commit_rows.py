@@ -323,14 +323,15 @@ def _author_names(commits: Sequence[ReleaseCommit]) -> dict[str, str | None]:
 def _commit_rows(
     commits: Sequence[ReleaseCommit], repositories: dict[str, int], ordinals: dict[str, int]
 ) -> Iterable[tuple[Any, ...]]:
-    rank = len(commits)
-    for repository, key, message, author, time_us, _files in commits:
+    # Oldest first: then ids, positions and times ascend together, and each goes to the end of its index.
+    rank = 1
+    for repository, key, message, author, time_us, _files in reversed(commits):
         ordinal = None if author is None else ordinals[author.email]
         if time_us is None:
             yield (rank, repositories[repository], key, message, ordinal, None, NO_TIME)
         else:
             yield (rank, repositories[repository], key, message, ordinal, time_us - _POSTGRES_EPOCH_US, time_us)
-        rank -= 1
+        rank += 1
 
 
 def _file_rows(commits: Sequence[ReleaseCommit]) -> Iterable[tuple[Any, ...]]:

@@ -1,5 +1,6 @@
 """`siloway release set-commits`, `append-commits`, `clear-commits` and `files`: the commits that a release ships."""
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from enum import Enum
@@ -154,8 +155,11 @@ def parse_lines(lines: Iterable[str], name: str) -> list[release_pb.CommitSpec]:
         if not line.strip():
             continue
         try:
-            specs.append(json_format.Parse(line, release_pb.CommitSpec()))
-        except json_format.ParseError as error:
+            content = json.loads(line)
+            if not isinstance(content, dict):
+                raise ValueError("not a JSON object")  # told with its line below
+            specs.append(json_format.ParseDict(content, release_pb.CommitSpec()))
+        except (ValueError, json_format.ParseError) as error:
             raise typer.BadParameter(f"{name}, line {number}: {error}") from error
     return specs
 

@@ -5,6 +5,7 @@ the same commits and links by binary COPY, in one transaction, into tables made 
 is timed from the client's stub to its answer, through a real channel with all interceptors.
 """
 
+import gc
 import json
 import statistics
 import sys
@@ -59,6 +60,7 @@ class Environment:
 def run(environment: Environment) -> dict[str, dict[str, Any]]:
     """The figures by name; `floor` and `ours` are medians in seconds, `value` is ours over the floor's."""
     runs = QUICK_RUNS if environment.quick else RUNS
+    gc.freeze()  # as the silos' programs do when they are loaded
     with (
         opened(environment.region_database_url, environment.redis_url) as features,
         psycopg.connect(environment.region_database_url) as floor_connection,
