@@ -7,6 +7,7 @@ is timed from the client's stub to its answer, through a real channel with all i
 
 import gc
 import json
+import secrets
 import statistics
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 from region_silo.migrate import migrate_database
 from shared.embedded.servers import LocalServers
 from tests.region_features import RegionFeatures, new_id, opened
+from tests.statements import counted
 
 COMMITS = 10_000
 RUNS = 7
@@ -58,50 +60,86 @@ class Environment:
 
 
 def run(environment: Environment) -> dict[str, dict[str, Any]]:
-    """The figures by name; `floor` and `ours` are medians in seconds, `value` is ours over the floor's."""
-    runs = QUICK_RUNS if environment.quick else RUNS
+    """The figures by name, measured on a door of this process."""
     gc.freeze()  # as the silos' programs do when they are loaded
-    with (
-        opened(environment.region_database_url, environment.redis_url) as features,
-        psycopg.connect(environment.region_database_url) as floor_connection,
-    ):
-        _make_floor(floor_connection)
-        floors, firsts, replays = [], [], []
-        for number in range(-1, runs):  # the first one warms up
-            commits, links = _floor_rows(number)
-            floor = _seconds(partial(_copy, floor_connection, commits, links))
-            first, replay = _set_commits(features, number)
-            if number >= 0:
-                floors.append(floor)
-                firsts.append(first)
-                replays.append(replay)
+    with opened(environment.region_database_url, environment.redis_url) as features:
+        runs = QUICK_RUNS if environment.quick else RUNS
+        figures = measure(features.client.release, "acme", "web", environment.region_database_url, runs=runs)
+        return figures | {"set_commits_statements": _statements(features)}
+
+
+def measure(
+    releases: Any, organization: str, project: str, database_url: str, *, runs: int
+) -> dict[str, dict[str, Any]]:
+    """The timed figures by name; `floor` and `ours` are medians in seconds, `value` is ours over the floor's.
+
+    `releases` is a stub of ReleaseService with a token that may write releases of the project; `database_url` is the
+    region's, where the floor's tables are made and removed again.
+    """
+    mark = secrets.token_hex(4)
+    with psycopg.connect(database_url) as connection:
+        _make_floor(connection)
+        try:
+            floors, firsts, replays = [], [], []
+            for number in range(runs + 1):
+                commits, links = _floor_rows(number)
+                floor = _seconds(partial(_copy, connection, commits, links))
+                first, again = _requests(releases, organization, project, f"{mark}{number:08x}")
+                ours = [_seconds(partial(releases.SetCommits, request, timeout=25)) for request in (first, again)]
+                if number:  # the first round warms up
+                    floors.append(floor)
+                    firsts.append(ours[0])
+                    replays.append(ours[1])
+        finally:
+            connection.rollback()
+            _drop_floor(connection)
     return {
         "set_commits_10k_vs_copy": _figure(floors, firsts),
         "set_commits_replay_10k_vs_copy": _figure(floors, replays),
     }
 
 
-def _set_commits(features: RegionFeatures, number: int) -> tuple[float, float]:
-    """Seconds of the call with new commits, and of the same call again under another request id."""
-    version = f"bench@1.0.{number + 1}"
-    features.client.create(version)
-    request = release_pb.SetCommitsRequest(
-        release=f"organizations/acme/releases/{version}",
+def _statements(features: RegionFeatures) -> dict[str, Any]:
+    """SQL statements of a call with 10 commits (`floor`) and with all (`ours`); `value` is how many more those are."""
+    counts = []
+    for size in (10, COMMITS):
+        request, _again = _requests(features.client.release, "acme", "web", secrets.token_hex(8), size)
+        with counted(features.database.engine) as statements:
+            features.client.release.SetCommits(request, timeout=25)
+        # The cache looks at its gate by the clock, not by the call.
+        counts.append(sum("model_cache_gate" not in statement for statement in statements))
+    return {"value": counts[1] - counts[0], "floor": counts[0], "ours": counts[1], "runs": 1}
+
+
+def _requests(
+    releases: Any, organization: str, project: str, mark: str, size: int = COMMITS
+) -> tuple[release_pb.SetCommitsRequest, release_pb.SetCommitsRequest]:
+    """A call with new commits for a new release, and the same call again under another request id."""
+    version = f"bench@1.0-{mark}"
+    releases.CreateRelease(
+        release_pb.CreateReleaseRequest(
+            parent=f"organizations/{organization}",
+            release=release_pb.Release(version=version),
+            projects=[project],
+            request_id=new_id(),
+        )
+    )
+    first = release_pb.SetCommitsRequest(
+        release=f"organizations/{organization}/releases/{version}",
         mode=commits_pb.COMMIT_MODE_REPLACE_ALL,
-        commits=release_pb.CommitSet(commits=_specs(number)),
+        commits=release_pb.CommitSet(commits=_specs(mark)[:size]),
         request_id=new_id(),
     )
     again = release_pb.SetCommitsRequest()
-    again.CopyFrom(request)
+    again.CopyFrom(first)
     again.request_id = new_id()
-    first = _seconds(lambda: features.client.release.SetCommits(request, timeout=25))
-    return first, _seconds(lambda: features.client.release.SetCommits(again, timeout=25))
+    return first, again
 
 
-def _specs(number: int) -> list[release_pb.CommitSpec]:
+def _specs(mark: str) -> list[release_pb.CommitSpec]:
     return [
         release_pb.CommitSpec(
-            id=_key(number, n),
+            id=_key(mark, n),
             repository=f"repository-{n % REPOSITORIES}",
             message=_message(n),
             author_name=f"Author {n % AUTHORS}",
@@ -112,8 +150,8 @@ def _specs(number: int) -> list[release_pb.CommitSpec]:
     ]
 
 
-def _key(number: int, n: int) -> str:
-    return f"{number + 1:08x}{n * 2654435761 % 2**32:08x}{n:024x}"
+def _key(mark: str, n: int) -> str:
+    return f"{mark:0>16}{n * 2654435761 % 2**32:08x}{n:016x}"
 
 
 def _message(n: int) -> str:
@@ -121,21 +159,28 @@ def _message(n: int) -> str:
 
 
 def _make_floor(connection: psycopg.Connection[Any]) -> None:
+    _drop_floor(connection)
     for table in _FLOOR_TABLES:
         connection.execute(f"CREATE TABLE floor_{table} (LIKE {table} INCLUDING ALL EXCLUDING IDENTITY)")
     connection.commit()
 
 
+def _drop_floor(connection: psycopg.Connection[Any]) -> None:
+    for table in _FLOOR_TABLES:
+        connection.execute(f"DROP TABLE IF EXISTS floor_{table}")
+    connection.commit()
+
+
 def _floor_rows(number: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     """The commits and links that one call makes, as rows."""
-    first_id, release_id, org = (number + 1) * COMMITS + 1, number + 2, 100
+    first_id, release_id, org = number * COMMITS + 1, number + 1, 100
     begins_us = int(_BEGINS_AT.timestamp()) * 1_000_000
     commits = []
     links = []
     for n in range(COMMITS):
         repository_id, time = n % REPOSITORIES + 1, _BEGINS_AT + timedelta(seconds=n)
         commits.append(
-            (first_id + n, org, repository_id, _key(number, n), n % AUTHORS + 1, _message(n), time, _BEGINS_AT)
+            (first_id + n, org, repository_id, _key(f"{number:x}", n), n % AUTHORS + 1, _message(n), time, _BEGINS_AT)
         )
         links.append((release_id, first_id + n, org, n + 1, repository_id, 0, begins_us + n * 1_000_000))
     return commits, links
