@@ -27,6 +27,7 @@ from region_silo.projects import servicer as projects
 from region_silo.projects.lookup import ProjectLookup, project_cache
 from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
+from region_silo.releases.commit_changes import CommitChanges
 from region_silo.releases.usecases import ReleaseUseCases
 from region_silo.routing.control_peer import OwnerQuestion
 from region_silo.routing.owners import Owners
@@ -107,7 +108,10 @@ def public_servicers(
         ),
         (
             release_rpc.add_ReleaseServiceServicer_to_server,
-            releases.ReleaseServicer(ReleaseUseCases(database, ids, organization_lookup, project_lookup)),
+            releases.ReleaseServicer(
+                ReleaseUseCases(database, ids, organization_lookup, project_lookup),
+                CommitChanges(database, organization_lookup),
+            ),
         ),
         (
             import_rpc.add_ImportServiceServicer_to_server,

@@ -19,6 +19,7 @@ from siloway_client.commands import (
     organizations,
     reconciliation,
     regions,
+    release_commits,
     releases,
     teams,
     tokens,
@@ -28,6 +29,7 @@ from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.commands.doctor import doctor
 from siloway_client.commands.local import up
 from siloway_client.entry import DEFAULT_FOLDER
+from siloway_client.git_log import GitFailed
 from siloway_client.options import Session, advice
 from siloway_client.refusal import refusal_of
 from siloway_client.targets import TargetUnknown
@@ -36,6 +38,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
 app.add_typer(releases.app, name="release")
+release_commits.add_to(releases.app)
 app.add_typer(releases.project_app, name="project")
 app.add_typer(members.app, name="members")
 app.add_typer(teams.app, name="teams")
@@ -59,6 +62,7 @@ _REFUSED = (
     imports.ImportFailed,
     imports.StillRunning,
     organizations.ChangeFailed,
+    GitFailed,
     OSError,
 )
 

@@ -35,7 +35,12 @@ CHUNK_BYTES = 64 * 1024
 _RETRY = {
     "methodConfig": [
         # A stream of the client's is not sent again: what it would be sent from is spent.
-        {"name": [{"service": "siloway.region.v1.ImportService", "method": "UploadImport"}]},
+        {
+            "name": [
+                {"service": "siloway.region.v1.ImportService", "method": "UploadImport"},
+                {"service": "siloway.region.v1.ReleaseService", "method": "StreamCommits"},
+            ]
+        },
         {
             "name": [{}],
             "retryPolicy": {

@@ -3,8 +3,9 @@
 Organizations are put into the table by hand, as an import would; everything else is done by calls.
 """
 
+import builtins
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from grpc_status import rpc_status
 from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
+from siloway.region.v1 import release_commits_pb2 as commits_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 from sqlalchemy import text
@@ -30,6 +32,7 @@ from region_silo.projects import servicer as projects
 from region_silo.projects.lookup import ProjectLookup, project_cache
 from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
+from region_silo.releases.commit_changes import CommitChanges
 from region_silo.releases.usecases import ReleaseUseCases
 from region_silo.routing.owners import Owners
 from shared.clock import Clock, SystemClock
@@ -149,7 +152,12 @@ class RegionFeatures:
                     ),
                 ),
                 (project_rpc.add_ProjectServiceServicer_to_server, projects.ProjectServicer(ProjectUseCases(*shared))),
-                (release_rpc.add_ReleaseServiceServicer_to_server, releases.ReleaseServicer(ReleaseUseCases(*shared))),
+                (
+                    release_rpc.add_ReleaseServiceServicer_to_server,
+                    releases.ReleaseServicer(
+                        ReleaseUseCases(*shared), CommitChanges(self.database, self.organizations)
+                    ),
+                ),
             ],
             authenticate=_caller,
         )
@@ -217,6 +225,7 @@ class Client:
     """The stubs, with a token in every call and short ways for the calls that tests make most."""
 
     def __init__(self, channel: grpc.Channel, token: str) -> None:
+        self.token = token
         called = grpc.intercept_channel(channel, _Token(token))
         self.organization: Any = organization_rpc.RegionOrganizationServiceStub(called)
         self.project: Any = project_rpc.ProjectServiceStub(called)
@@ -269,6 +278,51 @@ class Client:
             request.commits.SetInParent()
         answer: release_pb.Release = self.release.UpdateRelease(request, timeout=timeout)
         return answer
+
+    def set_commits(
+        self,
+        version: str,
+        commits: Sequence[release_pb.CommitSpec],
+        mode: str = "REPLACE_ALL",
+        *,
+        request_id: str = "",
+        timeout: float = 20,
+    ) -> release_pb.SetCommitsResponse:
+        request = release_pb.SetCommitsRequest(
+            release=f"organizations/acme/releases/{version}",
+            mode=commits_pb.CommitMode.Value(f"COMMIT_MODE_{mode}"),
+            commits=release_pb.CommitSet(commits=commits),
+            request_id=request_id or new_id(),
+        )
+        answer: release_pb.SetCommitsResponse = self.release.SetCommits(request, timeout=timeout)
+        return answer
+
+    def stream_commits(
+        self, messages: Iterable[release_pb.StreamCommitsRequest], *, timeout: float = 20
+    ) -> release_pb.SetCommitsResponse:
+        metadata = (("authorization", f"Bearer {self.token}"),)
+        answer: release_pb.SetCommitsResponse = self.release.StreamCommits(
+            iter(messages), timeout=timeout, metadata=metadata
+        )
+        return answer
+
+    def clear_commits(self, version: str, *, request_id: str = "") -> release_pb.ClearCommitsResponse:
+        request = release_pb.ClearCommitsRequest(
+            release=f"organizations/acme/releases/{version}", request_id=request_id or new_id()
+        )
+        answer: release_pb.ClearCommitsResponse = self.release.ClearCommits(request)
+        return answer
+
+    def commit_ids(self, version: str, *, page_size: int = 1000) -> Sequence[str]:
+        """The keys of all commits of the release, newest first."""
+        found: builtins.list[str] = []
+        token = ""
+        while True:
+            page = self.commits(version, page_size=page_size, page_token=token)
+            found += [commit.id for commit in page.commits]
+            token = page.next_page_token
+            if not token:
+                return found
 
     def list(self, **query: Any) -> list[str]:
         """The versions of the first page."""

@@ -1,62 +1,94 @@
 """What a client's list of commits means, before any of it is written.
 
 The result is newest first, without the commits that ask to be skipped, each (repository, key) once; absent means
-absent, however it was said. Rules: spec/releases.md 2.9 and 4.2 (4, 5).
+absent, however it was said. Rules: spec/releases.md 2.9 and 4.2 (4, 5). Commits come by the ten thousand: here they are
+named tuples, times are whole microseconds, and what is the same for many is made once.
 """
 
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from itertools import chain
+from operator import attrgetter
+from typing import Final, NamedTuple
 
-from shared.errors import InvalidArgument, Violation
+from shared.errors import InvalidArgument, LimitExceeded, Violation
 
 SKIP_MARK = "#skipsentry"
 EMAIL_LENGTH_MAX = 200
-_EPOCH = datetime(1, 1, 1, tzinfo=UTC)
+COMMITS_MAX = 10_000
+"""Commits in one message; the contract says so too."""
+
+FILE_CHANGES_MAX = 100_000
+"""File changes in one message, over all its commits; a commit alone may have 1000."""
+
+NO_TIME: Final = -(2**63)
+"""Stands, where commits are put in order, for the time of one without: older than every time."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _NOT_LOCAL = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-@dataclass(frozen=True)
-class FileChange:
+class CommitMode(Enum):
+    """What becomes of the commits that a release has; the numbers are those of the contract."""
+
+    REPLACE_ALL = 1
+    REPLACE_REPOSITORY = 2
+    APPEND = 3
+
+
+class FileChange(NamedTuple):
     """One file that a commit adds (A), deletes (D) or modifies (M)."""
 
     path: str
     type: str
 
 
-@dataclass(frozen=True)
-class CommitSpec:
-    """A commit as a client tells it; an empty text tells nothing."""
+class CommitSpec(NamedTuple):
+    """A commit as a client tells it; an empty text tells nothing. Times are microseconds since 1970 (time_us)."""
 
     key: str
     repository: str = ""
     message: str = ""
     author_name: str = ""
     author_email: str = ""
-    commit_time: datetime | None = None
+    commit_time_us: int | None = None
     files: tuple[FileChange, ...] = ()
 
 
 @dataclass(frozen=True)
-class Author:
+class GivenCommits:
+    """The commits of one call, and the SHA-256 of the bytes that told them: the same bytes are the same commits."""
+
+    specs: Sequence[CommitSpec]
+    digest: bytes
+
+
+class Author(NamedTuple):
     """Who wrote a commit: the lower-case address is the identity, the name may be unknown."""
 
     email: str
     name: str | None
 
 
-@dataclass(frozen=True)
-class ReleaseCommit:
+class ReleaseCommit(NamedTuple):
     """A commit in its place in a release; None is what the client does not know."""
 
     repository: str
     key: str
     message: str | None
     author: Author | None
-    commit_time: datetime | None
+    commit_time_us: int | None
     files: tuple[FileChange, ...]
+
+
+def time_us(time: datetime) -> int:
+    """Microseconds since 1970 of an aware time."""
+    return (time - _EPOCH) // _MICROSECOND
 
 
 def default_repository(organization_id: int) -> str:
@@ -64,15 +96,32 @@ def default_repository(organization_id: int) -> str:
     return f"organization-{organization_id}"
 
 
-def check_commits(specs: Sequence[CommitSpec], field: str) -> None:
+def check_commits(specs: Sequence[CommitSpec], field: str, *, first: int = 0) -> None:
     """Raise InvalidArgument with a violation for each text that cannot be stored, like `<field>[3].id`.
 
-    Lengths are checked where the message comes in.
+    `first` is the index of the first of them. Lengths are checked where the message comes in. Raises LimitExceeded when
+    there are too many file changes in all.
     """
-    violations = [found for index, spec in enumerate(specs) for found in _violations(spec, f"{field}[{index}]")]
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    check_file_changes(sum(map(len, map(attrgetter("files"), specs))), FILE_CHANGES_MAX)
+    if all(map(str.strip, map(attrgetter("key"), specs))) and not _has_nul(specs):
+        return
+    violations = [found for index, spec in enumerate(specs, first) for found in _violations(spec, f"{field}[{index}]")]
+    told = violations[0]
+    raise InvalidArgument(f"{told.field}: {told.description}", violations=violations)
+
+
+def check_file_changes(count: int, maximum: int) -> None:
+    """Raise LimitExceeded when `count` is more than `maximum`."""
+    if count > maximum:
+        raise LimitExceeded(
+            f"{count} file changes are more than {maximum}",
+            metadata={"limit": "file_changes", "maximum": str(maximum)},
+        )
+
+
+def named_repositories(specs: Sequence[CommitSpec], repository: str) -> list[str]:
+    """The repositories that the call names, sorted, those of skipped commits among them."""
+    return sorted({name if name.strip() else repository for name in set(map(attrgetter("repository"), specs))})
 
 
 def normalise(specs: Sequence[CommitSpec], repository: str) -> list[ReleaseCommit]:
@@ -82,19 +131,17 @@ def normalise(specs: Sequence[CommitSpec], repository: str) -> list[ReleaseCommi
     with one (repository, key) the first of that order stays.
     """
     kept = [spec for spec in specs if SKIP_MARK not in spec.message]
-    kept.sort(key=_age, reverse=True)
+    kept.sort(key=_age, reverse=True)  # stable: equal ones keep their order
+    authors: dict[tuple[str, str], Author | None] = {}
     commits: dict[tuple[str, str], ReleaseCommit] = {}
-    for spec in kept:
-        name = spec.repository if spec.repository.strip() else repository
-        if (name, spec.key) not in commits:
-            commits[name, spec.key] = ReleaseCommit(
-                repository=name,
-                key=spec.key,
-                message=spec.message or None,
-                author=author_of(spec.author_name, spec.author_email),
-                commit_time=spec.commit_time,
-                files=spec.files,
-            )
+    for key, named, message, author_name, author_email, commit_time_us, files in kept:
+        name = named if named and not named.isspace() else repository
+        if (name, key) in commits:
+            continue
+        told = (author_name, author_email)
+        if told not in authors:
+            authors[told] = author_of(author_name, author_email)
+        commits[name, key] = ReleaseCommit(name, key, message or None, authors[told], commit_time_us, files)
     return list(commits.values())
 
 
@@ -111,9 +158,8 @@ def author_of(name: str, email: str) -> Author | None:
     return Author(_fitted(address), name or None) if address else None
 
 
-def _age(spec: CommitSpec) -> tuple[bool, datetime]:
-    # sorted(reverse=True) is stable: equal ones keep their order.
-    return (spec.commit_time is not None, spec.commit_time or _EPOCH)
+def _age(spec: CommitSpec) -> int:
+    return NO_TIME if spec.commit_time_us is None else spec.commit_time_us
 
 
 def _local_address(name: str) -> str:
@@ -129,6 +175,12 @@ def _fitted(address: str) -> str:
     if len(address) <= EMAIL_LENGTH_MAX:
         return address
     return f"{address[: EMAIL_LENGTH_MAX - 17]}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+
+
+def _has_nul(specs: Sequence[CommitSpec]) -> bool:
+    texts = chain.from_iterable(spec[:5] for spec in specs)
+    paths = (change.path for spec in specs if spec.files for change in spec.files)
+    return "\0" in "".join(chain(texts, paths))
 
 
 def _violations(spec: CommitSpec, field: str) -> Iterator[Violation]:

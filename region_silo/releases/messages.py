@@ -1,6 +1,8 @@
 """Releases between their messages and their domain's values; a time that no calendar has is a broken field."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.region.v1 import release_service_pb2 as release_pb
@@ -11,6 +13,9 @@ from region_silo.releases.versions import VersionInfo
 from shared import names
 from shared.errors import InvalidArgument
 
+# The years 1 to 9999.
+_SECONDS_MIN = -62_135_596_800
+_SECONDS_MAX = 253_402_300_799
 _STATES = {
     ReleaseState.OPEN: release_pb.Release.STATE_OPEN,
     ReleaseState.ARCHIVED: release_pb.Release.STATE_ARCHIVED,
@@ -36,21 +41,23 @@ def fields_of(message: release_pb.Release) -> ReleaseFields:
     return ReleaseFields(message.ref, message.url, release_time, state_of(message.state))
 
 
-def commits_of(message: release_pb.CommitSet, field: str) -> tuple[CommitSpec, ...]:
-    """The commits as told. Raises InvalidArgument of `<field>[i].commit_time`."""
-    return tuple(
-        CommitSpec(
-            key=spec.id,
-            repository=spec.repository,
-            message=spec.message,
-            author_name=spec.author_name,
-            author_email=spec.author_email,
-            commit_time=_time(spec.commit_time, f"{field}[{index}].commit_time")
-            if spec.HasField("commit_time")
-            else None,
-            files=tuple(FileChange(change.path, _FILE_TYPES[change.type]) for change in spec.patch_set),
+def commits_of(messages: Iterable[release_pb.CommitSpec], field: str, *, first: int = 0) -> list[CommitSpec]:
+    """The commits as told, column by column; the first one's index is `first`.
+
+    Raises InvalidArgument of `<field>[i].commit_time`.
+    """
+    specs = list(messages)
+    return list(
+        map(
+            CommitSpec,
+            map(attrgetter("id"), specs),
+            map(attrgetter("repository"), specs),
+            map(attrgetter("message"), specs),
+            map(attrgetter("author_name"), specs),
+            map(attrgetter("author_email"), specs),
+            _times_us(specs, field, first),
+            map(_files, map(attrgetter("patch_set"), specs)),
         )
-        for index, spec in enumerate(message.commits)
     )
 
 
@@ -93,6 +100,23 @@ def commit_message(commit: Commit) -> release_pb.Commit:
     if commit.commit_time is not None:
         message.commit_time.FromDatetime(commit.commit_time)
     return message
+
+
+def _times_us(specs: Sequence[release_pb.CommitSpec], field: str, first: int) -> list[int | None]:
+    """Microseconds since 1970, None for none."""
+    times = [spec.commit_time if spec.HasField("commit_time") else None for spec in specs]
+    told = [time for time in times if time is not None]
+    seconds = list(map(attrgetter("seconds"), told)) or [0]
+    nanos = list(map(attrgetter("nanos"), told)) or [0]
+    if not (_SECONDS_MIN <= min(seconds) <= max(seconds) <= _SECONDS_MAX and 0 <= min(nanos) <= max(nanos) < 10**9):
+        for index, time in enumerate(times, first):
+            if time is not None:
+                _time(time, f"{field}[{index}].commit_time")
+    return [None if time is None else time.seconds * 1_000_000 + time.nanos // 1000 for time in times]
+
+
+def _files(changes: Sequence[release_pb.FileChange]) -> tuple[FileChange, ...]:
+    return tuple(FileChange(change.path, _FILE_TYPES[change.type]) for change in changes) if changes else ()
 
 
 def _version_info(info: VersionInfo) -> release_pb.VersionInfo:

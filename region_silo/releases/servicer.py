@@ -1,17 +1,20 @@
 """ReleaseService on the wire: messages in and out, nothing decided here."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import grpc
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 
-from region_silo.releases import messages
+from region_silo.releases import commit_messages, messages
+from region_silo.releases.commit_changes import CommitChanges
+from region_silo.releases.commits import CommitMode
 from region_silo.releases.domain import ReleaseState
-from region_silo.releases.usecases import COMMITS_FIELD, ReleaseDraft, ReleaseQuery, ReleaseUpdate, ReleaseUseCases
+from region_silo.releases.usecases import ReleaseDraft, ReleaseQuery, ReleaseUpdate, ReleaseUseCases
 from shared import names
 from shared.rpc.call import mutation
-from shared.rpc.methods import Door, Method, Whose
+from shared.rpc.methods import Budget, Door, Method, Whose
 
 _SERVICE = "/siloway.region.v1.ReleaseService"
 _WRITE = ("project:write", "project:admin", "project:releases", "org:ci")
@@ -19,10 +22,27 @@ _READ = ("project:read", *_WRITE)
 
 METHODS: tuple[Method, ...] = (
     Method(
-        f"{_SERVICE}/CreateRelease", Door.PUBLIC, _WRITE, mutating=True, whose=Whose.ORGANIZATION, names=("parent",)
+        f"{_SERVICE}/CreateRelease",
+        Door.PUBLIC,
+        _WRITE,
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("parent",),
     ),
-    Method(f"{_SERVICE}/GetRelease", Door.PUBLIC, _READ, whose=Whose.ORGANIZATION, names=("name",)),
-    Method(f"{_SERVICE}/ListReleases", Door.PUBLIC, _READ, whose=Whose.ORGANIZATION, names=("parent",)),
+    Method(
+        f"{_SERVICE}/GetRelease",
+        Door.PUBLIC,
+        _READ,
+        whose=Whose.ORGANIZATION,
+        names=("name",),
+    ),
+    Method(
+        f"{_SERVICE}/ListReleases",
+        Door.PUBLIC,
+        _READ,
+        whose=Whose.ORGANIZATION,
+        names=("parent",),
+    ),
     Method(
         f"{_SERVICE}/UpdateRelease",
         Door.PUBLIC,
@@ -31,15 +51,55 @@ METHODS: tuple[Method, ...] = (
         whose=Whose.ORGANIZATION,
         names=("release.name",),
     ),
-    Method(f"{_SERVICE}/ListReleaseCommits", Door.PUBLIC, _READ, whose=Whose.ORGANIZATION, names=("parent",)),
+    Method(
+        f"{_SERVICE}/ListReleaseCommits",
+        Door.PUBLIC,
+        _READ,
+        whose=Whose.ORGANIZATION,
+        names=("parent",),
+    ),
+    Method(
+        f"{_SERVICE}/SetCommits",
+        Door.PUBLIC,
+        _WRITE,
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("release",),
+    ),
+    Method(
+        f"{_SERVICE}/StreamCommits",
+        Door.PUBLIC,
+        _WRITE,
+        budget=Budget.STREAMS,
+        maximum_s=600.0,
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("header.release",),
+    ),
+    Method(
+        f"{_SERVICE}/ClearCommits",
+        Door.PUBLIC,
+        _WRITE,
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("release",),
+    ),
+    Method(
+        f"{_SERVICE}/ListReleaseFiles",
+        Door.PUBLIC,
+        _READ,
+        whose=Whose.ORGANIZATION,
+        names=("parent",),
+    ),
 )
 
 
 class ReleaseServicer(release_rpc.ReleaseServiceServicer):
     """Serves the releases of this region's organizations."""
 
-    def __init__(self, usecases: ReleaseUseCases) -> None:
+    def __init__(self, usecases: ReleaseUseCases, changes: CommitChanges) -> None:
         self._usecases = usecases
+        self._changes = changes
 
     def CreateRelease(
         self, request: release_pb.CreateReleaseRequest, context: grpc.ServicerContext
@@ -49,6 +109,7 @@ class ReleaseServicer(release_rpc.ReleaseServiceServicer):
             projects=tuple(request.projects),
             fields=messages.fields_of(request.release),
             user_agent=_user_agent(context),
+            commits=commit_messages.given_commits(request.commits) if request.HasField("commits") else None,
         )
         parent = names.parse_organization(request.parent, "parent")
         created = self._usecases.create_release(parent, draft, partial(mutation, request))
@@ -79,7 +140,7 @@ class ReleaseServicer(release_rpc.ReleaseServiceServicer):
         update = ReleaseUpdate(
             fields=messages.fields_of(request.release),
             mask=tuple(request.update_mask.paths) if request.HasField("update_mask") else None,
-            commits=messages.commits_of(request.commits, COMMITS_FIELD) if request.HasField("commits") else None,
+            commits=commit_messages.given_commits(request.commits) if request.HasField("commits") else None,
             etag=request.release.etag,
         )
         name = names.parse_release(request.release.name, "release.name")
@@ -94,6 +155,44 @@ class ReleaseServicer(release_rpc.ReleaseServiceServicer):
         )
         return release_pb.ListReleaseCommitsResponse(
             commits=[messages.commit_message(commit) for commit in page], next_page_token=next_page_token
+        )
+
+    def SetCommits(
+        self, request: release_pb.SetCommitsRequest, context: grpc.ServicerContext
+    ) -> release_pb.SetCommitsResponse:
+        del context
+        name, mode = names.parse_release(request.release, "release"), CommitMode(request.mode)
+        given = commit_messages.given_commits(request.commits)
+        return commit_messages.set_message(self._changes.set_commits(name, mode, given, partial(mutation, request)))
+
+    def StreamCommits(
+        self, request_iterator: Iterator[release_pb.StreamCommitsRequest], context: grpc.ServicerContext
+    ) -> release_pb.SetCommitsResponse:
+        del context
+        header = commit_messages.stream_header(request_iterator)
+        name, mode = names.parse_release(header.release, "header.release"), CommitMode(header.mode)
+        parts = commit_messages.stream_parts(request_iterator)
+        return commit_messages.set_message(self._changes.stream_commits(name, mode, parts, partial(mutation, header)))
+
+    def ClearCommits(
+        self, request: release_pb.ClearCommitsRequest, context: grpc.ServicerContext
+    ) -> release_pb.ClearCommitsResponse:
+        del context
+        name = names.parse_release(request.release, "release")
+        cleared = self._changes.clear_commits(name, partial(mutation, request))
+        return release_pb.ClearCommitsResponse(
+            release=messages.release_message(cleared.release), removed_count=cleared.removed
+        )
+
+    def ListReleaseFiles(
+        self, request: release_pb.ListReleaseFilesRequest, context: grpc.ServicerContext
+    ) -> release_pb.ListReleaseFilesResponse:
+        del context
+        page, next_page_token = self._changes.list_files(
+            names.parse_release(request.parent, "parent"), request.page_size, request.page_token
+        )
+        return release_pb.ListReleaseFilesResponse(
+            files=[commit_messages.file_message(file) for file in page], next_page_token=next_page_token
         )
 
 

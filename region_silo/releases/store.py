@@ -44,6 +44,7 @@ from region_silo.releases.domain import (
 from region_silo.releases.permission import ORGANIZATION_ID, USER_ID, asking, is_readable
 from region_silo.releases.tables import (
     ACTIVITY_RELEASE,
+    COMMIT_ORDER,
     commit,
     commit_author,
     release,
@@ -57,6 +58,9 @@ from shared.database import Transaction
 
 USER_AGENT_LENGTH_MAX = 256
 _IDENT_LENGTH_MAX = 64
+
+CommitPlace = tuple[int, int, int]
+"""A commit's place in its release: layer, sort_time_us, position; higher is newer."""
 
 
 _COUNT_CHANGE = text("UPDATE release SET row_version = row_version + 1 WHERE id = :release_id")
@@ -259,31 +263,32 @@ def release_id(transaction: Transaction, organization_id: int, version: str, use
 
 
 def newest_commits(
-    transaction: Transaction, release_id: int, before: int | None, limit: int, bytes_max: int
-) -> tuple[list[tuple[int, Commit]], bool]:
-    """At most `limit` commits with their positions, newest first, of those below position `before`; are there more?
+    transaction: Transaction, release_id: int, before: CommitPlace | None, limit: int, bytes_max: int
+) -> tuple[list[tuple[CommitPlace, Commit]], bool]:
+    """At most `limit` commits with their places, newest first, of those older than the place `before`; are there more?
 
     It stops early, after one at least, when their messages together grow over `bytes_max`.
     """
-    page = select(release_commit.c.position, release_commit.c.commit_id).where(
-        release_commit.c.release_id == release_id
-    )
+    page = select(*COMMIT_ORDER, release_commit.c.commit_id).where(release_commit.c.release_id == release_id)
     if before is not None:
-        page = page.where(release_commit.c.position < before)
-    listed = page.order_by(release_commit.c.position.desc()).limit(limit + 1).subquery()
+        page = page.where(tuple_(*COMMIT_ORDER) < tuple_(*map(literal, before)))
+    listed = page.order_by(*(column.desc() for column in COMMIT_ORDER)).limit(limit + 1).subquery()
+    newest_first = [listed.c[column.name].desc() for column in COMMIT_ORDER]
     shown_commit = _commit_of(listed.c.commit_id)
     size = func.octet_length(func.coalesce(shown_commit.c.message, ""))
-    size_before = func.sum(size).over(order_by=listed.c.position.desc(), rows=(None, -1))
+    size_before = func.sum(size).over(order_by=newest_first, rows=(None, -1))
+    places = [listed.c[column.name] for column in COMMIT_ORDER]
     found = (
-        select(listed.c.position, func.coalesce(size_before, 0).label("size_before"), *shown_commit.c)
+        select(*places, func.coalesce(size_before, 0).label("size_before"), *shown_commit.c)
         .select_from(listed.join(shown_commit, true()))
         .subquery()
     )
     fits = found.c.size_before <= bytes_max
     shown = [column for column in found.c if column.name not in ("size_before", "message")]
     statement = select(*shown, fits.label("fits"), case((fits, found.c.message)).label("message"))
-    rows = transaction.execute(statement.order_by(found.c.position.desc())).all()
-    kept = [(row.position, _commit(row)) for row in rows[:limit] if row.fits]
+    order = [found.c[column.name].desc() for column in COMMIT_ORDER]
+    rows = transaction.execute(statement.order_by(*order)).all()
+    kept = [((row.layer, row.sort_time_us, row.position), _commit(row)) for row in rows[:limit] if row.fits]
     return kept, len(kept) < len(rows)
 
 

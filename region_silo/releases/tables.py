@@ -1,4 +1,4 @@
-"""The tables of releases and commits as queries see them; migration 0004 creates them."""
+"""The tables of releases and commits as queries see them; migrations 0004 and 0017 create them."""
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -107,7 +107,12 @@ release_commit = Table(
     Column("commit_id", BigInteger, primary_key=True, autoincrement=False),
     Column("organization_id", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("layer", BigInteger, nullable=False),
+    Column("sort_time_us", BigInteger, nullable=False),
 )
+COMMIT_ORDER = (release_commit.c.layer, release_commit.c.sort_time_us, release_commit.c.position)
+"""The order of a release's commits, oldest first; never by position alone (docs/decisions/0024)."""
 
 release_head_commit = Table(
     "release_head_commit",

@@ -6,6 +6,7 @@ may not see is told as what is not there, in the same words (permission.py).
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,8 +18,9 @@ from region_silo.projects import store as projects_store
 from region_silo.projects.lookup import ProjectLookup
 from region_silo.releases import domain, store
 from region_silo.releases import held as held_releases
+from region_silo.releases.commit_changes import COMMITS_FIELD, not_found, telling_lock
 from region_silo.releases.commit_list import ListedRelease, replace_commits
-from region_silo.releases.commits import CommitSpec, check_commits, default_repository, normalise
+from region_silo.releases.commits import GivenCommits, ReleaseCommit, check_commits, default_repository, normalise
 from region_silo.releases.domain import Commit, CreatedRelease, Release, ReleaseFields, ReleaseState
 from region_silo.releases.permission import has_release_permission, has_unseen_project
 from shared import deadline, errors
@@ -32,7 +34,6 @@ from shared.rpc.call import current_caller
 from shared.snowflake.allocator import SnowflakeAllocator
 
 ID_TRIES = 3
-COMMITS_FIELD = "commits.commits"
 
 Identify = Callable[..., Mutation]
 """Makes the request record's key and fingerprint from what was asked for, with ids in place of slugs."""
@@ -40,12 +41,13 @@ Identify = Callable[..., Mutation]
 
 @dataclass(frozen=True)
 class ReleaseDraft:
-    """A release as a client wishes it; `projects` are ids or slugs as text."""
+    """A release as a client wishes it; `projects` are ids or slugs as text, `commits` None when they are not told."""
 
     version: str
     projects: tuple[str, ...]
     fields: ReleaseFields
     user_agent: str = ""
+    commits: GivenCommits | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class ReleaseUpdate:
 
     fields: ReleaseFields
     mask: tuple[str, ...] | None = None
-    commits: tuple[CommitSpec, ...] | None = None
+    commits: GivenCommits | None = None
     etag: str = ""
 
 
@@ -88,7 +90,9 @@ class ReleaseUseCases:
     def create_release(self, parent: Key, draft: ReleaseDraft, identify: Identify) -> CreatedRelease:
         """The release of that version, made if it is not there, with all the projects attached.
 
-        The draft's fields apply to a new release only. Raises InvalidArgument (`release.version`, one violation a
+        The draft's fields apply to a new release only, its commits become the whole list of any.
+
+        Raises InvalidArgument (`release.version`, one violation a
         broken rule; `projects[i]` for one that is not there or not accessible), OrganizationNotFound,
         OrganizationImporting, ProjectNotAccessible when the release is there with a project that the caller may not
         see, Aborted, what SnowflakeAllocator.take raises, RequestIdReused.
@@ -97,12 +101,13 @@ class ReleaseUseCases:
         organization_id = self._organizations.find(parent).id
         project_ids = self._projects.ids(organization_id, [parse_key(project) for project in draft.projects])
         known = sorted({project_id for project_id in project_ids if project_id is not None})
-        mutation = identify("CreateRelease", organization_id, draft.version, known, draft.fields)
+        listed, digest = _listed(draft.commits, organization_id)
+        mutation = identify("CreateRelease", organization_id, draft.version, known, draft.fields, digest)
         for attempt in range(1, ID_TRIES + 1):
             deadline.check()
             (release_id,) = self._ids.take(1)
             row = store.NewRelease(release_id, organization_id, draft.version, draft.fields, draft.user_agent)
-            create = partial(self._create, mutation, row, project_ids)
+            create = partial(self._create, mutation, row, project_ids, listed)
             try:
                 return self._database.transact(create)
             except IntegrityError as exc:
@@ -117,26 +122,24 @@ class ReleaseUseCases:
         EtagMismatch, Aborted when other writers hold the release to the end of the deadline, RequestIdReused.
         """
         paths = domain.changed_paths(update.fields, update.mask)
-        commits = update.commits
-        if commits is not None:
-            check_commits(commits, COMMITS_FIELD)
         organization_id = self._organizations.find(name.organization).id
         wanted = {path: getattr(update.fields, path) for path in sorted(paths)}
-        mutation = identify("UpdateRelease", organization_id, name.version, wanted, update.etag, commits)
-        listed = None if commits is None else normalise(commits, default_repository(organization_id))
+        listed, digest = _listed(update.commits, organization_id)
+        mutation = identify("UpdateRelease", organization_id, name.version, wanted, update.etag, digest)
         user_id = current_caller().user_id
 
         def work(transaction: Transaction) -> Release:
             hold_active(transaction, organization_id)
-            held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
+            with telling_lock(organization_id, name.version) if listed is not None else nullcontext():
+                held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
             if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
-                raise _not_found(organization_id, name.version)
+                raise not_found(organization_id, name.version)
             if update.etag and update.etag != held.etag:
                 raise errors.EtagMismatch(metadata={"etag": held.etag})
             fields = domain.apply_fields(held.fields, update.fields, paths)
-            if listed is not None:
-                replace_commits(transaction, ListedRelease(organization_id, held.id), listed)
-            if listed is not None or fields != held.fields:
+            target = ListedRelease(organization_id, held.id)
+            is_written = listed is not None and replace_commits(transaction, target, listed).is_written
+            if is_written or fields != held.fields:
                 store.update_release(transaction, held.id, fields)
             if "release_time" in paths and fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, held.version, fields.release_time)
@@ -155,7 +158,7 @@ class ReleaseUseCases:
         )
         if found is None:
             self._organizations.check_known(organization_id, name.organization)
-            raise _not_found(organization_id, name.version)
+            raise not_found(organization_id, name.version)
         return found
 
     def list_releases(
@@ -191,25 +194,26 @@ class ReleaseUseCases:
         organization_id = self._organizations.find(name.organization).id
         digest = tokens.query_digest("release_commits", organization_id, name.version)
         limit = tokens.page_size(page_size)
-        before: int | None = None
+        before: store.CommitPlace | None = None
         if page_token:
-            before = tokens.decode(page_token, digest, [int])[0]  # type: ignore[assignment]
+            before = tokens.decode(page_token, digest, [int, int, int])  # type: ignore[assignment]
         user_id = current_caller().user_id
 
-        def work(transaction: Transaction) -> tuple[list[tuple[int, Commit]], bool]:
+        def work(transaction: Transaction) -> tuple[list[tuple[store.CommitPlace, Commit]], bool]:
             release_id = store.release_id(transaction, organization_id, name.version, user_id)
             if release_id is None:
-                raise _not_found(organization_id, name.version)
+                raise not_found(organization_id, name.version)
             return store.newest_commits(transaction, release_id, before, limit, domain.COMMITS_PAGE_BYTES_MAX)
 
         rows, more = self._database.read(work)
-        return [commit for _, commit in rows], tokens.encode((rows[-1][0],), digest) if more else ""
+        return [commit for _, commit in rows], tokens.encode(rows[-1][0], digest) if more else ""
 
     @staticmethod
     def _create(
         mutation: Mutation,
         row: store.NewRelease,
         project_ids: Sequence[int | None],
+        listed: Sequence[ReleaseCommit] | None,
         transaction: Transaction,
     ) -> CreatedRelease:
         organization_id, version = row.organization_id, row.version
@@ -222,13 +226,16 @@ class ReleaseUseCases:
             _refuse_unknown_projects(project_ids, there)
             projects_store.flag_has_releases(transaction, wanted)
             is_new = store.insert_release(transaction, row)
-            held = held_releases.hold(transaction, organization_id, version)
+            with telling_lock(organization_id, version) if listed is not None else nullcontext():
+                held = held_releases.hold(transaction, organization_id, version)
             if held is None:  # it was there, and has gone between the two statements
                 raise errors.Aborted(retry_after_s=0.1)
             if has_unseen_project(transaction, organization_id, held.id, user_id):
                 raise errors.ProjectNotAccessible
             attached = store.attach_projects(transaction, organization_id, held.id, wanted)
-            if attached and not is_new:
+            target = ListedRelease(organization_id, held.id)
+            is_written = listed is not None and replace_commits(transaction, target, listed).is_written
+            if is_written or (attached and not is_new):
                 store.update_release(transaction, held.id, None)
             if attached and held.fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, version, held.fields.release_time, attached)
@@ -236,6 +243,14 @@ class ReleaseUseCases:
             return CreatedRelease(release, already_existed=not (is_new or attached))
 
         return once(transaction, mutation, CreatedRelease, work, resource=lambda created: _name(created.release))
+
+
+def _listed(given: GivenCommits | None, organization_id: int) -> tuple[list[ReleaseCommit] | None, bytes | None]:
+    """The commits to write and the digest of what was given; Nones when nothing was. Raises as check_commits."""
+    if given is None:
+        return None, None
+    check_commits(given.specs, COMMITS_FIELD)
+    return normalise(given.specs, default_repository(organization_id)), given.digest
 
 
 def _refuse_unknown_projects(project_ids: Sequence[int | None], there: set[int]) -> None:
@@ -252,10 +267,6 @@ def _refuse_unknown_projects(project_ids: Sequence[int | None], there: set[int])
 def _existing(release: Release | None) -> Release:
     assert release is not None, "a release that is held has gone"
     return release
-
-
-def _not_found(organization_id: int, version: str) -> errors.ReleaseNotFound:
-    return errors.ReleaseNotFound(resource=errors.Resource("siloway/Release", release_name(organization_id, version)))
 
 
 def _name(release: Release) -> str:

@@ -119,6 +119,18 @@ class EtagMismatch(Aborted):
     reason = "ETAG_MISMATCH"
 
 
+class ReleaseCommitsLocked(Aborted):
+    """Another writer held the release until the deadline; nothing was changed, try again."""
+
+    reason = "RELEASE_COMMITS_LOCKED"
+
+
+class CommitsIncomplete(Aborted):
+    """The stream of commits ended before its last part; nothing was changed."""
+
+    reason = "COMMITS_INCOMPLETE"
+
+
 class SlugHeld(Aborted):
     """A request that has not finished holds the slug; try again."""
 

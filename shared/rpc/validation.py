@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from shared.errors import InvalidArgument, Violation
+from shared.rpc import bulk
 
 _VALIDATOR: Final = protovalidate.Validator()
 _GARBLED: Final = object()
@@ -34,7 +35,7 @@ def check(message: Any) -> None:
     """Raise InvalidArgument with one violation a broken rule, its field like `commits[3].id` or `labels["a"]`."""
     if message is _GARBLED:
         raise InvalidArgument("The bytes of the request are not a message of this method.")
-    found = _VALIDATOR.collect_violations(message)
+    found = _VALIDATOR.collect_violations(bulk.shortened(message))
     violations = [Violation(_path(one.proto.field), one.proto.message or one.proto.rule_id or "") for one in found]
     # Numbers have zero bytes too, so most messages with one hold no NUL; but without one none does.
     if b"\0" in message.SerializeToString():

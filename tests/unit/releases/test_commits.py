@@ -14,6 +14,7 @@ from region_silo.releases.commits import (
     check_commits,
     default_repository,
     normalise,
+    time_us,
 )
 from shared.errors import InvalidArgument
 
@@ -36,8 +37,8 @@ def test_case_32_without_times_the_given_order_stays() -> None:
 def test_case_33_the_newest_comes_first_and_those_without_a_time_last() -> None:
     specs = [
         CommitSpec("x"),
-        CommitSpec("old", commit_time=NOON),
-        CommitSpec("new", commit_time=NOON + timedelta(hours=1)),
+        CommitSpec("old", commit_time_us=time_us(NOON)),
+        CommitSpec("new", commit_time_us=time_us(NOON + timedelta(hours=1))),
         CommitSpec("y"),
     ]
     assert keys(specs) == ["new", "old", "x", "y"]
@@ -104,14 +105,14 @@ def test_a_text_that_cannot_be_stored_is_told_with_its_index() -> None:
     ]
 
 
-times = st.none() | st.datetimes(timezones=st.just(UTC))
+times = st.none() | st.datetimes(timezones=st.just(UTC)).map(time_us)
 specs_lists = st.lists(
     st.builds(
         CommitSpec,
         key=st.sampled_from("abcdef"),
         repository=st.sampled_from(["", "one", "two"]),
         message=st.sampled_from(["", "text", "#skipsentry"]),
-        commit_time=times,
+        commit_time_us=times,
     ),
     max_size=20,
 )
@@ -120,7 +121,7 @@ specs_lists = st.lists(
 @given(specs_lists)
 def test_normalising_orders_by_time_and_never_repeats_a_commit(specs: list[CommitSpec]) -> None:
     commits = normalise(specs, "repo")
-    told = [commit.commit_time for commit in commits]
+    told = [commit.commit_time_us for commit in commits]
     timed = [time for time in told if time is not None]
     assert timed == sorted(timed, reverse=True)
     assert told[: len(timed)] == timed

@@ -176,6 +176,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: There is no such difference."""
     ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: _ErrorReason.ValueType  # 97
     """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
+    ERROR_REASON_RELEASE_COMMITS_LOCKED: _ErrorReason.ValueType  # 120
+    """ABORTED: Another writer held the release until the deadline; nothing was changed, try again."""
+    ERROR_REASON_COMMITS_INCOMPLETE: _ErrorReason.ValueType  # 121
+    """ABORTED: The stream of commits ended before its last part; nothing was changed."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -336,4 +340,8 @@ ERROR_REASON_DIFFERENCE_NOT_FOUND: ErrorReason.ValueType  # 96
 """NOT_FOUND: There is no such difference."""
 ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: ErrorReason.ValueType  # 97
 """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
+ERROR_REASON_RELEASE_COMMITS_LOCKED: ErrorReason.ValueType  # 120
+"""ABORTED: Another writer held the release until the deadline; nothing was changed, try again."""
+ERROR_REASON_COMMITS_INCOMPLETE: ErrorReason.ValueType  # 121
+"""ABORTED: The stream of commits ended before its last part; nothing was changed."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -632,7 +632,7 @@ Global___FileChange: _TypeAlias = FileChange  # noqa: Y015
 
 @_typing.final
 class CommitSet(_message.Message):
-    """CommitSet is a release's whole list of commits."""
+    """CommitSet is a list of commits. One message holds at most 100000 file changes over all of them, and is at most 4 MiB large."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1120,7 +1120,9 @@ Global___SetCommitsResponse: _TypeAlias = SetCommitsResponse  # noqa: Y015
 
 @_typing.final
 class StreamCommitsRequest(_message.Message):
-    """StreamCommitsRequest is a part of a large set: the header first, then commits."""
+    """StreamCommitsRequest is a part of a large set: the header first, then commits, then finish. At most 100000 commits, 300000 file
+    changes and 32 MiB in all. Violations count commits over the whole stream. A stream that ends without finish changes nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1154,25 +1156,29 @@ class StreamCommitsRequest(_message.Message):
 
     HEADER_FIELD_NUMBER: _builtins.int
     COMMITS_FIELD_NUMBER: _builtins.int
+    FINISH_FIELD_NUMBER: _builtins.int
+    finish: _builtins.bool
+    """The last message: the set is whole."""
     @_builtins.property
     def header(self) -> Global___StreamCommitsRequest.Header:
         """The first message."""
 
     @_builtins.property
     def commits(self) -> Global___CommitSet:
-        """Every other message, at most 10000 commits each and 100000 in all."""
+        """Any number of these, at most 10000 commits each."""
 
     def __init__(
         self,
         *,
         header: Global___StreamCommitsRequest.Header | None = ...,
         commits: Global___CommitSet | None = ...,
+        finish: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "header", b"header", "part", b"part"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "finish", b"finish", "header", b"header", "part", b"part"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "header", b"header", "part", b"part"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "finish", b"finish", "header", b"header", "part", b"part"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "commits"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "commits", "finish"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 

@@ -163,7 +163,8 @@ class ReleaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetCommits(self, request, context):
-        """Sets, replaces or appends commits, in one transaction. Needs what CreateRelease needs.
+        """Sets, replaces or appends commits, in one transaction. Writers of one release take turns: one that does not get its turn within
+        its deadline is refused with RELEASE_COMMITS_LOCKED. Needs what CreateRelease needs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,9 @@ class ReleaseServiceStub:
     DeleteRelease: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.DeleteReleaseRequest, _empty_pb2.Empty]
     """Deletes a release that no issue was first seen in and that has no health data. Needs project:admin or project:releases."""
     SetCommits: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.SetCommitsRequest, _release_service_pb2.SetCommitsResponse]
-    """Sets, replaces or appends commits, in one transaction. Needs what CreateRelease needs."""
+    """Sets, replaces or appends commits, in one transaction. Writers of one release take turns: one that does not get its turn within
+    its deadline is refused with RELEASE_COMMITS_LOCKED. Needs what CreateRelease needs.
+    """
     StreamCommits: _grpc.StreamUnaryMultiCallable[_release_service_pb2.StreamCommitsRequest, _release_service_pb2.SetCommitsResponse]
     """SetCommits for sets that do not fit one message: a header, then commits in parts; applied as a whole at the end. Needs what
     CreateRelease needs.
@@ -96,7 +98,9 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     DeleteRelease: _aio.UnaryUnaryMultiCallable[_release_service_pb2.DeleteReleaseRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a release that no issue was first seen in and that has no health data. Needs project:admin or project:releases."""
     SetCommits: _aio.UnaryUnaryMultiCallable[_release_service_pb2.SetCommitsRequest, _release_service_pb2.SetCommitsResponse]  # type: ignore[assignment]
-    """Sets, replaces or appends commits, in one transaction. Needs what CreateRelease needs."""
+    """Sets, replaces or appends commits, in one transaction. Writers of one release take turns: one that does not get its turn within
+    its deadline is refused with RELEASE_COMMITS_LOCKED. Needs what CreateRelease needs.
+    """
     StreamCommits: _aio.StreamUnaryMultiCallable[_release_service_pb2.StreamCommitsRequest, _release_service_pb2.SetCommitsResponse]  # type: ignore[assignment]
     """SetCommits for sets that do not fit one message: a header, then commits in parts; applied as a whole at the end. Needs what
     CreateRelease needs.
@@ -179,7 +183,9 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _release_service_pb2.SetCommitsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_release_service_pb2.SetCommitsResponse, _abc.Awaitable[_release_service_pb2.SetCommitsResponse]]:
-        """Sets, replaces or appends commits, in one transaction. Needs what CreateRelease needs."""
+        """Sets, replaces or appends commits, in one transaction. Writers of one release take turns: one that does not get its turn within
+        its deadline is refused with RELEASE_COMMITS_LOCKED. Needs what CreateRelease needs.
+        """
 
     @_abc_1.abstractmethod
     def StreamCommits(

@@ -1,0 +1,233 @@
+"""What SetCommits costs over the bare COPY of the rows that it makes.
+
+Floor and call are measured in turn (A B A B) and compared by their medians, for the machine is shared. The floor copies
+the same commits and links by binary COPY, in one transaction, into tables made like ours with all their indexes. A call
+is timed from the client's stub to its answer, through a real channel with all interceptors.
+"""
+
+import gc
+import json
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.region.v1 import release_commits_pb2 as commits_pb
+from siloway.region.v1 import release_service_pb2 as release_pb
+
+from region_silo.migrate import migrate_database
+from shared.embedded.servers import LocalServers
+from tests.region_features import RegionFeatures, new_id, opened
+from tests.statements import counted
+
+COMMITS = 10_000
+RUNS = 7
+QUICK_RUNS = 3
+AUTHORS = 50
+REPOSITORIES = 3
+_BEGINS_AT = datetime(2026, 1, 1, tzinfo=UTC)
+_FLOOR_TABLES = ("commit", "release_commit")
+_COPY_COMMITS = """
+COPY floor_commit (id, organization_id, repository_id, key, author_id, message, commit_time, date_added)
+FROM STDIN (FORMAT binary)
+"""
+_COMMIT_TYPES = ("int8", "int8", "int8", "text", "int8", "text", "timestamptz", "timestamptz")
+_COPY_LINKS = """
+COPY floor_release_commit
+    (release_id, commit_id, organization_id, position, repository_id, layer, sort_time_us)
+FROM STDIN (FORMAT binary)
+"""
+_LINK_TYPES = ("int8",) * 7
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a benchmark runs against: an empty, migrated database of region `us`; `quick` asks for few runs."""
+
+    region_database_url: str
+    redis_url: str | None = None
+    quick: bool = False
+
+
+def run(environment: Environment) -> dict[str, dict[str, Any]]:
+    """The figures by name, measured on a door of this process."""
+    gc.freeze()  # as the silos' programs do when they are loaded
+    with opened(environment.region_database_url, environment.redis_url) as features:
+        runs = QUICK_RUNS if environment.quick else RUNS
+        figures = measure(features.client.release, "acme", "web", environment.region_database_url, runs=runs)
+        return figures | {"set_commits_statements": _statements(features)}
+
+
+def measure(
+    releases: Any, organization: str, project: str, database_url: str, *, runs: int
+) -> dict[str, dict[str, Any]]:
+    """The timed figures by name; `floor` and `ours` are medians in seconds, `value` is ours over the floor's.
+
+    `releases` is a stub of ReleaseService with a token that may write releases of the project; `database_url` is the
+    region's, where the floor's tables are made and removed again.
+    """
+    mark = secrets.token_hex(4)
+    with psycopg.connect(database_url) as connection:
+        _make_floor(connection)
+        try:
+            floors, firsts, replays = [], [], []
+            for number in range(runs + 1):
+                commits, links = _floor_rows(number)
+                floor = _seconds(partial(_copy, connection, commits, links))
+                first, again = _requests(releases, organization, project, f"{mark}{number:08x}")
+                ours = [_seconds(partial(releases.SetCommits, request, timeout=25)) for request in (first, again)]
+                if number:  # the first round warms up
+                    floors.append(floor)
+                    firsts.append(ours[0])
+                    replays.append(ours[1])
+        finally:
+            connection.rollback()
+            _drop_floor(connection)
+    return {
+        "set_commits_10k_vs_copy": _figure(floors, firsts),
+        "set_commits_replay_10k_vs_copy": _figure(floors, replays),
+    }
+
+
+def _statements(features: RegionFeatures) -> dict[str, Any]:
+    """SQL statements of a call with 10 commits (`floor`) and with all (`ours`); `value` is how many more those are."""
+    counts = []
+    for size in (10, COMMITS):
+        request, _again = _requests(features.client.release, "acme", "web", secrets.token_hex(8), size)
+        with counted(features.database.engine) as statements:
+            features.client.release.SetCommits(request, timeout=25)
+        # The cache looks at its gate by the clock, not by the call.
+        counts.append(sum("model_cache_gate" not in statement for statement in statements))
+    return {"value": counts[1] - counts[0], "floor": counts[0], "ours": counts[1], "runs": 1}
+
+
+def _requests(
+    releases: Any, organization: str, project: str, mark: str, size: int = COMMITS
+) -> tuple[release_pb.SetCommitsRequest, release_pb.SetCommitsRequest]:
+    """A call with new commits for a new release, and the same call again under another request id."""
+    version = f"bench@1.0-{mark}"
+    releases.CreateRelease(
+        release_pb.CreateReleaseRequest(
+            parent=f"organizations/{organization}",
+            release=release_pb.Release(version=version),
+            projects=[project],
+            request_id=new_id(),
+        )
+    )
+    first = release_pb.SetCommitsRequest(
+        release=f"organizations/{organization}/releases/{version}",
+        mode=commits_pb.COMMIT_MODE_REPLACE_ALL,
+        commits=release_pb.CommitSet(commits=_specs(mark)[:size]),
+        request_id=new_id(),
+    )
+    again = release_pb.SetCommitsRequest()
+    again.CopyFrom(first)
+    again.request_id = new_id()
+    return first, again
+
+
+def _specs(mark: str) -> list[release_pb.CommitSpec]:
+    return [
+        release_pb.CommitSpec(
+            id=_key(mark, n),
+            repository=f"repository-{n % REPOSITORIES}",
+            message=_message(n),
+            author_name=f"Author {n % AUTHORS}",
+            author_email=f"author-{n % AUTHORS}@example.com",
+            commit_time=Timestamp(seconds=int(_BEGINS_AT.timestamp()) + n),
+        )
+        for n in range(COMMITS)
+    ]
+
+
+def _key(mark: str, n: int) -> str:
+    return f"{mark:0>16}{n * 2654435761 % 2**32:08x}{n:016x}"
+
+
+def _message(n: int) -> str:
+    return f"Change number {n}: what it does and why it does that, in one line"
+
+
+def _make_floor(connection: psycopg.Connection[Any]) -> None:
+    _drop_floor(connection)
+    for table in _FLOOR_TABLES:
+        connection.execute(f"CREATE TABLE floor_{table} (LIKE {table} INCLUDING ALL EXCLUDING IDENTITY)")
+    connection.commit()
+
+
+def _drop_floor(connection: psycopg.Connection[Any]) -> None:
+    for table in _FLOOR_TABLES:
+        connection.execute(f"DROP TABLE IF EXISTS floor_{table}")
+    connection.commit()
+
+
+def _floor_rows(number: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The commits and links that one call makes, as rows."""
+    first_id, release_id, org = number * COMMITS + 1, number + 1, 100
+    begins_us = int(_BEGINS_AT.timestamp()) * 1_000_000
+    commits = []
+    links = []
+    for n in range(COMMITS):
+        repository_id, time = n % REPOSITORIES + 1, _BEGINS_AT + timedelta(seconds=n)
+        commits.append(
+            (first_id + n, org, repository_id, _key(f"{number:x}", n), n % AUTHORS + 1, _message(n), time, _BEGINS_AT)
+        )
+        links.append((release_id, first_id + n, org, n + 1, repository_id, 0, begins_us + n * 1_000_000))
+    return commits, links
+
+
+def _copy(connection: psycopg.Connection[Any], commits: list[tuple[Any, ...]], links: list[tuple[Any, ...]]) -> None:
+    """The floor: the rows of one call, in one transaction."""
+    for statement, types, rows in ((_COPY_COMMITS, _COMMIT_TYPES, commits), (_COPY_LINKS, _LINK_TYPES, links)):
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+    connection.commit()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _figure(floors: list[float], ours: list[float]) -> dict[str, Any]:
+    floor, our = statistics.median(floors), statistics.median(ours)
+    return {"value": round(our / floor, 3), "floor": round(floor, 5), "ours": round(our, 5), "runs": len(ours)}
+
+
+@contextmanager
+def _environment(*, quick: bool) -> Iterator[Environment]:
+    """An environment of this program's own: a PostgreSQL in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="siloway-bench-") as folder:
+        Path(folder).chmod(0o711)
+        servers = LocalServers.start(Path(folder) / "servers", redis=False)
+        try:
+            databases = servers.postgres.databases
+            databases.create_database("bench_us")
+            migrate_database(databases.url("bench_us"), "us", 1)
+            yield Environment(databases.url("bench_us"), quick=quick)
+        finally:
+            servers.stop()
+
+
+def main() -> int:
+    """Print the figures as one JSON object; with the argument `quick`, of a few runs."""
+    with _environment(quick="quick" in sys.argv[1:]) as environment:
+        print(json.dumps(run(environment), indent=2))  # this program's product
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
