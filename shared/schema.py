@@ -12,6 +12,8 @@ silo_identity = Table(
     Column("number", Integer, nullable=False),
     Column("epoch", Uuid, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("place", Text),
+    Column("restored_at", DateTime(timezone=True)),
 )
 
 request_record = Table(
@@ -98,6 +100,7 @@ inbox_origin = Table(
     Column("origin", Text, primary_key=True),
     Column("epoch", Uuid, nullable=False),
     Column("agreed_at", DateTime(timezone=True), nullable=False),
+    Column("resumed_at", DateTime(timezone=True)),
 )
 
 inbox_shard = Table(

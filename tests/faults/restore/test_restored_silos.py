@@ -79,6 +79,8 @@ def test_a_restored_control_takes_over_what_the_regions_have(world: World) -> No
     assert token_id(world, "after") > highest, "I10"  # type: ignore[operator]
     new_work_succeeds(world)
     assert world.findings() == []
+    audited = {row[0] for row in rows(world.silos.control, "SELECT action FROM audit_entry")}
+    assert {"doctor.agree_on_epoch", "organization.repair", "doctor.end_restoration"} <= audited
 
 
 def test_a_restored_region_loses_what_its_backup_lacks_and_keeps_controls_slugs(world: World) -> None:

@@ -129,7 +129,7 @@ def test_an_undeleted_organization_is_as_it_was(silos: Silos, clock: FakeClock) 
     write_below(silos, organization)
     kept = mapping(silos, organization)
     assert (kept.deletion, kept.deleted_at, kept.purge_at) == (DeletionStage.NONE, None, None)
-    assert actions(silos, organization) == ["organization.delete", "organization.undelete"]
+    assert actions(silos, organization) == ["organization.provision", "organization.delete", "organization.undelete"]
     assert renamed(silos, organization, "acme-2").state is RequestState.SUCCEEDED
     check_quiet(silos.control, silos.regions)
 
@@ -172,6 +172,8 @@ def test_case_49_nothing_of_a_deleted_organization_is_left_and_its_slug_can_be_h
         "SELECT slug, organization_id, holder, type, state, expires_at FROM slug_reservation ORDER BY slug",
     ) == [("acme", None, "", 3, 2, resting), ("acme-2", None, "", 0, 2, resting)]
     assert actions(silos, organization) == [
+        "organization.provision",
+        "slug.rename",
         "token.create",
         "organization.delete",
         "organization.purge_begin",

@@ -20,7 +20,7 @@ from siloway.region.v1 import (
 )
 
 from shared.rpc.addresses import CannotServe
-from shared.rpc.methods import Budget, Door, Method, MethodTable
+from shared.rpc.methods import Budget, Door, Method, MethodTable, Whose
 from shared.rpc.server import RpcServer, Tls, build_server
 from tests.integration.rpc.certificates import Authority, as_files
 from tests.integration.rpc.refusals import refusal_of
@@ -187,7 +187,11 @@ class _Uploads(import_service_pb2_grpc.ImportServiceServicer):
 
 @pytest.fixture
 def channel() -> Iterator[grpc.Channel]:
-    rows = (Method(GENERATE, Door.PUBLIC), Method(UPLOAD, Door.PUBLIC, budget=Budget.STREAMS))
+    everybody = Whose.EVERYBODY
+    rows = (
+        Method(GENERATE, Door.PUBLIC, whose=everybody),
+        Method(UPLOAD, Door.PUBLIC, budget=Budget.STREAMS, whose=everybody),
+    )
     server = _build(
         table=MethodTable.of(*rows),
         servicers=[

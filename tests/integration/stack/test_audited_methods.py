@@ -41,6 +41,8 @@ _ACTIONS = {
     "GrantProjectTeam": "team.grant_project",
     "RevokeProjectTeam": "team.revoke_project",
     "DeleteTeam": "team.delete",
+    "DeleteOrganization": "organization.delete",
+    "UndeleteOrganization": "organization.undelete",
 }
 """In an order in which they can be called, but for UndrainRegion and the like, which need nothing before."""
 _ELSEWHERE = {
@@ -48,6 +50,11 @@ _ELSEWHERE = {
     "RecoverRegion": "as above",
     "ReplayShard": "needs a shard that is stuck: tests/integration/operators/test_outbox_service.py",
     "SkipMessage": "as above",
+    "RepairFindings": "needs something to repair: tests/integration/doctor/test_checks.py",
+    "RepairDifferences": "needs a difference: tests/integration/reconciliation/test_doors.py",
+    "AgreeOnEpoch": "needs a restored silo: tests/faults/restore/test_restored_silos.py",
+    "EndRestoration": "as above",
+    "RepairOrganizations": "as above",
     "UploadImport": "its answer is a stream's: tests/integration/operators/test_audit_service.py",
 }
 
@@ -98,6 +105,8 @@ def test_each_privileged_change_stands_in_the_audit_of_its_organization(stack: R
     for name in ("AddTeamMember", "RemoveTeamMember", "GrantProjectTeam", "RevokeProjectTeam", "DeleteTeam"):
         made.call(name, at, {})
     made.call("RemoveMember", at, {})
+    made.call("DeleteOrganization", {"siloway/Organization": parent}, {})
+    made.call("UndeleteOrganization", {"siloway/Organization": parent}, {})
     made.check(int(parent.removeprefix("organizations/")))
 
 

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from siloway.internal.v1 import control_callback_service_pb2 as control_callback_pb
 from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.internal.v1 import region_callback_service_pb2 as region_callback_pb
+from siloway.internal.v1 import region_comparison_service_pb2 as comparison_pb
 
 from control_silo import wiring as control_wiring
 from region_silo import wiring as region_wiring
@@ -30,7 +31,10 @@ _CONTROL_INTERNAL: list[ServiceDescriptor] = [
     control_callback_pb.DESCRIPTOR.services_by_name["ControlCallbackService"],
     model_import_pb.DESCRIPTOR.services_by_name["ModelImportService"],
 ]
-_REGION_INTERNAL: list[ServiceDescriptor] = [region_callback_pb.DESCRIPTOR.services_by_name["RegionCallbackService"]]
+_REGION_INTERNAL: list[ServiceDescriptor] = [
+    region_callback_pb.DESCRIPTOR.services_by_name["RegionCallbackService"],
+    comparison_pb.DESCRIPTOR.services_by_name["RegionComparisonService"],
+]
 _NOT_SERVED = {"METHOD_UNKNOWN", "UNIMPLEMENTED"}
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 _INTERNAL = {
