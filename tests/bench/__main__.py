@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import rpcs
+from tests.bench import commits, rpcs
 from tests.bench.environment import Environment, environment
 from tests.bench.measuring import Figure
 
 MEASURES: dict[tuple[str, ...], Callable[[Environment], dict[str, Figure]]] = {
     ("read_rpc_vs_echo", "write_rpc_vs_echo"): rpcs.run,
+    ("set_commits_10k_vs_copy", "set_commits_replay_10k_vs_copy", "set_commits_statements"): commits.run,
 }
 PEERS = {
     "import_vs_loaddata": "needs Django, which is not installed here",

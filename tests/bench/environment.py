@@ -10,6 +10,8 @@ from pathlib import Path
 
 from siloway.control.v1 import organization_service_pb2 as organization_pb
 
+from region_silo.migrate import migrate_database
+from shared.embedded.databases import DatabaseServer
 from siloway_client.client import ControlClient, RegionClient, new_request_id
 from tests.stack import RunningStack
 
@@ -42,6 +44,14 @@ class Environment:
     def scaled(self, usual: float, quick: float) -> float:
         """One of the two, by how much time there is."""
         return quick if self.quick else usual
+
+    def empty_region_database(self) -> str:
+        """The URL of a new, migrated database of REGION in the stack's PostgreSQL."""
+        databases = DatabaseServer(self.stack.database_url(REGION))
+        name = f"bench_{uuid.uuid4().hex[:8]}"
+        databases.create_database(name)
+        migrate_database(databases.url(name), REGION, 1)
+        return databases.url(name)
 
     def organization(self) -> str:
         """A new organization of REGION, known to both silos: its name."""

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -25,10 +25,14 @@ def in_turn(floor: Callable[[], float], ours: Callable[[], float], *, rounds: in
     """
     floor()
     ours()
-    runs = tuple((floor(), ours()) for _ in range(rounds))
+    return from_runs([(floor(), ours()) for _ in range(rounds)], unit=unit, note=note)
+
+
+def from_runs(runs: Sequence[tuple[float, float]], *, unit: str, note: str = "") -> Figure:
+    """The ratio of the medians of pairs (floor, ours) that were measured in turn."""
     middle_floor = statistics.median(pair[0] for pair in runs)
     middle_ours = statistics.median(pair[1] for pair in runs)
-    return Figure(middle_ours / middle_floor, middle_floor, middle_ours, unit, runs, note)
+    return Figure(middle_ours / middle_floor, middle_floor, middle_ours, unit, tuple(runs), note)
 
 
 def seconds(work: Callable[[], object]) -> float:

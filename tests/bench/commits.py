@@ -5,34 +5,24 @@ the same commits and links by binary COPY, in one transaction, into tables made 
 is timed from the client's stub to its answer, through a real channel with all interceptors.
 """
 
-import gc
-import json
 import secrets
-import statistics
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from google.protobuf.timestamp_pb2 import Timestamp
+from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import release_commits_pb2 as commits_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 
-from region_silo.migrate import migrate_database
-from shared.embedded.servers import LocalServers
-from tests.region_features import RegionFeatures, new_id, opened
+from siloway_client.client import new_request_id
+from tests.bench.environment import REGION, Environment
+from tests.bench.measuring import Figure, from_runs, seconds
+from tests.region_features import RegionFeatures, opened
 from tests.statements import counted
 
 COMMITS = 10_000
-RUNS = 7
-QUICK_RUNS = 3
 AUTHORS = 50
 REPOSITORIES = 3
 _BEGINS_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,56 +40,40 @@ FROM STDIN (FORMAT binary)
 _LINK_TYPES = ("int8",) * 7
 
 
-@dataclass(frozen=True)
-class Environment:
-    """What a benchmark runs against: an empty, migrated database of region `us`; `quick` asks for few runs."""
-
-    region_database_url: str
-    redis_url: str | None = None
-    quick: bool = False
-
-
-def run(environment: Environment) -> dict[str, dict[str, Any]]:
-    """The figures by name, measured on a door of this process."""
-    gc.freeze()  # as the silos' programs do when they are loaded
-    with opened(environment.region_database_url, environment.redis_url) as features:
-        runs = QUICK_RUNS if environment.quick else RUNS
-        figures = measure(features.client.release, "acme", "web", environment.region_database_url, runs=runs)
-        return figures | {"set_commits_statements": _statements(features)}
-
-
-def measure(
-    releases: Any, organization: str, project: str, database_url: str, *, runs: int
-) -> dict[str, dict[str, Any]]:
-    """The timed figures by name; `floor` and `ours` are medians in seconds, `value` is ours over the floor's.
-
-    `releases` is a stub of ReleaseService with a token that may write releases of the project; `database_url` is the
-    region's, where the floor's tables are made and removed again.
-    """
+def run(environment: Environment) -> dict[str, Figure]:
+    """set_commits_10k_vs_copy and its replay, in seconds, and set_commits_statements."""
+    organization = environment.organization()
+    project = project_pb.Project(display_name="web", slug="web")
+    environment.region.projects.CreateProject(
+        project_pb.CreateProjectRequest(parent=organization, project=project, request_id=new_request_id())
+    )
+    releases = environment.region.releases
     mark = secrets.token_hex(4)
-    with psycopg.connect(database_url) as connection:
+    firsts, replays = [], []
+    with psycopg.connect(environment.stack.database_url(REGION)) as connection:
         _make_floor(connection)
         try:
-            floors, firsts, replays = [], [], []
-            for number in range(runs + 1):
+            for number in range(environment.rounds + 1):
                 commits, links = _floor_rows(number)
-                floor = _seconds(partial(_copy, connection, commits, links))
-                first, again = _requests(releases, organization, project, f"{mark}{number:08x}")
-                ours = [_seconds(partial(releases.SetCommits, request, timeout=25)) for request in (first, again)]
+                floor = seconds(partial(_copy, connection, commits, links))
+                key = organization.removeprefix("organizations/")
+                first, again = _requests(releases, key, "web", f"{mark}{number:08x}")
+                ours = [seconds(partial(releases.SetCommits, request, timeout=25)) for request in (first, again)]
                 if number:  # the first round warms up
-                    floors.append(floor)
-                    firsts.append(ours[0])
-                    replays.append(ours[1])
+                    firsts.append((floor, ours[0]))
+                    replays.append((floor, ours[1]))
         finally:
             connection.rollback()
             _drop_floor(connection)
-    return {
-        "set_commits_10k_vs_copy": _figure(floors, firsts),
-        "set_commits_replay_10k_vs_copy": _figure(floors, replays),
-    }
+    with opened(environment.empty_region_database(), None) as features:
+        return {
+            "set_commits_10k_vs_copy": from_runs(firsts, unit="s"),
+            "set_commits_replay_10k_vs_copy": from_runs(replays, unit="s"),
+            "set_commits_statements": _statements(features),
+        }
 
 
-def _statements(features: RegionFeatures) -> dict[str, Any]:
+def _statements(features: RegionFeatures) -> Figure:
     """SQL statements of a call with 10 commits (`floor`) and with all (`ours`); `value` is how many more those are."""
     counts = []
     for size in (10, COMMITS):
@@ -108,7 +82,8 @@ def _statements(features: RegionFeatures) -> dict[str, Any]:
             features.client.release.SetCommits(request, timeout=25)
         # The cache looks at its gate by the clock, not by the call.
         counts.append(sum("model_cache_gate" not in statement for statement in statements))
-    return {"value": counts[1] - counts[0], "floor": counts[0], "ours": counts[1], "runs": 1}
+    few, many = counts
+    return Figure(many - few, few, many, "statements", ((few, many),), "how many more for 10,000 commits than for 10")
 
 
 def _requests(
@@ -121,18 +96,18 @@ def _requests(
             parent=f"organizations/{organization}",
             release=release_pb.Release(version=version),
             projects=[project],
-            request_id=new_id(),
+            request_id=new_request_id(),
         )
     )
     first = release_pb.SetCommitsRequest(
         release=f"organizations/{organization}/releases/{version}",
         mode=commits_pb.COMMIT_MODE_REPLACE_ALL,
         commits=release_pb.CommitSet(commits=_specs(mark)[:size]),
-        request_id=new_id(),
+        request_id=new_request_id(),
     )
     again = release_pb.SetCommitsRequest()
     again.CopyFrom(first)
-    again.request_id = new_id()
+    again.request_id = new_request_id()
     return first, again
 
 
@@ -194,40 +169,3 @@ def _copy(connection: psycopg.Connection[Any], commits: list[tuple[Any, ...]], l
             for row in rows:
                 copy.write_row(row)
     connection.commit()
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def _figure(floors: list[float], ours: list[float]) -> dict[str, Any]:
-    floor, our = statistics.median(floors), statistics.median(ours)
-    return {"value": round(our / floor, 3), "floor": round(floor, 5), "ours": round(our, 5), "runs": len(ours)}
-
-
-@contextmanager
-def _environment(*, quick: bool) -> Iterator[Environment]:
-    """An environment of this program's own: a PostgreSQL in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="siloway-bench-") as folder:
-        Path(folder).chmod(0o711)
-        servers = LocalServers.start(Path(folder) / "servers", redis=False)
-        try:
-            databases = servers.postgres.databases
-            databases.create_database("bench_us")
-            migrate_database(databases.url("bench_us"), "us", 1)
-            yield Environment(databases.url("bench_us"), quick=quick)
-        finally:
-            servers.stop()
-
-
-def main() -> int:
-    """Print the figures as one JSON object; with the argument `quick`, of a few runs."""
-    with _environment(quick="quick" in sys.argv[1:]) as environment:
-        print(json.dumps(run(environment), indent=2))  # this program's product
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
