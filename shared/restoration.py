@@ -21,12 +21,9 @@ from shared.database import Database, Transaction
 LOOK_S = 1.0
 _log = structlog.get_logger("siloway.restoration")
 
-_PLACE = text(
-    """
-    SELECT system.system_identifier || '/' || database.oid
-    FROM pg_control_system() AS system, pg_database AS database WHERE database.datname = current_database()
-    """
-)
+_MAY_SEE_SERVER = text("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")
+_SERVER = text("SELECT system_identifier::text FROM pg_control_system()")
+_DATABASE = text("SELECT oid::text FROM pg_database WHERE datname = current_database()")
 _LOCK = text("SELECT place, restored_at FROM silo_identity FOR UPDATE")
 _READ = text("SELECT place, restored_at FROM silo_identity")
 _SET_PLACE = text("UPDATE silo_identity SET place = :place")
@@ -50,11 +47,11 @@ def check_place(database: Database) -> bool:
     """
 
     def work(transaction: Transaction) -> bool:
-        place: str = transaction.execute(_PLACE).scalar_one()
+        place = _place(transaction)
         if transaction.execute(_READ).one().place == place:
             return False
         known = transaction.execute(_LOCK).one().place
-        if known == place:
+        if known is not None and _is_same(known, place):
             return False
         transaction.execute(_SET_PLACE, {"place": place})
         if known is None:
@@ -72,7 +69,7 @@ def restored(database: Database) -> str:
         transaction.execute(_LOCK)
         if transaction.execute(_OTHERS).scalar_one():
             raise errors.FailedPrecondition("programs of this silo still use the database: stop them first")
-        transaction.execute(_SET_PLACE, {"place": transaction.execute(_PLACE).scalar_one()})
+        transaction.execute(_SET_PLACE, {"place": _place(transaction)})
         return _renew(transaction, "an operator said so")
 
     return database.transact(work)
@@ -90,7 +87,10 @@ def restored_at(transaction: Transaction) -> datetime | None:
 
 
 class Restoration:
-    """Whether the silo is closed, as one process knows it: believed for a second. Thread-safe."""
+    """Whether the silo is closed, as one process knows it: believed for a second, and while somebody looks again.
+
+    Thread-safe; no call waits for another one's look but before the first.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -101,12 +101,17 @@ class Restoration:
 
     def is_closed(self) -> bool:
         """Raises StoreUnreachable."""
-        with self._lock:
-            now_s = self._clock.monotonic()
-            if self._looked_at_s is None or now_s - self._looked_at_s >= LOOK_S:
+        looked_at_s = self._looked_at_s
+        if looked_at_s is not None and self._clock.monotonic() - looked_at_s < LOOK_S:
+            return self._closed
+        if self._lock.acquire(blocking=looked_at_s is None):
+            try:
+                now_s = self._clock.monotonic()
                 self._closed = self._database.read(restored_at) is not None
                 self._looked_at_s = now_s
-            return self._closed
+            finally:
+                self._lock.release()
+        return self._closed
 
     def refuse(self) -> None:
         """Raise SiloRestored while the silo is closed."""
@@ -130,6 +135,19 @@ class Restoration:
         except errors.ServiceError as error:
             _log.warning("restoration_unreadable", reason=error.reason)
             return True
+
+
+def _place(transaction: Transaction) -> str:
+    """Server and database; a server that keeps its identifier to itself is an empty text."""
+    may_see = transaction.execute(_MAY_SEE_SERVER).scalar_one()
+    server = transaction.execute(_SERVER).scalar_one() if may_see else ""
+    return f"{server}/{transaction.execute(_DATABASE).scalar_one()}"
+
+
+def _is_same(known: str, place: str) -> bool:
+    """A server that is not told may be any: nobody closes a silo by taking a privilege away."""
+    (one, database), (other, other_database) = known.split("/"), place.split("/")
+    return database == other_database and (one == other or "" in {one, other})
 
 
 def _renew(transaction: Transaction, why: str) -> str:
