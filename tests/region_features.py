@@ -18,8 +18,10 @@ from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
+from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 from sqlalchemy import text
 
+from region_silo.fetches.servicer import RefFeatures
 from region_silo.members import servicer as members
 from region_silo.members.teams import TeamLookup, TeamUseCases
 from region_silo.members.usecases import MemberUseCases
@@ -31,6 +33,8 @@ from region_silo.projects.lookup import ProjectLookup, project_cache
 from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
 from region_silo.releases.usecases import ReleaseUseCases
+from region_silo.repositories import servicer as repositories
+from region_silo.repositories.usecases import RepositoryUseCases
 from region_silo.routing.owners import Owners
 from shared.clock import Clock, SystemClock
 from shared.database import Database
@@ -137,7 +141,13 @@ class RegionFeatures:
         shared = (self.database, self.ids, self.organizations, self.projects)
         self.server = build_server(
             address="127.0.0.1:0",
-            table=MethodTable.of(*organizations.METHODS, *members.METHODS, *projects.METHODS, *releases.METHODS),
+            table=MethodTable.of(
+                *organizations.METHODS,
+                *members.METHODS,
+                *projects.METHODS,
+                *releases.METHODS,
+                *repositories.METHODS,
+            ),
             door=Door.PUBLIC,
             servicers=[
                 (
@@ -149,7 +159,14 @@ class RegionFeatures:
                     ),
                 ),
                 (project_rpc.add_ProjectServiceServicer_to_server, projects.ProjectServicer(ProjectUseCases(*shared))),
-                (release_rpc.add_ReleaseServiceServicer_to_server, releases.ReleaseServicer(ReleaseUseCases(*shared))),
+                (
+                    release_rpc.add_ReleaseServiceServicer_to_server,
+                    releases.ReleaseServicer(ReleaseUseCases(*shared), RefFeatures.of(*shared[:3])),
+                ),
+                (
+                    repository_rpc.add_RepositoryServiceServicer_to_server,
+                    repositories.RepositoryServicer(RepositoryUseCases(self.database, self.organizations)),
+                ),
             ],
             authenticate=_caller,
         )
@@ -221,6 +238,7 @@ class Client:
         self.organization: Any = organization_rpc.RegionOrganizationServiceStub(called)
         self.project: Any = project_rpc.ProjectServiceStub(called)
         self.release: Any = release_rpc.ReleaseServiceStub(called)
+        self.repository: Any = repository_rpc.RepositoryServiceStub(called)
 
     def create(
         self,

@@ -6,6 +6,9 @@ import grpc
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 
+from region_silo.fetches import messages as ref_messages
+from region_silo.fetches.servicer import METHODS as REF_METHODS
+from region_silo.fetches.servicer import RefCalls, RefFeatures
 from region_silo.releases import messages
 from region_silo.releases.domain import ReleaseState
 from region_silo.releases.usecases import COMMITS_FIELD, ReleaseDraft, ReleaseQuery, ReleaseUpdate, ReleaseUseCases
@@ -32,14 +35,16 @@ METHODS: tuple[Method, ...] = (
         names=("release.name",),
     ),
     Method(f"{_SERVICE}/ListReleaseCommits", Door.PUBLIC, _READ, whose=Whose.ORGANIZATION, names=("parent",)),
+    *REF_METHODS,
 )
 
 
-class ReleaseServicer(release_rpc.ReleaseServiceServicer):
+class ReleaseServicer(RefCalls, release_rpc.ReleaseServiceServicer):
     """Serves the releases of this region's organizations."""
 
-    def __init__(self, usecases: ReleaseUseCases) -> None:
+    def __init__(self, usecases: ReleaseUseCases, ref_features: RefFeatures) -> None:
         self._usecases = usecases
+        self._ref_features = ref_features
 
     def CreateRelease(
         self, request: release_pb.CreateReleaseRequest, context: grpc.ServicerContext
@@ -49,6 +54,8 @@ class ReleaseServicer(release_rpc.ReleaseServiceServicer):
             projects=tuple(request.projects),
             fields=messages.fields_of(request.release),
             user_agent=_user_agent(context),
+            commits=messages.commits_of(request.commits, COMMITS_FIELD) if request.HasField("commits") else None,
+            refs=ref_messages.refs_of(request.refs) if request.refs.refs else None,
         )
         parent = names.parse_organization(request.parent, "parent")
         created = self._usecases.create_release(parent, draft, partial(mutation, request))
@@ -81,6 +88,7 @@ class ReleaseServicer(release_rpc.ReleaseServiceServicer):
             mask=tuple(request.update_mask.paths) if request.HasField("update_mask") else None,
             commits=messages.commits_of(request.commits, COMMITS_FIELD) if request.HasField("commits") else None,
             etag=request.release.etag,
+            refs=ref_messages.updated_refs(request),
         )
         name = names.parse_release(request.release.name, "release.name")
         return messages.release_message(self._usecases.update_release(name, update, partial(mutation, request)))

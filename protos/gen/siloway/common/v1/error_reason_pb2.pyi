@@ -176,6 +176,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: There is no such difference."""
     ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: _ErrorReason.ValueType  # 97
     """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
+    ERROR_REASON_REPOSITORY_NOT_FOUND: _ErrorReason.ValueType  # 127
+    """NOT_FOUND: There is no such repository."""
+    ERROR_REASON_COMMIT_FETCH_NOT_FOUND: _ErrorReason.ValueType  # 128
+    """NOT_FOUND: There is no such fetch of commits."""
+    ERROR_REASON_REPOSITORY_EXISTS: _ErrorReason.ValueType  # 129
+    """ALREADY_EXISTS: The organization has a repository of that name, or of that external id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -336,4 +342,10 @@ ERROR_REASON_DIFFERENCE_NOT_FOUND: ErrorReason.ValueType  # 96
 """NOT_FOUND: There is no such difference."""
 ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: ErrorReason.ValueType  # 97
 """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
+ERROR_REASON_REPOSITORY_NOT_FOUND: ErrorReason.ValueType  # 127
+"""NOT_FOUND: There is no such repository."""
+ERROR_REASON_COMMIT_FETCH_NOT_FOUND: ErrorReason.ValueType  # 128
+"""NOT_FOUND: There is no such fetch of commits."""
+ERROR_REASON_REPOSITORY_EXISTS: ErrorReason.ValueType  # 129
+"""ALREADY_EXISTS: The organization has a repository of that name, or of that external id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
