@@ -199,9 +199,9 @@ class FetchRunner:
             self._end_failed(lease, refs, error)
 
     def _end_failed(self, lease: Lease, refs: Sequence[FetchedRef], error: ServiceError) -> None:
-        """Nothing was written, so no ref is done."""
+        """Nothing was written, whatever the refs gave."""
         message = error.message[:_MESSAGE_LENGTH_MAX]
-        failed = [replace(ref, error_reason=error.reason, error_message=message) for ref in refs]
+        failed = [replace(ref, done=True, error_reason=error.reason, error_message=message) for ref in refs]
         self._settle(lambda transaction: _end(transaction, lease, FetchState.FAILED, failed))
         ENDED.labels(FetchState.FAILED.name).inc()
         _log.error("fetch_given_up", reason=error.reason)
