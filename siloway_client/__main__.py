@@ -37,7 +37,8 @@ from siloway_client.targets import TargetUnknown
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
-app.add_typer(refs.app, name="release")  # the commands of `releases`, and those that `refs` adds to them
+app.add_typer(releases.app, name="release")
+refs.add_to(releases.app)
 app.add_typer(releases.project_app, name="project")
 app.add_typer(repositories.app, name="repositories")
 app.add_typer(members.app, name="members")

@@ -42,6 +42,7 @@ _METHOD = "fetch commits"
 _WAITED_FOR = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.ABORTED})
 _FINAL = frozenset({Code.NOT_FOUND, Code.PERMISSION_DENIED, Code.INVALID_ARGUMENT})
 _MESSAGE_LENGTH_MAX = 500
+_SHOWN_TIMES = 50
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class FetchRunner:
                 commits += given
                 if repository is not None and given:
                     heads.append((repository.id, given[0].key))
-            self._show(lease, refs)
+            self._show(lease, refs, index)
             barrier.reach("fetch.ref_done")
         return _Found(tuple(refs), tuple(commits), tuple(heads), is_retried)
 
@@ -170,10 +171,21 @@ class FetchRunner:
         )
         return provider.compare(source, ref.previous_commit or None, ref.commit, limit)
 
-    def _show(self, lease: Lease, refs: Sequence[FetchedRef]) -> None:
-        self._database.transact(
-            lambda transaction: store.save_progress(transaction, lease, refs, self._settings.lease_s)
-        )
+    def _show(self, lease: Lease, refs: Sequence[FetchedRef], index: int) -> None:
+        """Show what became of the refs up to `index`, and hold on to the fetch.
+
+        Of many refs not every one is shown at once: each time all of them are written.
+        """
+        is_shown = index % max(1, len(refs) // _SHOWN_TIMES) == 0 or index == len(refs) - 1
+        lease_s = self._settings.lease_s
+
+        def work(transaction: Transaction) -> None:
+            if is_shown:
+                store.save_progress(transaction, lease, refs, lease_s)
+            else:
+                store.renew(transaction, lease, lease_s)
+
+        self._database.transact(work)
 
     def _postpone(self, lease: Lease) -> None:
         POSTPONED.labels("SOURCE").inc()

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, DateTime, Integer, Row, Select, Table, Text, and_, exists, or_, select
+from sqlalchemy import BigInteger, Column, DateTime, Integer, Row, Select, Table, Text, and_, exists, func, or_, select
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.postgresql import JSONB
@@ -47,6 +47,9 @@ COMMIT_FETCH = Table(
 
 _OPEN = (FetchState.QUEUED.value, FetchState.RUNNING.value)
 _LEASE_SKEW = timedelta(seconds=5)
+
+REFS_A_PAGE = 2000
+"""A page of fetches ends early: an answer must fit a client's limit."""
 
 
 class LeaseLostError(Exception):
@@ -112,12 +115,27 @@ def find(transaction: Transaction, organization_id: int, fetch_id: int, user_id:
 
 def newest(
     transaction: Transaction, organization_id: int, release_id: int, before: int | None, limit: int
-) -> list[CommitFetch]:
-    """At most `limit` fetches of the release, newest first, with ids below `before`."""
-    statement = _shown(organization_id, None).where(COMMIT_FETCH.c.release_id == release_id)
+) -> tuple[list[CommitFetch], bool]:
+    """At most `limit` fetches of the release, newest first, with ids below `before`; are there more?
+
+    It stops early, after one at least, when they have more than REFS_A_PAGE refs together.
+    """
+    shown = _shown(organization_id, None).where(COMMIT_FETCH.c.release_id == release_id)
     if before is not None:
-        statement = statement.where(COMMIT_FETCH.c.id < before)
-    return [_fetch(row) for row in transaction.execute(statement.order_by(COMMIT_FETCH.c.id.desc()).limit(limit))]
+        shown = shown.where(COMMIT_FETCH.c.id < before)
+    refs_before = func.sum(func.jsonb_array_length(COMMIT_FETCH.c.refs)).over(
+        order_by=COMMIT_FETCH.c.id.desc(), rows=(None, -1)
+    )
+    numbered = shown.add_columns(refs_before.label("refs_before")).order_by(COMMIT_FETCH.c.id.desc()).limit(limit + 1)
+    page = numbered.subquery()
+    rows = transaction.execute(
+        select(page).where(func.coalesce(page.c.refs_before, 0) <= REFS_A_PAGE).order_by(page.c.id.desc())
+    ).all()
+    found = [_fetch(row) for row in rows[:limit]]
+    if len(rows) > limit or not found:
+        return found, bool(found)
+    older = select(COMMIT_FETCH.c.id).where(COMMIT_FETCH.c.release_id == release_id, COMMIT_FETCH.c.id < found[-1].id)
+    return found, transaction.execute(older.limit(1)).one_or_none() is not None
 
 
 def lease_next(transaction: Transaction, lease_s: float) -> Lease | None:
@@ -178,6 +196,11 @@ def save_progress(transaction: Transaction, lease: Lease, refs: Sequence[Fetched
         commit_count=sum(ref.commit_count for ref in refs),
         lease_until=transaction.now + timedelta(seconds=lease_s),
     )
+
+
+def renew(transaction: Transaction, lease: Lease, lease_s: float) -> None:
+    """Hold on to the fetch for a while longer. Raises LeaseLostError."""
+    _change_held(transaction, lease, lease_until=transaction.now + timedelta(seconds=lease_s))
 
 
 def give_back(transaction: Transaction, lease: Lease, next_try_at: datetime, *, counts: bool) -> None:

@@ -33,7 +33,8 @@ class FetchUseCases:
     def list_fetches(self, name: ReleaseName, page_size: int, page_token: str) -> tuple[list[CommitFetch], str]:
         """A page of the release's fetches, newest first, and the token of the next one, empty at the end.
 
-        Raises OrganizationNotFound, ReleaseNotFound, InvalidPageToken, InvalidArgument.
+        A page of fetches with many refs ends early. Raises OrganizationNotFound, ReleaseNotFound, InvalidPageToken,
+        InvalidArgument.
         """
         organization_id = self._organizations.find(name.organization).id
         user_id = current_caller().user_id
@@ -43,13 +44,12 @@ class FetchUseCases:
         if page_token:
             before = tokens.decode(page_token, digest, [int])[0]  # type: ignore[assignment]
 
-        def work(transaction: Transaction) -> list[CommitFetch]:
+        def work(transaction: Transaction) -> tuple[list[CommitFetch], bool]:
             release_id = releases_store.release_id(transaction, organization_id, name.version, user_id)
             if release_id is None:
                 resource = errors.Resource("siloway/Release", release_name(organization_id, name.version))
                 raise errors.ReleaseNotFound(resource=resource)
-            return store.newest(transaction, organization_id, release_id, before, limit + 1)
+            return store.newest(transaction, organization_id, release_id, before, limit)
 
-        rows = self._database.read(work)
-        page = rows[:limit]
-        return page, tokens.encode((page[-1].id,), digest) if len(rows) > limit else ""
+        page, more = self._database.read(work)
+        return page, tokens.encode((page[-1].id,), digest) if more else ""

@@ -7,13 +7,16 @@ there for anybody.
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, and_, func, literal, select, tuple_
+from sqlalchemy import Row, Text, and_, cast, func, literal, select, tuple_
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
 
 from region_silo.releases.tables import REPOSITORY_ACTIVE, commit, commit_author, repository
 from region_silo.repositories.domain import Repository, RepositoryCommit, RepositoryFields, RepositoryState
 from shared.database import Transaction
+
+PAGE_BYTES_MAX = 1024 * 1024
+"""A page of repositories with longer settings ends early: an answer must fit a client's limit."""
 
 _SHOWN = tuple(state.value for state in RepositoryState)
 
@@ -66,15 +69,24 @@ def by_name(
     *,
     after: tuple[str, int] | None,
     limit: int,
-) -> list[Repository]:
-    """At most `limit` repositories in that state whose name holds the query, by (name, id), after `after`."""
+) -> tuple[list[Repository], bool]:
+    """At most `limit` repositories in that state whose name holds the query, by (name, id), after `after`; more?
+
+    It stops early, after one at least, when their settings together grow over PAGE_BYTES_MAX.
+    """
     name = repository.c.name.collate("C")
     statement = select(repository).where(repository.c.organization_id == organization_id, repository.c.status == state)
     if query:
         statement = statement.where(repository.c.name.icontains(query, autoescape=True))
     if after is not None:
         statement = statement.where(tuple_(name, repository.c.id) > tuple_(*map(literal, after)))
-    return [_repository(row) for row in transaction.execute(statement.order_by(name, repository.c.id).limit(limit))]
+    size = func.sum(func.octet_length(cast(repository.c.config, Text))).over(
+        order_by=(name, repository.c.id), rows=(None, -1)
+    )
+    numbered = statement.add_columns(func.coalesce(size, 0).label("size_before"))
+    rows = transaction.execute(numbered.order_by(name, repository.c.id).limit(limit + 1)).all()
+    kept = [_repository(row) for row in rows[:limit] if row.size_before <= PAGE_BYTES_MAX]
+    return kept, len(kept) < len(rows)
 
 
 def newest_commits(

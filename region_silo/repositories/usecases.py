@@ -83,7 +83,7 @@ class RepositoryUseCases:
     def list_repositories(
         self, parent: Key, state: RepositoryState, query: str, page_size: int, page_token: str
     ) -> tuple[list[Repository], str]:
-        """A page by (name, id), and the token of the next one, empty at the end.
+        """A page by (name, id), and the token of the next one, empty at the end; one of long settings ends early.
 
         Raises OrganizationNotFound, InvalidPageToken, InvalidArgument.
         """
@@ -95,13 +95,10 @@ class RepositoryUseCases:
         after: tuple[str, int] | None = None
         if page_token:
             after = tokens.decode(page_token, digest, [str, int])  # type: ignore[assignment]
-        rows = self._database.ask(
-            lambda transaction: store.by_name(transaction, organization_id, state, query, after=after, limit=limit + 1)
+        page, more = self._database.ask(
+            lambda transaction: store.by_name(transaction, organization_id, state, query, after=after, limit=limit)
         )
-        page = rows[:limit]
-        if len(rows) <= limit:
-            return page, ""
-        return page, tokens.encode((page[-1].fields.display_name, page[-1].id), digest)
+        return page, tokens.encode((page[-1].fields.display_name, page[-1].id), digest) if more else ""
 
     def list_commits(self, name: RepositoryName, page_size: int, page_token: str) -> tuple[list[RepositoryCommit], str]:
         """A page of commits, those that became known last first, and the token of the next one, empty at the end.

@@ -7,13 +7,19 @@ from siloway.region.v1 import release_commits_pb2 as commits_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 
 from siloway_client import output
-from siloway_client.commands.releases import Version, app, show
+from siloway_client.commands.releases import Version, show
 from siloway_client.options import FirstRegion, Json, Organization, RequestId, request_id_of, session
 
 _KEY_SHOWN = 12
 
 
-@app.command("set-refs")
+def add_to(app: typer.Typer) -> None:
+    """Make these commands some of `siloway release`."""
+    app.command("set-refs")(set_refs)
+    app.command("fetches")(list_fetches)
+    app.command("compare")(compare)
+
+
 def set_refs(
     context: typer.Context,
     organization: Organization,
@@ -48,7 +54,6 @@ def set_refs(
         _show_fetch(answer.fetch)
 
 
-@app.command("fetches")
 def list_fetches(
     context: typer.Context,
     organization: Organization,
@@ -70,7 +75,6 @@ def list_fetches(
         output.say("(none)")
 
 
-@app.command("compare")
 def compare(
     context: typer.Context,
     organization: Organization,
@@ -105,7 +109,7 @@ def _show_fetch(fetch: commits_pb.CommitFetch) -> None:
     output.say(f"  {fetch.previous_release_reason}")
     for ref in fetch.refs:
         told = f"{ref.error_reason} ({ref.error_message})" if ref.error_reason else f"{ref.commit_count} commits"
-        output.say(f"  {ref.repository}: {ref.previous_commit or '-'} .. {ref.commit}: {told if ref.done else "waits"}")
+        output.say(f"  {ref.repository}: {ref.previous_commit or '-'} .. {ref.commit}: {told if ref.done else 'waits'}")
 
 
 def _ref(text: str) -> commits_pb.Ref:

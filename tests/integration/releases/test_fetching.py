@@ -18,6 +18,7 @@ from region_silo.fetches import local_git
 from region_silo.fetches.cleaner import RETENTION, fetch_tasks
 from region_silo.fetches.domain import ATTEMPTS_MAX
 from region_silo.fetches.providers import (
+    Provider,
     SourceRepository,
     SourceTooLargeError,
     SourceUnreachableError,
@@ -76,7 +77,7 @@ class Work:
         self.scripted = Scripted()
 
     def runner(self, settings: RunnerSettings | None = None) -> FetchRunner:
-        providers = {local_git.NAME: local_git.LocalGit(self.root), "scripted": self.scripted}
+        providers: dict[str, Provider] = {local_git.NAME: local_git.LocalGit(self.root), "scripted": self.scripted}
         return FetchRunner(self.database, providers, settings)
 
     def run(self, settings: RunnerSettings | None = None) -> int:

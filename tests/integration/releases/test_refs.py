@@ -291,8 +291,8 @@ def test_the_release_before_is_strictly_before_by_release_time_and_then_by_id(
     release_at(features, client, "no-head", 2)
     release_at(features, client, "1.0", 1)
 
-    def previous(**options: bool) -> tuple[str, str]:
-        fetch = set_refs(client, "1.0", head, **options).fetch
+    def previous() -> tuple[str, str]:
+        fetch = set_refs(client, "1.0", head).fetch
         return fetch.previous_release.rpartition("/")[2], fetch.refs[0].previous_commit
 
     assert previous() == ("before", "of-before")
@@ -455,3 +455,14 @@ def test_pages_of_fetches_go_on_where_the_one_before_ended(client: Client) -> No
         if not token:
             break
     assert shown == made[::-1]
+
+
+def test_a_page_of_fetches_with_many_refs_ends_early(client: Client) -> None:
+    refs = [Ref(repository="app", commit=f"{n:04}") for n in range(1000)]
+    made = [set_refs(client, "1.0", *refs).fetch.name for _ in range(4)][::-1]
+    page = client.release.ListCommitFetches(release_pb.ListCommitFetchesRequest(parent=release_name("1.0")))
+    assert [fetch.name for fetch in page.commit_fetches] == made[:3]
+    rest = client.release.ListCommitFetches(
+        release_pb.ListCommitFetchesRequest(parent=release_name("1.0"), page_token=page.next_page_token)
+    )
+    assert ([fetch.name for fetch in rest.commit_fetches], rest.next_page_token) == (made[3:], "")

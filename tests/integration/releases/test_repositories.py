@@ -156,6 +156,21 @@ def test_lists_are_by_name_with_pages_filter_and_state(features: RegionFeatures,
         assert (found[0].code, found[0].reason) == (grpc.StatusCode.NOT_FOUND, "REPOSITORY_NOT_FOUND")
 
 
+def test_a_page_of_long_settings_ends_early(client: Client) -> None:
+    for number in range(80):
+        settings = {f"key{n}": "v" * 1024 for n in range(16)}
+        add_repository(client, f"r{number:02}", provider_settings=settings)
+    shown, token, pages = [], "", 0
+    while pages == 0 or token:
+        answer = client.repository.ListRepositories(
+            repository_pb.ListRepositoriesRequest(parent=ACME, page_size=1000, page_token=token)
+        )
+        shown += [each.display_name for each in answer.repositories]
+        token, pages = answer.next_page_token, pages + 1
+    assert shown == [f"r{number:02}" for number in range(80)]
+    assert pages == 2
+
+
 def test_commits_of_a_repository_are_listed_newest_first(client: Client) -> None:
     client.create("1.0")
     made = add_repository(client, "app")
