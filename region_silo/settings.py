@@ -13,7 +13,7 @@ CONFIRMATION_MAX_S_MIN = 60
 @dataclass(frozen=True)
 class RegionSettings:
     """Everything that a process of a region silo is told from outside. Sizes in bytes; how old control's confirmation
-    of the tokens may be, 0 for any age.
+    of the tokens may be, 0 for any age; where repositories of git lie that fetches may read, None for nowhere.
     """
 
     silo: SiloSettings
@@ -23,6 +23,7 @@ class RegionSettings:
     upload_bytes_max: int
     control_internal_address: str
     token_confirmation_max_s: int
+    git_root: Path | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def read_settings(environment: Mapping[str, str], name: str) -> RegionSettings:
         upload_bytes_max=reader.integer(f"{prefix}_UPLOAD_MIB_MAX", 2048, 1, 1_000_000) * MIB,
         control_internal_address=reader.address("SILOWAY_CONTROL_INTERNAL_ADDRESS", "127.0.0.1:7701"),
         token_confirmation_max_s=_confirmation_max_s(reader),
+        git_root=_git_root(reader, f"{prefix}_GIT_ROOT"),
     )
     reader.finish()
     return settings
@@ -65,6 +67,16 @@ def _confirmation_max_s(reader: Reader) -> int:
     if 0 < seconds < CONFIRMATION_MAX_S_MIN:
         reader.problems.append(f"{name} must be 0 (off) or at least {CONFIRMATION_MAX_S_MIN}, not {seconds}")
     return seconds
+
+
+def _git_root(reader: Reader, name: str) -> Path | None:
+    """A folder that is there, by its whole path."""
+    value = reader.text(name, "")
+    if not value:
+        return None
+    if not (Path(value).is_absolute() and Path(value).is_dir()):
+        reader.problems.append(f"{name} must be the whole path of a folder, not {value!r}")
+    return Path(value)
 
 
 def _begin(environment: Mapping[str, str], name: str) -> tuple[str, int, Reader]:

@@ -8,12 +8,14 @@ from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
+from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 
 from region_silo.callbacks import servicer as callbacks
 from region_silo.callbacks.registry import receiving_registry, sending_registry
 from region_silo.comparison import servicer as comparison
 from region_silo.doctor.part import RegionPart
+from region_silo.fetches.servicer import RefFeatures
 from region_silo.imports import servicer as imports
 from region_silo.imports.usecases import ImportUseCases
 from region_silo.members import servicer as members
@@ -29,6 +31,8 @@ from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
 from region_silo.releases.commit_changes import CommitChanges
 from region_silo.releases.usecases import ReleaseUseCases
+from region_silo.repositories import servicer as repositories
+from region_silo.repositories.usecases import RepositoryUseCases
 from region_silo.routing.control_peer import OwnerQuestion
 from region_silo.routing.owners import Owners
 from region_silo.settings import RegionSettings
@@ -49,6 +53,7 @@ PUBLIC_METHODS = (
     *members.METHODS,
     *projects.METHODS,
     *releases.METHODS,
+    *repositories.METHODS,
     *imports.METHODS,
     *snowflakes.METHODS,
 )
@@ -111,7 +116,12 @@ def public_servicers(
             releases.ReleaseServicer(
                 ReleaseUseCases(database, ids, organization_lookup, project_lookup),
                 CommitChanges(database, organization_lookup),
+                RefFeatures.of(database, ids, organization_lookup),
             ),
+        ),
+        (
+            repository_rpc.add_RepositoryServiceServicer_to_server,
+            repositories.RepositoryServicer(RepositoryUseCases(database, organization_lookup)),
         ),
         (
             import_rpc.add_ImportServiceServicer_to_server,

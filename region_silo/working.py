@@ -1,4 +1,4 @@
-"""Puts a region silo's `work` together: outbox and imports behind a transport, the spool, what is cleaned."""
+"""Puts a region silo's `work` together: outbox and imports behind a transport, fetches, the spool, what is cleaned."""
 
 import threading
 from datetime import timedelta
@@ -6,6 +6,9 @@ from datetime import timedelta
 from region_silo.callbacks.registry import sending_registry
 from region_silo.callbacks.transport import ControlTransport
 from region_silo.deletions.purging import Purger
+from region_silo.fetches import local_git
+from region_silo.fetches.cleaner import fetch_tasks
+from region_silo.fetches.runner import FetchRunner
 from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.control_peer import ControlSilo
 from region_silo.imports.runner import ImportRunner
@@ -28,7 +31,10 @@ _SPOOL_CLEAN_EVERY_S = 300.0
 
 
 def work(settings: RegionSettings) -> int:
-    """Write imports, purge organizations, deliver the outbox and clean until told to stop. Returns the exit code."""
+    """Write imports, fetch commits, purge organizations, deliver the outbox and clean until told to stop.
+
+    Returns the exit code.
+    """
     parts = open_region(settings)
     gate = CacheGate(parts.database, clock=parts.clock)
     cache = organization_cache(parts.database, parts.redis, gate, parts.identity.name)
@@ -41,6 +47,7 @@ def work(settings: RegionSettings) -> int:
     loops: dict[str, program.Loop] = {
         "imports": _import_loop(runner, settings.silo.database_url),
         "spool": _spool_loop(parts, spool),
+        "fetches": FetchRunner(parts.database, {local_git.NAME: local_git.LocalGit(settings.git_root)}).run,
         "purges": Purger(parts.database, {"organization": cache.changing, "project": projects_cached.changing}).run,
     }
     try:
@@ -49,7 +56,7 @@ def work(settings: RegionSettings) -> int:
             registry=sending_registry(),
             transport=ControlTransport(channel),
             loops=loops,
-            cleaning=import_tasks(),
+            cleaning=(*import_tasks(), *fetch_tasks()),
         )
     finally:
         channel.close()

@@ -48,6 +48,22 @@ class ReleaseName:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class RepositoryName:
+    """A repository by its organization's key and its own id."""
+
+    organization: Key
+    repository: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFetchName:
+    """A fetch of commits by its organization's key and its own id."""
+
+    organization: Key
+    commit_fetch: int
+
+
 def parse_key(text: str) -> Key:
     """The id that canonical decimal digits within 1..2^63-1 stand for; every other text is taken for a slug."""
     if text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 19 and int(text) <= _ID_MAX:
@@ -93,6 +109,22 @@ def parse_release(name: str, field: str) -> ReleaseName:
     return ReleaseName(parse_key(parts[1]), parts[3])
 
 
+def parse_repository(name: str, field: str) -> RepositoryName:
+    """The key and id in `organizations/<key>/repositories/<id>`. Raises InvalidArgument of `field`."""
+    organization, repository = _parse_child(name, "repositories", field, "{id}")
+    if not isinstance(repository, int):
+        raise InvalidArgument.of(field, "must read organizations/{id or slug}/repositories/{id}")
+    return RepositoryName(organization, repository)
+
+
+def parse_commit_fetch(name: str, field: str) -> CommitFetchName:
+    """The key and id in `organizations/<key>/commitFetches/<id>`. Raises InvalidArgument of `field`."""
+    organization, commit_fetch = _parse_child(name, "commitFetches", field, "{id}")
+    if not isinstance(commit_fetch, int):
+        raise InvalidArgument.of(field, "must read organizations/{id or slug}/commitFetches/{id}")
+    return CommitFetchName(organization, commit_fetch)
+
+
 def parse_numbered(name: str, collection: str, field: str) -> int:
     """The id in `<collection>/<id>`, for things that have no slugs. Raises InvalidArgument of `field`."""
     first, _, last = name.partition("/")
@@ -125,6 +157,16 @@ def team_name(organization: Key, team: Key) -> str:
 def release_name(organization: Key, version: str) -> str:
     """`organizations/<key>/releases/<version>`."""
     return f"organizations/{organization}/releases/{version}"
+
+
+def repository_name(organization: Key, repository: int) -> str:
+    """`organizations/<key>/repositories/<id>`."""
+    return f"organizations/{organization}/repositories/{repository}"
+
+
+def commit_fetch_name(organization: Key, commit_fetch: int) -> str:
+    """`organizations/<key>/commitFetches/<id>`."""
+    return f"organizations/{organization}/commitFetches/{commit_fetch}"
 
 
 def _parse_child(name: str, collection: str, field: str, child: str) -> tuple[Key, Key]:

@@ -18,9 +18,11 @@ from siloway_client.commands import (
     operators,
     organizations,
     reconciliation,
+    refs,
     regions,
     release_commits,
     releases,
+    repositories,
     teams,
     tokens,
     users,
@@ -39,7 +41,9 @@ app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
 app.add_typer(releases.app, name="release")
 release_commits.add_to(releases.app)
+refs.add_to(releases.app)
 app.add_typer(releases.project_app, name="project")
+app.add_typer(repositories.app, name="repositories")
 app.add_typer(members.app, name="members")
 app.add_typer(teams.app, name="teams")
 app.add_typer(organizations.app, name="orgs")

@@ -29,6 +29,7 @@ from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
+from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 
 CHUNK_BYTES = 64 * 1024
@@ -112,6 +113,7 @@ class RegionClient(_Silo):
         self.organizations = organization_rpc.RegionOrganizationServiceStub(self.channel)
         self.projects = project_rpc.ProjectServiceStub(self.channel)
         self.releases = release_rpc.ReleaseServiceStub(self.channel)
+        self.repositories = repository_rpc.RepositoryServiceStub(self.channel)
         self.imports = import_rpc.ImportServiceStub(self.channel)
         self.snowflakes = snowflake_rpc.SnowflakeServiceStub(self.channel)
         self.requests = request_rpc.RequestServiceStub(self.channel)

@@ -20,8 +20,10 @@ from siloway.region.v1 import region_organization_service_pb2_grpc as organizati
 from siloway.region.v1 import release_commits_pb2 as commits_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
+from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 from sqlalchemy import text
 
+from region_silo.fetches.servicer import RefFeatures
 from region_silo.members import servicer as members
 from region_silo.members.teams import TeamLookup, TeamUseCases
 from region_silo.members.usecases import MemberUseCases
@@ -34,6 +36,8 @@ from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
 from region_silo.releases.commit_changes import CommitChanges
 from region_silo.releases.usecases import ReleaseUseCases
+from region_silo.repositories import servicer as repositories
+from region_silo.repositories.usecases import RepositoryUseCases
 from region_silo.routing.owners import Owners
 from shared.clock import Clock, SystemClock
 from shared.database import Database
@@ -140,7 +144,13 @@ class RegionFeatures:
         shared = (self.database, self.ids, self.organizations, self.projects)
         self.server = build_server(
             address="127.0.0.1:0",
-            table=MethodTable.of(*organizations.METHODS, *members.METHODS, *projects.METHODS, *releases.METHODS),
+            table=MethodTable.of(
+                *organizations.METHODS,
+                *members.METHODS,
+                *projects.METHODS,
+                *releases.METHODS,
+                *repositories.METHODS,
+            ),
             door=Door.PUBLIC,
             servicers=[
                 (
@@ -155,8 +165,14 @@ class RegionFeatures:
                 (
                     release_rpc.add_ReleaseServiceServicer_to_server,
                     releases.ReleaseServicer(
-                        ReleaseUseCases(*shared), CommitChanges(self.database, self.organizations)
+                        ReleaseUseCases(*shared),
+                        CommitChanges(self.database, self.organizations),
+                        RefFeatures.of(*shared[:3]),
                     ),
+                ),
+                (
+                    repository_rpc.add_RepositoryServiceServicer_to_server,
+                    repositories.RepositoryServicer(RepositoryUseCases(self.database, self.organizations)),
                 ),
             ],
             authenticate=_caller,
@@ -230,6 +246,7 @@ class Client:
         self.organization: Any = organization_rpc.RegionOrganizationServiceStub(called)
         self.project: Any = project_rpc.ProjectServiceStub(called)
         self.release: Any = release_rpc.ReleaseServiceStub(called)
+        self.repository: Any = repository_rpc.RepositoryServiceStub(called)
 
     def create(
         self,

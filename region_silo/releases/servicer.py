@@ -7,6 +7,9 @@ import grpc
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 
+from region_silo.fetches import messages as ref_messages
+from region_silo.fetches.servicer import METHODS as REF_METHODS
+from region_silo.fetches.servicer import RefCalls, RefFeatures
 from region_silo.releases import commit_messages, messages
 from region_silo.releases.commit_changes import CommitChanges
 from region_silo.releases.commits import CommitMode
@@ -91,15 +94,17 @@ METHODS: tuple[Method, ...] = (
         whose=Whose.ORGANIZATION,
         names=("parent",),
     ),
+    *REF_METHODS,
 )
 
 
-class ReleaseServicer(release_rpc.ReleaseServiceServicer):
+class ReleaseServicer(RefCalls, release_rpc.ReleaseServiceServicer):
     """Serves the releases of this region's organizations."""
 
-    def __init__(self, usecases: ReleaseUseCases, changes: CommitChanges) -> None:
+    def __init__(self, usecases: ReleaseUseCases, changes: CommitChanges, ref_features: RefFeatures) -> None:
         self._usecases = usecases
         self._changes = changes
+        self._ref_features = ref_features
 
     def CreateRelease(
         self, request: release_pb.CreateReleaseRequest, context: grpc.ServicerContext
@@ -110,6 +115,7 @@ class ReleaseServicer(release_rpc.ReleaseServiceServicer):
             fields=messages.fields_of(request.release),
             user_agent=_user_agent(context),
             commits=commit_messages.given_commits(request.commits) if request.HasField("commits") else None,
+            refs=ref_messages.refs_of(request.refs) if request.refs.refs else None,
         )
         parent = names.parse_organization(request.parent, "parent")
         created = self._usecases.create_release(parent, draft, partial(mutation, request))
@@ -142,6 +148,7 @@ class ReleaseServicer(release_rpc.ReleaseServiceServicer):
             mask=tuple(request.update_mask.paths) if request.HasField("update_mask") else None,
             commits=commit_messages.given_commits(request.commits) if request.HasField("commits") else None,
             etag=request.release.etag,
+            refs=ref_messages.updated_refs(request),
         )
         name = names.parse_release(request.release.name, "release.name")
         return messages.release_message(self._usecases.update_release(name, update, partial(mutation, request)))

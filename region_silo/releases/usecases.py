@@ -23,6 +23,7 @@ from region_silo.releases.commit_list import ListedRelease, replace_commits
 from region_silo.releases.commits import GivenCommits, ReleaseCommit, check_commits, default_repository, normalise
 from region_silo.releases.domain import Commit, CreatedRelease, Release, ReleaseFields, ReleaseState
 from region_silo.releases.permission import has_release_permission, has_unseen_project
+from region_silo.releases.refs import CheckedRefs, RefChange, check_refs, write_refs
 from shared import deadline, errors
 from shared.database import Database, Transaction, constraint_name
 from shared.errors import Violation
@@ -41,18 +42,19 @@ Identify = Callable[..., Mutation]
 
 @dataclass(frozen=True)
 class ReleaseDraft:
-    """A release as a client wishes it; `projects` are ids or slugs as text, `commits` None when they are not told."""
+    """A release as a client wishes it; `projects` are ids or slugs as text. Commits and refs are None when not told."""
 
     version: str
     projects: tuple[str, ...]
     fields: ReleaseFields
     user_agent: str = ""
     commits: GivenCommits | None = None
+    refs: RefChange | None = None
 
 
 @dataclass(frozen=True)
 class ReleaseUpdate:
-    """What changes: the fields of the mask (None: those with a value), and all commits unless those are None.
+    """What changes: the fields of the mask (None: those with a value), all commits and the refs unless those are None.
 
     An etag, when not empty, must be the release's current one.
     """
@@ -61,6 +63,16 @@ class ReleaseUpdate:
     mask: tuple[str, ...] | None = None
     commits: GivenCommits | None = None
     etag: str = ""
+    refs: RefChange | None = None
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a request says of commits and refs, checked; None is nothing. Refs are fetched under `fetch_id`, if any."""
+
+    listed: Sequence[ReleaseCommit] | None
+    refs: CheckedRefs | None
+    fetch_id: int | None
 
 
 @dataclass(frozen=True)
@@ -90,24 +102,25 @@ class ReleaseUseCases:
     def create_release(self, parent: Key, draft: ReleaseDraft, identify: Identify) -> CreatedRelease:
         """The release of that version, made if it is not there, with all the projects attached.
 
-        The draft's fields apply to a new release only, its commits become the whole list of any.
+        The draft's fields apply to a new release only, its commits and refs to any.
 
-        Raises InvalidArgument (`release.version`, one violation a
-        broken rule; `projects[i]` for one that is not there or not accessible), OrganizationNotFound,
-        OrganizationImporting, ProjectNotAccessible when the release is there with a project that the caller may not
-        see, Aborted, what SnowflakeAllocator.take raises, RequestIdReused.
+        Raises InvalidArgument (`release.version`, one violation a broken rule; `projects[i]` for one that is not there
+        or not accessible; commits and refs as an update), OrganizationNotFound, OrganizationImporting,
+        ProjectNotAccessible when the release is there with a project that the caller may not see, Aborted, what
+        SnowflakeAllocator.take raises, RequestIdReused.
         """
         domain.check_new_release(draft.version, draft.fields)
+        refs = _checked(draft.commits, draft.refs)
         organization_id = self._organizations.find(parent).id
         project_ids = self._projects.ids(organization_id, [parse_key(project) for project in draft.projects])
         known = sorted({project_id for project_id in project_ids if project_id is not None})
-        listed, digest = _listed(draft.commits, organization_id)
-        mutation = identify("CreateRelease", organization_id, draft.version, known, draft.fields, digest)
+        mutation = identify("CreateRelease", organization_id, draft.version, known, draft.fields, *_told(draft, refs))
+        contents = self._contents(organization_id, draft.commits, refs)
         for attempt in range(1, ID_TRIES + 1):
             deadline.check()
             (release_id,) = self._ids.take(1)
             row = store.NewRelease(release_id, organization_id, draft.version, draft.fields, draft.user_agent)
-            create = partial(self._create, mutation, row, project_ids, listed)
+            create = partial(self._create, mutation, row, project_ids, contents)
             try:
                 return self._database.transact(create)
             except IntegrityError as exc:
@@ -122,25 +135,29 @@ class ReleaseUseCases:
         EtagMismatch, Aborted when other writers hold the release to the end of the deadline, RequestIdReused.
         """
         paths = domain.changed_paths(update.fields, update.mask)
+        refs = _checked(update.commits, update.refs)
         organization_id = self._organizations.find(name.organization).id
         wanted = {path: getattr(update.fields, path) for path in sorted(paths)}
-        listed, digest = _listed(update.commits, organization_id)
-        mutation = identify("UpdateRelease", organization_id, name.version, wanted, update.etag, digest)
+        told = _told(update, refs)
+        mutation = identify("UpdateRelease", organization_id, name.version, wanted, update.etag, *told)
+        contents = self._contents(organization_id, update.commits, refs)
         user_id = current_caller().user_id
 
         def work(transaction: Transaction) -> Release:
             hold_active(transaction, organization_id)
-            with telling_lock(organization_id, name.version) if listed is not None else nullcontext():
+            with telling_lock(organization_id, name.version) if contents.listed is not None else nullcontext():
                 held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
             if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
                 raise not_found(organization_id, name.version)
             if update.etag and update.etag != held.etag:
                 raise errors.EtagMismatch(metadata={"etag": held.etag})
             fields = domain.apply_fields(held.fields, update.fields, paths)
-            target = ListedRelease(organization_id, held.id)
-            is_written = listed is not None and replace_commits(transaction, target, listed).is_written
-            if is_written or fields != held.fields:
+            # The release before is chosen by the time that the update sets.
+            is_counted = fields != held.fields
+            if is_counted:
                 store.update_release(transaction, held.id, fields)
+            if _write(transaction, ListedRelease(organization_id, held.id), contents) and not is_counted:
+                store.update_release(transaction, held.id, None)
             if "release_time" in paths and fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, held.version, fields.release_time)
             return _existing(store.read_release(transaction, organization_id, name.version, user_id))
@@ -208,12 +225,21 @@ class ReleaseUseCases:
         rows, more = self._database.read(work)
         return [commit for _, commit in rows], tokens.encode(rows[-1][0], digest) if more else ""
 
+    def _contents(self, organization_id: int, commits: GivenCommits | None, refs: CheckedRefs | None) -> _Contents:
+        """What is to be written; commits that are told need no fetch."""
+        fetches = commits is None and refs is not None and bool(refs.refs)
+        return _Contents(
+            listed=None if commits is None else normalise(commits.specs, default_repository(organization_id)),
+            refs=refs,
+            fetch_id=self._ids.take(1)[0] if fetches else None,
+        )
+
     @staticmethod
     def _create(
         mutation: Mutation,
         row: store.NewRelease,
         project_ids: Sequence[int | None],
-        listed: Sequence[ReleaseCommit] | None,
+        contents: _Contents,
         transaction: Transaction,
     ) -> CreatedRelease:
         organization_id, version = row.organization_id, row.version
@@ -226,16 +252,15 @@ class ReleaseUseCases:
             _refuse_unknown_projects(project_ids, there)
             projects_store.flag_has_releases(transaction, wanted)
             is_new = store.insert_release(transaction, row)
-            with telling_lock(organization_id, version) if listed is not None else nullcontext():
+            with telling_lock(organization_id, version) if contents.listed is not None else nullcontext():
                 held = held_releases.hold(transaction, organization_id, version)
             if held is None:  # it was there, and has gone between the two statements
                 raise errors.Aborted(retry_after_s=0.1)
             if has_unseen_project(transaction, organization_id, held.id, user_id):
                 raise errors.ProjectNotAccessible
             attached = store.attach_projects(transaction, organization_id, held.id, wanted)
-            target = ListedRelease(organization_id, held.id)
-            is_written = listed is not None and replace_commits(transaction, target, listed).is_written
-            if is_written or (attached and not is_new):
+            is_written = _write(transaction, ListedRelease(organization_id, held.id), contents)
+            if (attached or is_written) and not is_new:
                 store.update_release(transaction, held.id, None)
             if attached and held.fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, version, held.fields.release_time, attached)
@@ -245,12 +270,25 @@ class ReleaseUseCases:
         return once(transaction, mutation, CreatedRelease, work, resource=lambda created: _name(created.release))
 
 
-def _listed(given: GivenCommits | None, organization_id: int) -> tuple[list[ReleaseCommit] | None, bytes | None]:
-    """The commits to write and the digest of what was given; Nones when nothing was. Raises as check_commits."""
-    if given is None:
-        return None, None
-    check_commits(given.specs, COMMITS_FIELD)
-    return normalise(given.specs, default_repository(organization_id)), given.digest
+def _told(request: ReleaseDraft | ReleaseUpdate, refs: CheckedRefs | None) -> list[object]:
+    """What of commits and refs makes the request another one."""
+    digest = None if request.commits is None else request.commits.digest
+    return [digest] if refs is None else [digest, refs]
+
+
+def _checked(commits: GivenCommits | None, refs: RefChange | None) -> CheckedRefs | None:
+    """The refs, checked like the commits. Raises InvalidArgument."""
+    if commits is not None:
+        check_commits(commits.specs, COMMITS_FIELD)
+    return None if refs is None else check_refs(refs)
+
+
+def _write(transaction: Transaction, target: ListedRelease, contents: _Contents) -> bool:
+    """Commits, then refs, whose heads win over the commits'; whether anything was written."""
+    is_written = contents.listed is not None and replace_commits(transaction, target, contents.listed).is_written
+    if contents.refs is None or (contents.listed is not None and not contents.refs.refs):
+        return is_written
+    return write_refs(transaction, target, contents.refs, contents.fetch_id) or is_written
 
 
 def _refuse_unknown_projects(project_ids: Sequence[int | None], there: set[int]) -> None:

@@ -46,6 +46,18 @@ class ReleaseNotFound(NotFound):
     reason = "RELEASE_NOT_FOUND"
 
 
+class RepositoryNotFound(NotFound):
+    """There is no such repository."""
+
+    reason = "REPOSITORY_NOT_FOUND"
+
+
+class CommitFetchNotFound(NotFound):
+    """There is no such fetch of commits."""
+
+    reason = "COMMIT_FETCH_NOT_FOUND"
+
+
 class ImportNotFound(NotFound):
     """There is no such import."""
 
@@ -93,6 +105,12 @@ class AlreadyExists(ServiceError):
 
     code = Code.ALREADY_EXISTS
     reason = "RESOURCE_EXISTS"
+
+
+class RepositoryExists(AlreadyExists):
+    """The organization has a repository of that name, or of that external id."""
+
+    reason = "REPOSITORY_EXISTS"
 
 
 class ProjectExists(AlreadyExists):

@@ -82,9 +82,8 @@ def _input(row: Method) -> Descriptor:
     return found
 
 
-_OF_ORGANIZATIONS = {
-    f"siloway/{name}" for name in ("Organization", "Project", "Member", "Team", "Release", "SlugReservation", "Token")
-}
+_KINDS = "Organization Project Member Team Release Repository CommitFetch SlugReservation Token"
+_OF_ORGANIZATIONS = {f"siloway/{kind}" for kind in _KINDS.split()}
 
 
 def _references(described: Descriptor) -> list[str]:

@@ -42,6 +42,9 @@ _VALUES: dict[str, dict[str, Any]] = {
     "CreateTeam": {"team": {"display_name": "x"}},
     "CreateProject": {"project": {"display_name": "x"}},
     "CreateRelease": {"release": {"version": "1.0"}, "projects": ["web"]},
+    "SetRefs": {"refs": {"refs": [{"repository": "x", "commit": "a"}]}},
+    "CreateRepository": {"repository": {"display_name": "x"}},
+    "UpdateRepository": {"repository": {"display_name": "x"}},
     "UpdateRelease": {"release": {"ref": "x"}, "update_mask": "ref"},
 }
 
@@ -77,6 +80,8 @@ def _names(organization: str, token: str, slug: str, ids: tuple[str, str, str]) 
         "siloway/Member": f"{parent}/members/{member}",
         "siloway/Team": f"{parent}/teams/{team}",
         "siloway/Release": f"{parent}/releases/1.0",
+        "siloway/Repository": f"{parent}/repositories/5",
+        "siloway/CommitFetch": f"{parent}/commitFetches/5",
         "siloway/SlugReservation": f"slugReservations/{slug}",
         "siloway/Token": token,
     }

@@ -180,6 +180,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED: Another writer held the release until the deadline; nothing was changed, try again."""
     ERROR_REASON_COMMITS_INCOMPLETE: _ErrorReason.ValueType  # 121
     """ABORTED: The stream of commits ended before its last part; nothing was changed."""
+    ERROR_REASON_REPOSITORY_NOT_FOUND: _ErrorReason.ValueType  # 127
+    """NOT_FOUND: There is no such repository."""
+    ERROR_REASON_COMMIT_FETCH_NOT_FOUND: _ErrorReason.ValueType  # 128
+    """NOT_FOUND: There is no such fetch of commits."""
+    ERROR_REASON_REPOSITORY_EXISTS: _ErrorReason.ValueType  # 129
+    """ALREADY_EXISTS: The organization has a repository of that name, or of that external id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -344,4 +350,10 @@ ERROR_REASON_RELEASE_COMMITS_LOCKED: ErrorReason.ValueType  # 120
 """ABORTED: Another writer held the release until the deadline; nothing was changed, try again."""
 ERROR_REASON_COMMITS_INCOMPLETE: ErrorReason.ValueType  # 121
 """ABORTED: The stream of commits ended before its last part; nothing was changed."""
+ERROR_REASON_REPOSITORY_NOT_FOUND: ErrorReason.ValueType  # 127
+"""NOT_FOUND: There is no such repository."""
+ERROR_REASON_COMMIT_FETCH_NOT_FOUND: ErrorReason.ValueType  # 128
+"""NOT_FOUND: There is no such fetch of commits."""
+ERROR_REASON_REPOSITORY_EXISTS: ErrorReason.ValueType  # 129
+"""ALREADY_EXISTS: The organization has a repository of that name, or of that external id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,1 @@
+"""Fetching a release's commits from the repositories that its refs name."""

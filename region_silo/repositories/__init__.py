@@ -1,0 +1,1 @@
+"""Repositories of source code, and the commits that they have."""
