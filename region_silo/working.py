@@ -1,4 +1,4 @@
-"""Puts a region silo's `work` together: outbox and imports behind a transport, the spool, what is cleaned."""
+"""Puts a region silo's `work` together: outbox and imports behind a transport, loops, the spool, what is cleaned."""
 
 import threading
 from datetime import timedelta
@@ -6,6 +6,7 @@ from datetime import timedelta
 from region_silo.callbacks.registry import sending_registry
 from region_silo.callbacks.transport import ControlTransport
 from region_silo.deletions.purging import Purger
+from region_silo.deploys.sweeping import Sweep
 from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.control_peer import ControlSilo
 from region_silo.imports.runner import ImportRunner
@@ -28,7 +29,10 @@ _SPOOL_CLEAN_EVERY_S = 300.0
 
 
 def work(settings: RegionSettings) -> int:
-    """Write imports, purge organizations, deliver the outbox and clean until told to stop. Returns the exit code."""
+    """Write imports, purge organizations, announce deploys, deliver the outbox and clean until told to stop.
+
+    Returns the exit code.
+    """
     parts = open_region(settings)
     gate = CacheGate(parts.database, clock=parts.clock)
     cache = organization_cache(parts.database, parts.redis, gate, parts.identity.name)
@@ -41,6 +45,7 @@ def work(settings: RegionSettings) -> int:
     loops: dict[str, program.Loop] = {
         "imports": _import_loop(runner, settings.silo.database_url),
         "spool": _spool_loop(parts, spool),
+        "deploys": Sweep(parts.database).run,
         "purges": Purger(parts.database, {"organization": cache.changing, "project": projects_cached.changing}).run,
     }
     try:

@@ -12,6 +12,7 @@ import typer
 
 from siloway_client import output
 from siloway_client.commands import (
+    deploys,
     ids,
     imports,
     members,
@@ -36,7 +37,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
 app.add_typer(releases.app, name="release")
+releases.app.command()(deploys.deploy)
 app.add_typer(releases.project_app, name="project")
+app.add_typer(deploys.app, name="deploys")
+app.add_typer(deploys.environments_app, name="environments")
+app.add_typer(deploys.announcements_app, name="announcements")
 app.add_typer(members.app, name="members")
 app.add_typer(teams.app, name="teams")
 app.add_typer(organizations.app, name="orgs")

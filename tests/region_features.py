@@ -13,6 +13,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
 from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
@@ -20,6 +21,8 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 from sqlalchemy import text
 
+from region_silo.deploys import servicer as deploys
+from region_silo.deploys.usecases import DeployUseCases
 from region_silo.members import servicer as members
 from region_silo.members.teams import TeamLookup, TeamUseCases
 from region_silo.members.usecases import MemberUseCases
@@ -137,7 +140,9 @@ class RegionFeatures:
         shared = (self.database, self.ids, self.organizations, self.projects)
         self.server = build_server(
             address="127.0.0.1:0",
-            table=MethodTable.of(*organizations.METHODS, *members.METHODS, *projects.METHODS, *releases.METHODS),
+            table=MethodTable.of(
+                *organizations.METHODS, *members.METHODS, *projects.METHODS, *releases.METHODS, *deploys.METHODS
+            ),
             door=Door.PUBLIC,
             servicers=[
                 (
@@ -150,6 +155,7 @@ class RegionFeatures:
                 ),
                 (project_rpc.add_ProjectServiceServicer_to_server, projects.ProjectServicer(ProjectUseCases(*shared))),
                 (release_rpc.add_ReleaseServiceServicer_to_server, releases.ReleaseServicer(ReleaseUseCases(*shared))),
+                (deploy_rpc.add_DeployServiceServicer_to_server, deploys.DeployServicer(DeployUseCases(*shared))),
             ],
             authenticate=_caller,
         )
@@ -221,6 +227,7 @@ class Client:
         self.organization: Any = organization_rpc.RegionOrganizationServiceStub(called)
         self.project: Any = project_rpc.ProjectServiceStub(called)
         self.release: Any = release_rpc.ReleaseServiceStub(called)
+        self.deploys: Any = deploy_rpc.DeployServiceStub(called)
 
     def create(
         self,

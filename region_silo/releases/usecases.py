@@ -12,6 +12,7 @@ from functools import partial
 
 from sqlalchemy.exc import IntegrityError
 
+from region_silo.deploys.announcing import announce_pending
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.projects import store as projects_store
 from region_silo.projects.lookup import ProjectLookup
@@ -136,6 +137,7 @@ class ReleaseUseCases:
             fields = domain.apply_fields(held.fields, update.fields, paths)
             if listed is not None:
                 replace_commits(transaction, ListedRelease(organization_id, held.id), listed)
+                announce_pending(transaction, organization_id, held.id)
             if listed is not None or fields != held.fields:
                 store.update_release(transaction, held.id, fields)
             if "release_time" in paths and fields.release_time is not None:

@@ -46,6 +46,12 @@ class ReleaseNotFound(NotFound):
     reason = "RELEASE_NOT_FOUND"
 
 
+class DeployNotFound(NotFound):
+    """There is no such deploy."""
+
+    reason = "DEPLOY_NOT_FOUND"
+
+
 class ImportNotFound(NotFound):
     """There is no such import."""
 

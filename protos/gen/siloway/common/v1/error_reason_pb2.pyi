@@ -176,6 +176,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: There is no such difference."""
     ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: _ErrorReason.ValueType  # 97
     """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
+    ERROR_REASON_DEPLOY_NOT_FOUND: _ErrorReason.ValueType  # 132
+    """NOT_FOUND: There is no such deploy."""
+    ERROR_REASON_DEPLOY_ANNOUNCED: _ErrorReason.ValueType  # 133
+    """FAILED_PRECONDITION: The deploy is announced, so the time of its finish stays."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -336,4 +340,8 @@ ERROR_REASON_DIFFERENCE_NOT_FOUND: ErrorReason.ValueType  # 96
 """NOT_FOUND: There is no such difference."""
 ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: ErrorReason.ValueType  # 97
 """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
+ERROR_REASON_DEPLOY_NOT_FOUND: ErrorReason.ValueType  # 132
+"""NOT_FOUND: There is no such deploy."""
+ERROR_REASON_DEPLOY_ANNOUNCED: ErrorReason.ValueType  # 133
+"""FAILED_PRECONDITION: The deploy is announced, so the time of its finish stays."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
