@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Row, Select, Text, and_, bindparam, func, or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from region_silo.deploys.domain import Deploy, DeployFields, etag_of
 from region_silo.deploys.tables import deploy, deploy_project, environment
@@ -160,7 +161,7 @@ def _latest(organization_id: int, user_id: int | None) -> Select[Any]:
     one, link = deploy.alias(), deploy_project.alias()
     return (
         select(one.c.id)
-        .distinct(link.c.project_id, one.c.environment_id)
+        .ext(distinct_on(link.c.project_id, one.c.environment_id))
         .join(link, link.c.deploy_id == one.c.id)
         .where(one.c.release_id == release.c.id, may_see(link.c.project_id, organization_id, user_id))
         .order_by(link.c.project_id, one.c.environment_id, one.c.date_finished.desc().nulls_first(), one.c.id.desc())

@@ -83,7 +83,19 @@ def _input(row: Method) -> Descriptor:
 
 
 _OF_ORGANIZATIONS = {
-    f"siloway/{name}" for name in ("Organization", "Project", "Member", "Team", "Release", "SlugReservation", "Token")
+    f"siloway/{name}"
+    for name in (
+        "Organization",
+        "Project",
+        "Member",
+        "Team",
+        "Release",
+        "Deploy",
+        "Environment",
+        "Announcement",
+        "SlugReservation",
+        "Token",
+    )
 }
 
 

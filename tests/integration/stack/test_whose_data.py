@@ -42,6 +42,8 @@ _VALUES: dict[str, dict[str, Any]] = {
     "CreateTeam": {"team": {"display_name": "x"}},
     "CreateProject": {"project": {"display_name": "x"}},
     "CreateRelease": {"release": {"version": "1.0"}, "projects": ["web"]},
+    "CreateDeploy": {"deploy": {"environment": "production"}},
+    "UpdateDeploy": {"deploy": {"display_name": "x"}},
     "UpdateRelease": {"release": {"ref": "x"}, "update_mask": "ref"},
 }
 
@@ -77,6 +79,7 @@ def _names(organization: str, token: str, slug: str, ids: tuple[str, str, str]) 
         "siloway/Member": f"{parent}/members/{member}",
         "siloway/Team": f"{parent}/teams/{team}",
         "siloway/Release": f"{parent}/releases/1.0",
+        "siloway/Deploy": f"{parent}/releases/1.0/deploys/77",
         "siloway/SlugReservation": f"slugReservations/{slug}",
         "siloway/Token": token,
     }
