@@ -1,5 +1,6 @@
 """Puts the control silo's `serve` together: servicers behind their doors. `working` does it for `work`."""
 
+from siloway.control.v1 import announcement_service_pb2_grpc as announcement_rpc
 from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
 from siloway.control.v1 import reconciliation_service_pb2_grpc as reconciliation_rpc
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
@@ -10,6 +11,7 @@ from siloway.control.v1 import user_service_pb2_grpc as user_rpc
 from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 
+from control_silo.announcements import servicer as announcements
 from control_silo.callbacks import servicer as callbacks
 from control_silo.callbacks.registry import sending_registry
 from control_silo.changes.waiting import ChangeWaiter
@@ -45,6 +47,7 @@ PUBLIC_METHODS = (
     *users.METHODS,
     *recovery.METHODS,
     *reconciliation.METHODS,
+    *announcements.METHODS,
 )
 INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS)
 
@@ -96,6 +99,10 @@ def public_servicers(parts: Parts, waiter: ChangeWaiter, deletions: Deletions) -
         (
             reconciliation_rpc.add_ReconciliationServiceServicer_to_server,
             reconciliation.ReconciliationServicer(parts.database),
+        ),
+        (
+            announcement_rpc.add_AnnouncementServiceServicer_to_server,
+            announcements.AnnouncementServicer(parts.database),
         ),
     ]
 

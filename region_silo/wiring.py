@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import region_comparison_service_pb2_grpc as comparison_rpc
+from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
@@ -14,6 +15,8 @@ from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 from region_silo.callbacks import servicer as callbacks
 from region_silo.callbacks.registry import receiving_registry, sending_registry
 from region_silo.comparison import servicer as comparison
+from region_silo.deploys import servicer as deploys
+from region_silo.deploys.usecases import DeployUseCases
 from region_silo.doctor.part import RegionPart
 from region_silo.fetches.servicer import RefFeatures
 from region_silo.imports import servicer as imports
@@ -54,6 +57,7 @@ PUBLIC_METHODS = (
     *projects.METHODS,
     *releases.METHODS,
     *repositories.METHODS,
+    *deploys.METHODS,
     *imports.METHODS,
     *snowflakes.METHODS,
 )
@@ -122,6 +126,10 @@ def public_servicers(
         (
             repository_rpc.add_RepositoryServiceServicer_to_server,
             repositories.RepositoryServicer(RepositoryUseCases(database, organization_lookup)),
+        ),
+        (
+            deploy_rpc.add_DeployServiceServicer_to_server,
+            deploys.DeployServicer(DeployUseCases(database, ids, organization_lookup, project_lookup)),
         ),
         (
             import_rpc.add_ImportServiceServicer_to_server,

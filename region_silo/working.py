@@ -1,4 +1,4 @@
-"""Puts a region silo's `work` together: outbox and imports behind a transport, fetches, the spool, what is cleaned."""
+"""Puts a region silo's `work` together: outbox and imports behind a transport, loops, the spool, what is cleaned."""
 
 import threading
 from datetime import timedelta
@@ -6,6 +6,7 @@ from datetime import timedelta
 from region_silo.callbacks.registry import sending_registry
 from region_silo.callbacks.transport import ControlTransport
 from region_silo.deletions.purging import Purger
+from region_silo.deploys.sweeping import Sweep
 from region_silo.fetches import local_git
 from region_silo.fetches.cleaner import fetch_tasks
 from region_silo.fetches.runner import FetchRunner
@@ -31,7 +32,8 @@ _SPOOL_CLEAN_EVERY_S = 300.0
 
 
 def work(settings: RegionSettings) -> int:
-    """Write imports, fetch commits, purge organizations, deliver the outbox and clean until told to stop.
+    """Write imports, fetch commits, announce deploys, purge organizations, deliver the outbox and clean until told to
+    stop.
 
     Returns the exit code.
     """
@@ -48,6 +50,7 @@ def work(settings: RegionSettings) -> int:
         "imports": _import_loop(runner, settings.silo.database_url),
         "spool": _spool_loop(parts, spool),
         "fetches": FetchRunner(parts.database, {local_git.NAME: local_git.LocalGit(settings.git_root)}).run,
+        "deploys": Sweep(parts.database).run,
         "purges": Purger(parts.database, {"organization": cache.changing, "project": projects_cached.changing}).run,
     }
     try:

@@ -53,8 +53,14 @@ CANCEL = Category("cancel", Mode.EVERY, Direction.TO_REGION)
 CHANGE_STALLED = Category("change_stalled", Mode.EVERY, Direction.TO_CONTROL)
 """Region to control: an answer was parked, so a change cannot end."""
 
+DEPLOY_ANNOUNCED = Category("deploy_announced", Mode.EVERY, Direction.TO_CONTROL)
+"""Region to control: a deploy that integrations are to hear of, each once."""
+
 PAIRS_MAX = 500
 """The most pairs in one ApplySlugs."""
+
+ANNOUNCED_PROJECTS_MAX = 1000
+"""The most projects that a DeployAnnounced names."""
 
 MISSING = "MISSING"
 """A refusal of a pair: the region has no such organization."""
@@ -255,6 +261,25 @@ class UserState:
     addresses: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class DeployAnnounced:
+    """A deploy that has finished, and whose release's commits are known; `project_ids` are the first
+    ANNOUNCED_PROJECTS_MAX by id.
+    """
+
+    organization_id: int
+    deploy_id: int
+    version: str
+    environment: str
+    name: str
+    url: str
+    started_at: datetime | None
+    finished_at: datetime
+    announced_at: datetime
+    project_ids: tuple[int, ...]
+    project_count: int
+
+
 Payload = (
     ApplySlugs
     | SlugsApplied
@@ -269,6 +294,7 @@ Payload = (
     | Cancel
     | ChangeStalled
     | OrganizationDeletion
+    | DeployAnnounced
 )
 _Shape = TypeVar(
     "_Shape",
@@ -285,6 +311,7 @@ _Shape = TypeVar(
     Cancel,
     ChangeStalled,
     OrganizationDeletion,
+    DeployAnnounced,
 )
 
 

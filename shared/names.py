@@ -64,6 +64,15 @@ class CommitFetchName:
     commit_fetch: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeployName:
+    """A deploy by its organization's key, its release's version and its own id."""
+
+    organization: Key
+    version: str
+    deploy: int
+
+
 def parse_key(text: str) -> Key:
     """The id that canonical decimal digits within 1..2^63-1 stand for; every other text is taken for a slug."""
     if text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 19 and int(text) <= _ID_MAX:
@@ -125,6 +134,21 @@ def parse_commit_fetch(name: str, field: str) -> CommitFetchName:
     return CommitFetchName(organization, commit_fetch)
 
 
+def parse_deploy(name: str, field: str) -> DeployName:
+    """The key, version and id in `organizations/<key>/releases/<version>/deploys/<id>`. Raises InvalidArgument of
+    `field`.
+    """
+    parts = name.split("/")
+    deploy = parse_key(parts[5]) if len(parts) == 6 and parts[4] == "deploys" else ""
+    if (
+        not isinstance(deploy, int)
+        or (parts[0], parts[2]) != (_ORGANIZATIONS, "releases")
+        or not (_is_plain(parts[1]) and _is_plain(parts[3]))
+    ):
+        raise InvalidArgument.of(field, "must read organizations/{id or slug}/releases/{version}/deploys/{id}")
+    return DeployName(parse_key(parts[1]), parts[3], deploy)
+
+
 def parse_numbered(name: str, collection: str, field: str) -> int:
     """The id in `<collection>/<id>`, for things that have no slugs. Raises InvalidArgument of `field`."""
     first, _, last = name.partition("/")
@@ -167,6 +191,21 @@ def repository_name(organization: Key, repository: int) -> str:
 def commit_fetch_name(organization: Key, commit_fetch: int) -> str:
     """`organizations/<key>/commitFetches/<id>`."""
     return f"organizations/{organization}/commitFetches/{commit_fetch}"
+
+
+def deploy_name(organization: Key, version: str, deploy: int) -> str:
+    """`organizations/<key>/releases/<version>/deploys/<id>`."""
+    return f"{release_name(organization, version)}/deploys/{deploy}"
+
+
+def environment_name(organization: Key, environment: int) -> str:
+    """`organizations/<key>/environments/<id>`."""
+    return f"organizations/{organization}/environments/{environment}"
+
+
+def announcement_name(organization: Key, number: int) -> str:
+    """`organizations/<key>/announcements/<number>`."""
+    return f"organizations/{organization}/announcements/{number}"
 
 
 def _parse_child(name: str, collection: str, field: str, child: str) -> tuple[Key, Key]:

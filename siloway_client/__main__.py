@@ -12,6 +12,7 @@ import typer
 
 from siloway_client import output
 from siloway_client.commands import (
+    deploys,
     ids,
     imports,
     members,
@@ -42,8 +43,12 @@ app.add_typer(imports.app, name="imports")
 app.add_typer(releases.app, name="release")
 release_commits.add_to(releases.app)
 refs.add_to(releases.app)
+releases.app.command()(deploys.deploy)
 app.add_typer(releases.project_app, name="project")
 app.add_typer(repositories.app, name="repositories")
+app.add_typer(deploys.app, name="deploys")
+app.add_typer(deploys.environments_app, name="environments")
+app.add_typer(deploys.announcements_app, name="announcements")
 app.add_typer(members.app, name="members")
 app.add_typer(teams.app, name="teams")
 app.add_typer(organizations.app, name="orgs")

@@ -17,6 +17,7 @@ from siloway.common.v1 import audit_service_pb2_grpc as audit_rpc
 from siloway.common.v1 import doctor_service_pb2_grpc as doctor_rpc
 from siloway.common.v1 import outbox_service_pb2_grpc as outbox_rpc
 from siloway.common.v1 import request_service_pb2_grpc as request_rpc
+from siloway.control.v1 import announcement_service_pb2_grpc as announcement_rpc
 from siloway.control.v1 import organization_service_pb2_grpc as mapping_rpc
 from siloway.control.v1 import reconciliation_service_pb2_grpc as reconciliation_rpc
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
@@ -24,6 +25,7 @@ from siloway.control.v1 import region_service_pb2_grpc as region_rpc
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
 from siloway.control.v1 import token_service_pb2_grpc as token_rpc
 from siloway.control.v1 import user_service_pb2_grpc as user_rpc
+from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
@@ -103,6 +105,7 @@ class ControlClient(_Silo):
         self.recovery = recovery_rpc.RecoveryServiceStub(self.channel)
         self.reconciliation = reconciliation_rpc.ReconciliationServiceStub(self.channel)
         self.requests = request_rpc.RequestServiceStub(self.channel)
+        self.announcements = announcement_rpc.AnnouncementServiceStub(self.channel)
 
 
 class RegionClient(_Silo):
@@ -114,6 +117,7 @@ class RegionClient(_Silo):
         self.projects = project_rpc.ProjectServiceStub(self.channel)
         self.releases = release_rpc.ReleaseServiceStub(self.channel)
         self.repositories = repository_rpc.RepositoryServiceStub(self.channel)
+        self.deploys = deploy_rpc.DeployServiceStub(self.channel)
         self.imports = import_rpc.ImportServiceStub(self.channel)
         self.snowflakes = snowflake_rpc.SnowflakeServiceStub(self.channel)
         self.requests = request_rpc.RequestServiceStub(self.channel)

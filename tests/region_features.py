@@ -14,6 +14,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
 from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
@@ -23,6 +24,8 @@ from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 from sqlalchemy import text
 
+from region_silo.deploys import servicer as deploys
+from region_silo.deploys.usecases import DeployUseCases
 from region_silo.fetches.servicer import RefFeatures
 from region_silo.members import servicer as members
 from region_silo.members.teams import TeamLookup, TeamUseCases
@@ -150,6 +153,7 @@ class RegionFeatures:
                 *projects.METHODS,
                 *releases.METHODS,
                 *repositories.METHODS,
+                *deploys.METHODS,
             ),
             door=Door.PUBLIC,
             servicers=[
@@ -174,6 +178,7 @@ class RegionFeatures:
                     repository_rpc.add_RepositoryServiceServicer_to_server,
                     repositories.RepositoryServicer(RepositoryUseCases(self.database, self.organizations)),
                 ),
+                (deploy_rpc.add_DeployServiceServicer_to_server, deploys.DeployServicer(DeployUseCases(*shared))),
             ],
             authenticate=_caller,
         )
@@ -247,6 +252,7 @@ class Client:
         self.project: Any = project_rpc.ProjectServiceStub(called)
         self.release: Any = release_rpc.ReleaseServiceStub(called)
         self.repository: Any = repository_rpc.RepositoryServiceStub(called)
+        self.deploys: Any = deploy_rpc.DeployServiceStub(called)
 
     def create(
         self,

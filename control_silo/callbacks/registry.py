@@ -6,6 +6,7 @@ What a region may change depends on which region it is, so the handlers of a del
 from collections.abc import Callable, Sequence
 from functools import cache
 
+from control_silo.announcements.usecases import keep_deploys
 from control_silo.deletions.usecases import DeletionSource, apply_gone
 from control_silo.memberships.usecases import apply_memberships
 from control_silo.organizations.usecases import apply_organizations
@@ -70,8 +71,13 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
         told = [delivery.decode(message.payload, delivery.ChangeStalled) for message in messages]
         change_stalled(transaction, region=region, told=told, wake=wake)
 
+    def announce(transaction: Transaction, messages: Sequence[Message]) -> None:
+        told = [delivery.decode(message.payload, delivery.DeployAnnounced) for message in messages]
+        keep_deploys(transaction, region=region, told=told)
+
     return Registry(
         receives={
+            delivery.DEPLOY_ANNOUNCED: announce,
             delivery.MEMBERSHIP: mirror,
             delivery.SLUGS_APPLIED: settle,
             delivery.ORGANIZATION: apply,

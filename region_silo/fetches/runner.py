@@ -14,6 +14,7 @@ from datetime import timedelta
 import structlog
 from prometheus_client import Counter
 
+from region_silo.deploys.announcing import announce_pending
 from region_silo.fetches import store
 from region_silo.fetches.domain import ATTEMPTS_MAX, FetchedRef, FetchState, back_off_s, outcome
 from region_silo.fetches.providers import Provider, SourceError, SourceRepository
@@ -234,11 +235,17 @@ class FetchRunner:
 
 
 def _finish(transaction: Transaction, lease: Lease, found: _Found) -> FetchState:
-    """Write the commits, if there are any, and end the fetch; how it ended. Raises LeaseLostError, ServiceError."""
+    """Write the commits, if there are any, end the fetch, and announce the deploys that waited for it; how it ended.
+
+    Raises LeaseLostError, ServiceError.
+    """
     if found.commits:
         _write_commits(transaction, lease, found)
+    else:
+        held_releases.hold(transaction, lease.organization_id, lease.version)
     state = outcome(found.refs)
     _end(transaction, lease, state, found.refs)
+    announce_pending(transaction, lease.organization_id, lease.release_id)
     return state
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
+from region_silo.deploys.announcing import announce_pending
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.releases import files, held, store
 from region_silo.releases.commit_list import ListChange, ListedRelease, clear_commits, write_commits
@@ -121,7 +122,10 @@ class CommitChanges:
         named = named_repositories(given.specs, repository)
 
         def change(transaction: Transaction, target: ListedRelease) -> ListChange:
-            return write_commits(transaction, target, mode, commits, named)
+            done = write_commits(transaction, target, mode, commits, named)
+            if done.is_written:
+                announce_pending(transaction, organization_id, target.release_id)
+            return done
 
         return self._change(mutation, organization_id, version, len(given.specs) - len(commits), change)
 

@@ -57,7 +57,7 @@ from region_silo.releases.versions import VersionInfo, parse_version
 from shared.database import Transaction
 
 USER_AGENT_LENGTH_MAX = 256
-_IDENT_LENGTH_MAX = 64
+IDENT_LENGTH_MAX = 64
 
 CommitPlace = tuple[int, int, int]
 """A commit's place in its release: layer, sort_time_us, position; higher is newer."""
@@ -173,7 +173,7 @@ def add_release_activities(
     """One RELEASE activity for each of these projects of the release (None: all) that has none of that version yet."""
     values = {
         "release_id": release_id,
-        "ident": version[:_IDENT_LENGTH_MAX],
+        "ident": version[:IDENT_LENGTH_MAX],
         "datetime": release_time,
         "version": version,
         "version_digest": hashlib.sha256(version.encode()).digest(),

@@ -13,6 +13,7 @@ from functools import partial
 
 from sqlalchemy.exc import IntegrityError
 
+from region_silo.deploys.announcing import announce_pending
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.projects import store as projects_store
 from region_silo.projects.lookup import ProjectLookup
@@ -286,6 +287,8 @@ def _checked(commits: GivenCommits | None, refs: RefChange | None) -> CheckedRef
 def _write(transaction: Transaction, target: ListedRelease, contents: _Contents) -> bool:
     """Commits, then refs, whose heads win over the commits'; whether anything was written."""
     is_written = contents.listed is not None and replace_commits(transaction, target, contents.listed).is_written
+    if is_written:
+        announce_pending(transaction, target.organization_id, target.release_id)
     if contents.refs is None or (contents.listed is not None and not contents.refs.refs):
         return is_written
     return write_refs(transaction, target, contents.refs, contents.fetch_id) or is_written

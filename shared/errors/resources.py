@@ -58,6 +58,12 @@ class CommitFetchNotFound(NotFound):
     reason = "COMMIT_FETCH_NOT_FOUND"
 
 
+class DeployNotFound(NotFound):
+    """There is no such deploy."""
+
+    reason = "DEPLOY_NOT_FOUND"
+
+
 class ImportNotFound(NotFound):
     """There is no such import."""
 

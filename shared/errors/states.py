@@ -16,6 +16,12 @@ class OrganizationImporting(FailedPrecondition):
     reason = "ORGANIZATION_IMPORTING"
 
 
+class DeployAnnounced(FailedPrecondition):
+    """The deploy is announced, so the time of its finish stays."""
+
+    reason = "DEPLOY_ANNOUNCED"
+
+
 class OrganizationPendingDeletion(FailedPrecondition):
     """The organization is to be deleted, and read only until it is undeleted."""
 

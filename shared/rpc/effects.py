@@ -260,6 +260,40 @@ def _read_change_stalled(wire: delivery_pb.Message) -> shapes.ChangeStalled:
     return shapes.ChangeStalled(told.change_set, told.shard, told.sequence, told.reason, told.error)
 
 
+def _fill_deploy_announced(wire: delivery_pb.Message, message: Message) -> None:
+    told = shapes.decode(message.payload, shapes.DeployAnnounced)
+    deploy = wire.deploy_announced
+    deploy.organization_id = told.organization_id
+    deploy.deploy_id = told.deploy_id
+    deploy.version = told.version
+    deploy.environment = told.environment
+    deploy.display_name = told.name
+    deploy.url = told.url
+    deploy.project_ids.extend(told.project_ids)
+    deploy.project_count = told.project_count
+    if told.started_at is not None:
+        deploy.start_time.FromDatetime(told.started_at)
+    deploy.finish_time.FromDatetime(told.finished_at)
+    deploy.announce_time.FromDatetime(told.announced_at)
+
+
+def _read_deploy_announced(wire: delivery_pb.Message) -> shapes.DeployAnnounced:
+    deploy = wire.deploy_announced
+    return shapes.DeployAnnounced(
+        organization_id=deploy.organization_id,
+        deploy_id=deploy.deploy_id,
+        version=deploy.version,
+        environment=deploy.environment,
+        name=deploy.display_name,
+        url=deploy.url,
+        started_at=_time(deploy.start_time) if deploy.HasField("start_time") else None,
+        finished_at=_time(deploy.finish_time),
+        announced_at=_time(deploy.announce_time),
+        project_ids=tuple(deploy.project_ids),
+        project_count=deploy.project_count,
+    )
+
+
 def _refusal(result: delivery_pb.SlugsApplied.Result) -> str:
     if result.applied:
         return ""
@@ -286,6 +320,7 @@ FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.USER.name: _fill_user,
     shapes.CANCEL.name: _fill_cancel,
     shapes.CHANGE_STALLED.name: _fill_change_stalled,
+    shapes.DEPLOY_ANNOUNCED.name: _fill_deploy_announced,
     SKIP: _fill_skip,
 }
 READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
@@ -302,4 +337,5 @@ READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.USER.name: _read_user,
     shapes.CANCEL.name: _read_cancel,
     shapes.CHANGE_STALLED.name: _read_change_stalled,
+    shapes.DEPLOY_ANNOUNCED.name: _read_deploy_announced,
 }

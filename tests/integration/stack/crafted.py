@@ -82,8 +82,9 @@ def _input(row: Method) -> Descriptor:
     return found
 
 
-_KINDS = "Organization Project Member Team Release Repository CommitFetch SlugReservation Token"
-_OF_ORGANIZATIONS = {f"siloway/{kind}" for kind in _KINDS.split()}
+_KINDS = "Organization Project Member Team SlugReservation Token Announcement"
+_RELEASE_KINDS = "Release Deploy Environment Repository CommitFetch PullRequest Issue"
+_OF_ORGANIZATIONS = {f"siloway/{kind}" for kind in (_KINDS + " " + _RELEASE_KINDS).split()}
 
 
 def _references(described: Descriptor) -> list[str]:

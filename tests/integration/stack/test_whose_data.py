@@ -45,6 +45,8 @@ _VALUES: dict[str, dict[str, Any]] = {
     "SetRefs": {"refs": {"refs": [{"repository": "x", "commit": "a"}]}},
     "CreateRepository": {"repository": {"display_name": "x"}},
     "UpdateRepository": {"repository": {"display_name": "x"}},
+    "CreateDeploy": {"deploy": {"environment": "production"}},
+    "UpdateDeploy": {"deploy": {"display_name": "x"}},
     "UpdateRelease": {"release": {"ref": "x"}, "update_mask": "ref"},
 }
 
@@ -82,6 +84,7 @@ def _names(organization: str, token: str, slug: str, ids: tuple[str, str, str]) 
         "siloway/Release": f"{parent}/releases/1.0",
         "siloway/Repository": f"{parent}/repositories/5",
         "siloway/CommitFetch": f"{parent}/commitFetches/5",
+        "siloway/Deploy": f"{parent}/releases/1.0/deploys/77",
         "siloway/SlugReservation": f"slugReservations/{slug}",
         "siloway/Token": token,
     }

@@ -29,6 +29,9 @@ PAYLOADS: dict[str, shapes.Payload] = {
     shapes.CREATE_ORGANIZATION.name: shapes.CreateOrganization("requests/t/1", "acme", 1, "Acme", 7, "", True, True),
     shapes.ORGANIZATION_CREATED.name: shapes.OrganizationCreated("requests/t/1", 2**53 - 1, 1, shapes.CLASH),
     shapes.CANCEL.name: shapes.Cancel("requests/t/1", (shapes.SlugPair(2**53 - 1, "acme", 3),)),
+    shapes.DEPLOY_ANNOUNCED.name: shapes.DeployAnnounced(
+        2**53 - 1, 7, "shop@1.0", "production", "Friday", "https://x.example", None, NOW, NOW, (1, 2**53 - 1), 2
+    ),
     shapes.CHANGE_STALLED.name: shapes.ChangeStalled("requests/t/1", "requests/t/1", 2, "INTERNAL", "it failed"),
 }
 

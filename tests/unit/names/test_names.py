@@ -55,3 +55,29 @@ def test_a_malformed_release_name_is_refused_with_its_field(name: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
         names.parse_release(name, "release.name")
     assert refused.value.violations[0].field == "release.name"
+
+
+@given(ids, st.from_regex(r"\A[^/\0]{1,30}\Z"), ids)
+def test_a_deploy_name_comes_back_as_its_parts(organization: int, version: str, deploy: int) -> None:
+    name = names.deploy_name(organization, version, deploy)
+    assert names.parse_deploy(name, "name") == names.DeployName(organization, version, deploy)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "organizations/1/releases/v/deploys/",
+        "organizations/1/releases/v/deploys/x",
+        "organizations/1/releases/v/deploys/0",
+        "organizations/1/releases/v/deploys/1/more",
+        "organizations/1/releases/a/b/deploys/1",
+        "organizations//releases/v/deploys/1",
+        "organizations/1/releases//deploys/1",
+        "organizations/1/teams/v/deploys/1",
+        "organizations/1/releases/v",
+    ],
+)
+def test_what_names_no_deploy_is_refused(name: str) -> None:
+    with pytest.raises(InvalidArgument):
+        names.parse_deploy(name, "name")

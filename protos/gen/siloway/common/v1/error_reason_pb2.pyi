@@ -186,6 +186,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: There is no such fetch of commits."""
     ERROR_REASON_REPOSITORY_EXISTS: _ErrorReason.ValueType  # 129
     """ALREADY_EXISTS: The organization has a repository of that name, or of that external id."""
+    ERROR_REASON_DEPLOY_NOT_FOUND: _ErrorReason.ValueType  # 132
+    """NOT_FOUND: There is no such deploy."""
+    ERROR_REASON_DEPLOY_ANNOUNCED: _ErrorReason.ValueType  # 133
+    """FAILED_PRECONDITION: The deploy is announced, so the time of its finish stays."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -356,4 +360,8 @@ ERROR_REASON_COMMIT_FETCH_NOT_FOUND: ErrorReason.ValueType  # 128
 """NOT_FOUND: There is no such fetch of commits."""
 ERROR_REASON_REPOSITORY_EXISTS: ErrorReason.ValueType  # 129
 """ALREADY_EXISTS: The organization has a repository of that name, or of that external id."""
+ERROR_REASON_DEPLOY_NOT_FOUND: ErrorReason.ValueType  # 132
+"""NOT_FOUND: There is no such deploy."""
+ERROR_REASON_DEPLOY_ANNOUNCED: ErrorReason.ValueType  # 133
+"""FAILED_PRECONDITION: The deploy is announced, so the time of its finish stays."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -112,6 +112,7 @@ class Message(_message.Message):
     SKIP_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
     CHANGE_STALLED_FIELD_NUMBER: _builtins.int
+    DEPLOY_ANNOUNCED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the shard."""
     subject: _builtins.str
@@ -176,6 +177,10 @@ class Message(_message.Message):
     def change_stalled(self) -> Global___ChangeStalled:
         """EVERY, region to control: control refuses an answer, so a change cannot end."""
 
+    @_builtins.property
+    def deploy_announced(self) -> Global___DeployAnnounced:
+        """EVERY, region to control: a deploy to announce, each once."""
+
     def __init__(
         self,
         *,
@@ -197,12 +202,13 @@ class Message(_message.Message):
         skip: Global___Skip | None = ...,
         cancel: Global___Cancel | None = ...,
         change_stalled: Global___ChangeStalled | None = ...,
+        deploy_announced: Global___DeployAnnounced | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token", "user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "deploy_announced", b"deploy_announced", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "user", b"user", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "deploy_announced", b"deploy_announced", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "user", b"user", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "membership", "user", "confirmation", "organization_deletion", "skip", "cancel", "change_stalled"]  # noqa: Y015
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "membership", "user", "confirmation", "organization_deletion", "skip", "cancel", "change_stalled", "deploy_announced"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
@@ -768,6 +774,76 @@ class ChangeStalled(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChangeStalled: _TypeAlias = ChangeStalled  # noqa: Y015
+
+@_typing.final
+class DeployAnnounced(_message.Message):
+    """DeployAnnounced is a deploy that has finished, and whose release's commits are known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+    DEPLOY_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    FINISH_TIME_FIELD_NUMBER: _builtins.int
+    ANNOUNCE_TIME_FIELD_NUMBER: _builtins.int
+    PROJECT_IDS_FIELD_NUMBER: _builtins.int
+    PROJECT_COUNT_FIELD_NUMBER: _builtins.int
+    organization_id: _builtins.int
+    """The organization."""
+    deploy_id: _builtins.int
+    """The deploy."""
+    version: _builtins.str
+    """The release's version."""
+    environment: _builtins.str
+    """The environment's name."""
+    display_name: _builtins.str
+    """What people call it."""
+    url: _builtins.str
+    """Where people read about it."""
+    project_count: _builtins.int
+    """How many projects it has."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began; absent when nobody said."""
+
+    @_builtins.property
+    def finish_time(self) -> _timestamp_pb2.Timestamp:
+        """When it finished."""
+
+    @_builtins.property
+    def announce_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was announced."""
+
+    @_builtins.property
+    def project_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The first 1000 of its projects by id."""
+
+    def __init__(
+        self,
+        *,
+        organization_id: _builtins.int = ...,
+        deploy_id: _builtins.int = ...,
+        version: _builtins.str = ...,
+        environment: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        url: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        finish_time: _timestamp_pb2.Timestamp | None = ...,
+        announce_time: _timestamp_pb2.Timestamp | None = ...,
+        project_ids: _abc.Iterable[_builtins.int] | None = ...,
+        project_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announce_time", b"announce_time", "finish_time", b"finish_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announce_time", b"announce_time", "deploy_id", b"deploy_id", "display_name", b"display_name", "environment", b"environment", "finish_time", b"finish_time", "organization_id", b"organization_id", "project_count", b"project_count", "project_ids", b"project_ids", "start_time", b"start_time", "url", b"url", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeployAnnounced: _TypeAlias = DeployAnnounced  # noqa: Y015
 
 @_typing.final
 class DeliverMessagesResponse(_message.Message):

@@ -174,7 +174,7 @@ class ListDeploysRequest(_message.Message):
     page_token: _builtins.str
     """From the answer before; the other fields must stay the same."""
     latest_only: _builtins.bool
-    """Only the latest one of each project and environment."""
+    """Only the latest one of each project and environment: the first of the list."""
     environment: _builtins.str
     """Only those to this environment; empty for all."""
     def __init__(
@@ -240,7 +240,7 @@ class UpdateDeployRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Any of "display_name", "url", "start_time", "finish_time"; a path named here whose value is empty is cleared, but the time of a
-        finish stays once it is announced. Absent: all that have a value. "*": all four.
+        finish stays once it is announced: another one is refused with DEPLOY_ANNOUNCED. Absent: all that have a value. "*": all four.
         """
 
     def __init__(

@@ -1,0 +1,1 @@
+"""What regions announce to integrations: kept once each, and listed in the order of arrival."""

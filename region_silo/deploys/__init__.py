@@ -1,0 +1,1 @@
+"""Deploys of releases to environments, and announcing each once."""
