@@ -131,8 +131,8 @@ def _why_not(
             return "has no slug yet"
         key = key_of(item.record.change_set)
         change = None if key is None else changes.get(key)
-        if change is not None and change.is_running:
-            return "the request that made it runs"
+        if change is not None and change.is_open:
+            return "the request that made it runs, or waits for a parked message"
     elif owner is None:
         return "control does not know it"
     elif item.action is Action.TELL and holding.primary is None:

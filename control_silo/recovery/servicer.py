@@ -15,7 +15,7 @@ from shared.database import Database, Transaction
 from shared.doctor.domain import OrganizationRecord
 from shared.outbox.registry import Registry
 from shared.requests import Mutation
-from shared.rpc.call import mutation, require_unbound
+from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method
 
 METHODS = (
@@ -48,7 +48,6 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
         self, request: recovery_pb.DeclareRegionLostRequest, context: grpc.ServicerContext
     ) -> recovery_pb.RegionRecovery:
         del context
-        require_unbound()
         asked = mutation(request)
         return self._once(
             asked,
@@ -61,7 +60,6 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
         self, request: recovery_pb.RecoverRegionRequest, context: grpc.ServicerContext
     ) -> recovery_pb.RegionRecovery:
         del context
-        require_unbound()
         asked = mutation(request)
         return self._once(
             asked,
@@ -72,7 +70,6 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
         self, request: recovery_pb.RepairOrganizationsRequest, context: grpc.ServicerContext
     ) -> recovery_pb.RepairOrganizationsResponse:
         del context
-        require_unbound()
         asked = mutation(request)
         items = [Item(_ACTIONS[item.action], _record(item)) for item in request.items]
         done = self._database.transact(

@@ -108,12 +108,6 @@ def require_organization(organization_id: int) -> None:
         raise OrganizationNotFound(resource=Resource("siloway/Organization", f"organizations/{organization_id}"))
 
 
-def require_unbound() -> None:
-    """Refuse a caller that is bound to one organization. Raises PermissionDenied."""
-    if current_caller().organization_id is not None:
-        raise PermissionDenied("the token is bound to one organization")
-
-
 def _required() -> Call:
     call = _CURRENT.get()
     assert call is not None, "no call is being served"
