@@ -10,6 +10,7 @@ from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.control_peer import ControlSilo
 from region_silo.imports.runner import ImportRunner
 from region_silo.imports.usecases import clean_spool
+from region_silo.members.retelling import Retelling
 from region_silo.opening import channel_to_control, open_region
 from region_silo.organizations.lookup import organization_cache
 from region_silo.projects.lookup import project_cache
@@ -28,7 +29,10 @@ _SPOOL_CLEAN_EVERY_S = 300.0
 
 
 def work(settings: RegionSettings) -> int:
-    """Write imports, purge organizations, deliver the outbox and clean until told to stop. Returns the exit code."""
+    """Write imports, purge organizations, tell of members, deliver the outbox and clean until told to stop.
+
+    Returns the exit code.
+    """
     parts = open_region(settings)
     gate = CacheGate(parts.database, clock=parts.clock)
     cache = organization_cache(parts.database, parts.redis, gate, parts.identity.name)
@@ -41,6 +45,7 @@ def work(settings: RegionSettings) -> int:
     loops: dict[str, program.Loop] = {
         "imports": _import_loop(runner, settings.silo.database_url),
         "spool": _spool_loop(parts, spool),
+        "members": Retelling(parts.database).run,
         "purges": Purger(parts.database, {"organization": cache.changing, "project": projects_cached.changing}).run,
     }
     try:

@@ -50,8 +50,8 @@ def preview(transaction: Transaction, wish: Deletion, settings: Deletions) -> Ma
 def delete(transaction: Transaction, mutation: Mutation, wish: Deletion, settings: Deletions) -> Mapping:
     """Mark the organization for deletion after the grace time and tell its region; a repeat gets the first answer.
 
-    One that an import is writing may be deleted too. Raises OrganizationNotFound, also for a caller that
-    acts for a user who does not manage it, ScopeMissing and InvalidArgument for a grace time, OrganizationPendingDeletion,
+    One that an import is writing may be deleted too. Raises OrganizationNotFound, also when the caller
+    may not change it, ScopeMissing and InvalidArgument for a grace time, OrganizationPendingDeletion,
     OrganizationDeleting, RequestIdReused.
     """
 

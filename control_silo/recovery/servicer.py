@@ -1,6 +1,7 @@
 """RecoveryService on the wire."""
 
 from collections.abc import Callable
+from datetime import UTC
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -34,6 +35,7 @@ _ACTIONS: dict[int, Action] = {
     recovery_pb.RepairOrganizationsRequest.ACTION_ADOPT: Action.ADOPT,
     recovery_pb.RepairOrganizationsRequest.ACTION_FORGET: Action.FORGET,
     recovery_pb.RepairOrganizationsRequest.ACTION_TELL: Action.TELL,
+    recovery_pb.RepairOrganizationsRequest.ACTION_PURGE: Action.PURGE,
 }
 
 
@@ -123,4 +125,5 @@ def _record(item: recovery_pb.RepairOrganizationsRequest.Item) -> OrganizationRe
         name=record.display_name,
         state=record.state,
         change_set=record.change_set,
+        purge_at=record.purge_time.ToDatetime(UTC) if record.HasField("purge_time") else None,
     )

@@ -194,6 +194,7 @@ def _organization(record: OrganizationRecord) -> doctor_pb.OrganizationRecord:
         state=record.state,
         change_set=record.change_set,
         in_flight=record.in_flight,
+        purge_time=None if record.purge_at is None else _time(record.purge_at),
     )
 
 

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.errors import InvalidArgument, OrganizationNotFound, PermissionDenied, Resource
+from shared.errors import InvalidArgument, OrganizationNotFound, Resource
 from shared.requests.domain import Mutation, fingerprint
 
 

@@ -26,6 +26,7 @@ COMPARED = {
     comparing.VANISHED: "The region has every organization that control maps to it (I3, I11).",
     comparing.SLUG: "Control and the region agree on an organization's slug (I3).",
     comparing.FENCE: "No region has seen a fence version that control has not given (I3).",
+    comparing.DELETION: "Control and the region agree on whether an organization is to be deleted.",
     comparing.TOKEN_UNKNOWN: "Control knows every token of a region's replica (I11).",
     comparing.TOKEN_VERSION: "A region has the newest version of every token.",
     comparing.TOKEN_REVOKED: "A token that a region knows as revoked is revoked.",
@@ -162,7 +163,7 @@ class Checker:
             for difference in compare(control, region, name):
                 if sum(each.silo == name for each in result.findings) >= FINDINGS_MAX:
                     return
-                repairable = difference.kind == comparing.SLUG and bool(
+                repairable = difference.kind in (comparing.SLUG, comparing.DELETION) and bool(
                     difference.control is not None and difference.control.primary_slug
                 )
                 result.findings.append(

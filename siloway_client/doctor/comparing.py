@@ -16,6 +16,7 @@ UNMAPPED = "organization_unmapped"
 VANISHED = "organization_vanished"
 SLUG = "organization_slug"
 FENCE = "organization_fence"
+DELETION = "organization_deletion"
 TOKEN_UNKNOWN = "token_unknown"  # noqa: S105  # a finding's kind
 TOKEN_VERSION = "token_version"  # noqa: S105  # as above
 TOKEN_REVOKED = "token_revoked"  # noqa: S105  # as above
@@ -95,7 +96,13 @@ def _organization(
         return SLUG, f"control has {known.primary_slug or 'none'}, the region has {there.slug or 'none'}"
     if there.fence_version > known.fence_version:
         return FENCE, f"the region has applied fence {there.fence_version}, control has given {known.fence_version}"
+    if there.purge_time != known.purge_time:
+        return DELETION, f"control deletes it {_when(known)}, the region {_when(there)}"
     return "", ""
+
+
+def _when(record: doctor_pb.OrganizationRecord) -> str:
+    return f"at {record.purge_time.ToJsonString()}" if record.HasField("purge_time") else "not at all"
 
 
 def _token(known: doctor_pb.TokenRecord | None, there: doctor_pb.TokenRecord | None) -> tuple[str, str]:

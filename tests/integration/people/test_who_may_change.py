@@ -1,4 +1,4 @@
-"""A token of a user changes the organizations that the user owns or manages, as control's mirror has it, and no other."""
+"""A token of a user changes the organizations that the user owns or manages, and no other."""
 
 from collections.abc import Callable
 
