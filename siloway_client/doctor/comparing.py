@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from siloway.common.v1 import doctor_service_pb2 as doctor_pb
+from siloway.control.v1 import reconciliation_service_pb2 as reconciliation_pb
 
 from siloway_client.client import ControlClient, RegionClient
 
@@ -58,6 +59,27 @@ def token_records(client: ControlClient | RegionClient, region: str) -> Iterator
         token = page.next_page_token
         if not token:
             return
+
+
+def open_differences(control: ControlClient, region: str) -> Iterator[reconciliation_pb.Difference]:
+    """What control's continuous comparison with a region has found for sure and not seen equal since."""
+    token = ""
+    while True:
+        request = reconciliation_pb.ListDifferencesRequest(
+            region=f"regions/{region}", page_size=_PAGE, page_token=token
+        )
+        page = control.reconciliation.ListDifferences(request)
+        yield from page.differences
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def words_of(difference: reconciliation_pb.Difference) -> str:
+    """What such a difference says, in one line."""
+    kind = reconciliation_pb.ReconciliationKind.Name(difference.kind).removeprefix("RECONCILIATION_KIND_").lower()
+    has = f"control has {difference.control_json or 'nothing'}, the region has {difference.region_json or 'nothing'}"
+    return f"{kind} {difference.subject}: {has}"
 
 
 def compare_organizations(control: ControlClient, region: RegionClient, name: str) -> Iterator[Difference]:

@@ -45,10 +45,10 @@ def check_mirror(silos: Silos) -> None:
         )
     ]
     assert mirror == sorted(there, key=lambda row: (str(row[0]).zfill(20), str(row[1]).zfill(20)))
-    users = dict(rows(silos.control, USERS))  # type: ignore[arg-type]
+    users = {row[0]: row[1] for row in rows(silos.control, USERS)}
     for database in silos.regions.values():
         known = rows(database, "SELECT id, state FROM known_user WHERE id IN (SELECT user_id FROM organization_member)")
-        assert known == [(i, {1: 1, 0: 2, None: 3}[users.get(i)]) for i, _ in known]  # type: ignore[index]
+        assert known == [(i, (3 if i not in users else 1 if users[i] else 2)) for i, _ in known]
         wrong = """
             SELECT member.id FROM organization_member AS member JOIN known_user AS known ON known.id = member.user_id
             WHERE member.user_is_active <> (known.state = 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import grpc
 from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
+from siloway.control.v1 import reconciliation_service_pb2_grpc as reconciliation_rpc
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 from siloway.control.v1 import token_service_pb2_grpc as token_rpc
 
@@ -15,6 +16,7 @@ from control_silo.deletions.domain import Deletions
 from control_silo.deletions.purging import Purger as ControlPurger
 from control_silo.doctor.part import ControlPart
 from control_silo.organizations import servicer as organizations
+from control_silo.reconciliation import servicer as reconciliation
 from control_silo.recovery import servicer as recovery
 from control_silo.tokens import servicer as tokens
 from control_silo.tokens import usecases as token_usecases
@@ -122,8 +124,12 @@ class World:
             allocator = SnowflakeAllocator(database, clock=self.clock, number=0)
             waiter = ChangeWaiter(database, self.urls[silo])
             self.stack.callback(waiter.close)
-            methods += [*recovery.METHODS, *tokens.METHODS, *organizations.METHODS]
+            methods += [*reconciliation.METHODS, *recovery.METHODS, *tokens.METHODS, *organizations.METHODS]
             servicers += [
+                (
+                    reconciliation_rpc.add_ReconciliationServiceServicer_to_server,
+                    reconciliation.ReconciliationServicer(database),
+                ),
                 (recovery_rpc.add_RecoveryServiceServicer_to_server, recovery.RecoveryServicer(database, sends)),
                 (
                     token_rpc.add_TokenServiceServicer_to_server,
