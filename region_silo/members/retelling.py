@@ -63,6 +63,8 @@ class Retelling:
                 more = self.run_once()
             except ServiceError as error:
                 _log.warning("retelling_waits", reason=error.reason)
+            except Exception:  # noqa: BLE001 - the mirror is behind meanwhile; the process has other work
+                _log.exception("retelling_failed")
             if not more:
                 stop.wait(_LOOK_S)
 
