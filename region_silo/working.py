@@ -3,6 +3,8 @@
 import threading
 from datetime import timedelta
 
+import structlog
+
 from region_silo.callbacks.registry import sending_registry
 from region_silo.callbacks.transport import ControlTransport
 from region_silo.deletions.purging import Purger
@@ -17,10 +19,13 @@ from region_silo.projects.lookup import project_cache
 from region_silo.settings import RegionSettings
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import program, working
+from shared.errors import ServiceError
 from shared.importing.spool import Spool
 from shared.model_cache_gate import CacheGate
 from shared.parts import Parts
 from shared.wake import Listener
+
+_log = structlog.get_logger("siloway.imports")
 
 SPOOL_KEEP = timedelta(hours=1)
 """How long the file of a broken or failed upload is kept; above the 3,000 s that an upload may take."""
@@ -74,7 +79,10 @@ def _import_loop(runner: ImportRunner, database_url: str) -> program.Loop:
 def _spool_loop(parts: Parts, spool: Spool) -> program.Loop:
     def run(stop: threading.Event) -> None:
         while not stop.is_set():
-            clean_spool(parts.database, spool, keep=SPOOL_KEEP)
+            try:
+                clean_spool(parts.database, spool, keep=SPOOL_KEEP)
+            except ServiceError as error:
+                _log.warning("spool_waits", reason=error.reason)
             stop.wait(_SPOOL_CLEAN_EVERY_S)
 
     return run

@@ -1,5 +1,6 @@
 """Deletions under a running comparison are no differences, and nothing of what was deleted comes back."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -26,7 +27,7 @@ class Deletion:
         self.other = id_of(made(silos, slug="other"))
         control = ControlPurger(silos.control, Deletions())
         region = RegionPurger(silos.regions["us"])
-        self.steps = (
+        self.steps: tuple[Callable[[], object], ...] = (
             lambda: ask_delete(silos, self.organization, grace=timedelta()),
             lambda: silos.drain("control"),
             control.run_once,
