@@ -6,12 +6,15 @@ import pytest
 from siloway.common.v1 import audit_service_pb2 as audit_pb
 from siloway.common.v1 import doctor_service_pb2 as doctor_pb
 
+from control_silo.reconciliation.domain import RepairMode
+from shared.comparing.domain import Kind
 from shared.snowflake.domain import LAYOUT_2
 from siloway_client.client import new_request_id
 from siloway_client.doctor.checking import Checker, Finding
 from tests.integration.callbacks.silos import add_organizations, execute, organization_ids, reservations, rows
 from tests.integration.doctor.world import World
 from tests.integration.provisioning.asking import ask, ask_rename, at_end, id_of, made, renamed
+from tests.integration.reconciliation.comparing import Reconciling
 from tests.invariants import check_quiet
 
 pytestmark = pytest.mark.integration
@@ -250,3 +253,28 @@ def test_a_restored_database_in_its_own_place_is_closed_only_while_no_program_us
     finally:
         told.close()
         running.close()
+
+
+def test_what_the_continuous_comparison_has_found_is_a_finding_once(world: World) -> None:
+    organization = id_of(made(world.silos, slug="acme", region="us"))
+    world.drain()
+    execute(world.database("control"), "UPDATE organization_mapping SET name = 'Wrong'")
+    execute(world.database("us"), "UPDATE organization SET slug = 'wrong'")
+    reconciling = Reconciling(world.silos, repair=RepairMode.NONE)
+    reconciling.go()
+    assert {kind for _, kind, *_ in reconciling.told()} == {Kind.ORGANIZATION, Kind.SLUG}
+
+    found = world.checker().run().findings
+    assert [(each.check, each.key) for each in found] == [("organization_slug", str(organization))], "once"
+
+    execute(world.database("us"), "UPDATE organization SET slug = 'acme'")
+    reconciling.go()
+    checker = world.checker()
+    (finding,) = checker.run().findings
+    assert (finding.silo, finding.check, finding.repairable) == ("us", "reconciliation", True)
+    assert finding.says.startswith(f"organization {organization}: control has ")
+    assert checker.repair([finding]) == 1
+    reconciling.go()
+    world.drain()
+    reconciling.go()
+    assert checker.run().findings == []
