@@ -84,6 +84,28 @@ def test_a_region_that_was_declared_lost_is_not_called(silos: Silos) -> None:
     assert {name for name, _ in reconciling.regions.calls} == {"us"}
 
 
+def test_operators_are_told_how_far_regions_are_equal_though_there_is_always_one_to_compare(
+    silos: Silos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconciling = Reconciling(silos)
+    measured: list[int] = []
+    monkeypatch.setattr(reconciling.reconciler, "measure", lambda: measured.append(len(reconciling.regions.calls)))
+
+    def others_are_due(method: str) -> None:
+        execute(silos.control, "UPDATE reconciliation_lease SET due_at = '2020-01-01' WHERE token IS NULL")
+        if len(reconciling.regions.calls) == 20:
+            reconciling.stop.set()
+
+    reconciling.reconciler.compare_due(reconciling.stop)
+    execute(silos.control, "UPDATE reconciliation_lease SET due_at = '2020-01-01'")
+    reconciling.regions.before = others_are_due
+
+    reconciling.reconciler.run(reconciling.stop)
+
+    assert measured
+    assert measured[0] < 10, "after the first region"
+
+
 def test_a_repair_that_is_asked_for_while_its_region_is_compared_comes_next(silos: Silos) -> None:
     token_id = minted(silos, "us")
     reconciling = Reconciling(silos)
