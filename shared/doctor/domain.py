@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TypeAlias
 
 Key: TypeAlias = tuple[str | int, ...]
-"""One or two columns: texts or numbers."""
+"""The columns by which a row is told from all others: texts or numbers."""
 
 AGE_MIN = timedelta(minutes=1)
 """Rows that changed less than this ago may still be on their way."""

@@ -179,6 +179,22 @@ def test_every_check_runs_over_good_data_in_pages_and_finds_nothing(world: World
     assert seen == len(reservations(world.silos.control)) == 6
 
 
+def test_parked_subjects_of_one_shard_are_all_found_however_small_the_pages(world: World) -> None:
+    add = "INSERT INTO outbox_parked VALUES ('us', 'odd', 'token', :subject, 1, 12, 'no', now(), now())"
+    for subject in ("1", "2", "3"):
+        execute(world.silos.control, add, subject=subject)
+    client = world.checker().control
+    assert client is not None
+    seen, request = [], doctor_pb.ListFindingsRequest(check="parked_subjects", page_size=2)
+    while True:
+        page = client.doctor.ListFindings(request)
+        seen += [finding.description for finding in page.findings]
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            break
+    assert seen == ["token 1: no", "token 2: no", "token 3: no"]
+
+
 @pytest.mark.parametrize("kind", ["provision", "rename", "import"])
 def test_what_is_held_without_a_message_is_asked_again_and_comes_to_its_end(world: World, kind: str) -> None:
     silos = world.silos
