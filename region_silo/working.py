@@ -3,6 +3,8 @@
 import threading
 from datetime import timedelta
 
+import structlog
+
 from region_silo.callbacks.registry import sending_registry
 from region_silo.callbacks.transport import ControlTransport
 from region_silo.deletions.purging import Purger
@@ -14,16 +16,20 @@ from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.control_peer import ControlSilo
 from region_silo.imports.runner import ImportRunner
 from region_silo.imports.usecases import clean_spool
+from region_silo.members.retelling import Retelling
 from region_silo.opening import channel_to_control, open_region
 from region_silo.organizations.lookup import organization_cache
 from region_silo.projects.lookup import project_cache
 from region_silo.settings import RegionSettings
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import program, working
+from shared.errors import ServiceError
 from shared.importing.spool import Spool
 from shared.model_cache_gate import CacheGate
 from shared.parts import Parts
 from shared.wake import Listener
+
+_log = structlog.get_logger("siloway.imports")
 
 SPOOL_KEEP = timedelta(hours=1)
 """How long the file of a broken or failed upload is kept; above the 3,000 s that an upload may take."""
@@ -32,8 +38,8 @@ _SPOOL_CLEAN_EVERY_S = 300.0
 
 
 def work(settings: RegionSettings) -> int:
-    """Write imports, fetch commits, announce deploys, purge organizations, deliver the outbox and clean until told to
-    stop.
+    """Write imports, fetch commits, announce deploys, purge organizations, tell of members, deliver the outbox and clean
+    until told to stop.
 
     Returns the exit code.
     """
@@ -51,6 +57,7 @@ def work(settings: RegionSettings) -> int:
         "spool": _spool_loop(parts, spool),
         "fetches": FetchRunner(parts.database, {local_git.NAME: local_git.LocalGit(settings.git_root)}).run,
         "deploys": Sweep(parts.database).run,
+        "members": Retelling(parts.database).run,
         "purges": Purger(parts.database, {"organization": cache.changing, "project": projects_cached.changing}).run,
     }
     try:
@@ -79,7 +86,10 @@ def _import_loop(runner: ImportRunner, database_url: str) -> program.Loop:
 def _spool_loop(parts: Parts, spool: Spool) -> program.Loop:
     def run(stop: threading.Event) -> None:
         while not stop.is_set():
-            clean_spool(parts.database, spool, keep=SPOOL_KEEP)
+            try:
+                clean_spool(parts.database, spool, keep=SPOOL_KEEP)
+            except ServiceError as error:
+                _log.warning("spool_waits", reason=error.reason)
             stop.wait(_SPOOL_CLEAN_EVERY_S)
 
     return run

@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from shared.database import Database, Transaction
+from shared.errors import ServiceError
 
 DELETED = Counter("siloway_cleaner_deleted_total", "Rows deleted at the end of their retention.", ["task"])
 OLDEST_S = Gauge("siloway_cleaner_oldest_age_seconds", "Age of the oldest row that a cleaner watches.", ["task"])
@@ -53,6 +54,8 @@ class Cleaner:
         for task in self._tasks:
             try:
                 deleted[task.name] = self._clean_task(task, stop or threading.Event())
+            except ServiceError as error:
+                _log.warning("cleaning_waits", task=task.name, reason=error.reason)
             except Exception:  # noqa: BLE001 - one table's trouble must not let the others grow
                 _log.exception("cleaning_failed", task=task.name)
         return deleted

@@ -30,7 +30,7 @@ from siloway_client.commands import (
 )
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.commands.doctor import doctor
-from siloway_client.commands.local import up
+from siloway_client.commands.local import restored, up
 from siloway_client.entry import DEFAULT_FOLDER
 from siloway_client.git_log import GitFailed
 from siloway_client.options import Session, advice
@@ -63,6 +63,7 @@ app.add_typer(reconciliation.app, name="reconciliation")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(up)
 app.command()(demo)
 app.command()(doctor)
+app.command()(restored)
 
 _UNKNOWN_OUTCOMES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}
 _REFUSED = (

@@ -61,3 +61,16 @@ def when(timestamp: Timestamp) -> str:
 
 def _plain(message: Message) -> object:
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def struct_text(value: Message) -> str:
+    """A google.protobuf.Struct as JSON on one line. Its numbers are doubles on the wire: whole ones are shown whole."""
+    return json.dumps(_whole(json_format.MessageToDict(value)), ensure_ascii=False)
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

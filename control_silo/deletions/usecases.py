@@ -13,7 +13,7 @@ from control_silo.deletions import domain, store
 from control_silo.deletions.domain import Deletions, Refusal
 from control_silo.organizations import store as organization_store
 from control_silo.organizations.domain import Mapping
-from control_silo.organizations.usecases import check_kept, not_found, resolve
+from control_silo.organizations.usecases import check_kept, not_found, resolve_to_change
 from shared import audit, barrier, delivery
 from shared.database import Transaction
 from shared.deletion import DeletionStage
@@ -22,7 +22,6 @@ from shared.errors import (
     OrganizationDeleting,
     OrganizationNotDeleted,
     PeerRefused,
-    PermissionDenied,
     Resource,
     ScopeMissing,
 )
@@ -45,14 +44,14 @@ class Deletion:
 
 def preview(transaction: Transaction, wish: Deletion, settings: Deletions) -> Mapping:
     """The organization as `delete` would leave it. Raises as that does; nothing is changed."""
-    return _deleted(transaction, resolve(transaction, wish.organization)[0], wish, settings)
+    return _deleted(transaction, resolve_to_change(transaction, wish.organization), wish, settings)
 
 
 def delete(transaction: Transaction, mutation: Mutation, wish: Deletion, settings: Deletions) -> Mapping:
     """Mark the organization for deletion after the grace time and tell its region; a repeat gets the first answer.
 
-    One that an import is writing may be deleted too. Raises OrganizationNotFound, PermissionDenied for a caller that
-    acts as a user, ScopeMissing and InvalidArgument for a grace time, OrganizationPendingDeletion,
+    One that an import is writing may be deleted too. Raises OrganizationNotFound, also when the caller
+    may not change it, ScopeMissing and InvalidArgument for a grace time, OrganizationPendingDeletion,
     OrganizationDeleting, RequestIdReused.
     """
 
@@ -66,12 +65,11 @@ def delete(transaction: Transaction, mutation: Mutation, wish: Deletion, setting
 def undelete(transaction: Transaction, mutation: Mutation, organization: Key) -> Mapping:
     """Keep the organization after all and tell its region; a repeat gets the first answer.
 
-    Raises OrganizationNotFound, PermissionDenied, OrganizationNotDeleted, OrganizationDeleting from the purge time on,
+    Raises OrganizationNotFound, OrganizationNotDeleted, OrganizationDeleting from the purge time on,
     RequestIdReused.
     """
 
     def work() -> Mapping:
-        _check_caller()
         found = _lock(transaction, organization)
         decided = domain.undelete(found.deletion, found.purge_at, transaction.now)
         resource = Resource("siloway/Organization", organization_name(found.organization_id))
@@ -135,7 +133,6 @@ class DeletionSource:
 
 
 def _deleted(transaction: Transaction, found: Mapping, wish: Deletion, settings: Deletions) -> Mapping:
-    _check_caller()
     check_kept(found)
     grace = settings.grace
     if wish.grace is not None:
@@ -173,15 +170,8 @@ def _write(transaction: Transaction, changed: Mapping, mutation: Mutation, actio
     return replace(changed, deletion_version=changed.deletion_version + 1)
 
 
-def _check_caller() -> None:
-    """Control does not know who is a member, so it cannot tell what a user may delete."""
-    caller = current_caller()
-    if caller.user_id is not None and OPERATE not in caller.scopes:
-        raise PermissionDenied("a token that acts for a user cannot delete or undelete an organization")
-
-
 def _lock(transaction: Transaction, key: Key) -> Mapping:
-    found, _ = resolve(transaction, key)
+    found = resolve_to_change(transaction, key)
     organization_store.lock(transaction, [found.organization_id])
     held = organization_store.find_by_id(transaction, found.organization_id)
     if held is None:

@@ -98,7 +98,7 @@ CHECKS: tuple[Check, ...] = (
         table="organization_mapping",
         key=("organization_id",),
         key_types=(int,),
-        columns="slug, region, state, updated_at",
+        columns="slug, region, state, deletion, updated_at",
         wrong="""
             SELECT k1, format('mapped to %s in %s, PRIMARY is %s in %s', coalesce(looked.slug, 'none'), looked.region,
                 coalesce(held.slug, 'none'), coalesce(held.region, 'none')) AS says
@@ -106,7 +106,7 @@ CHECKS: tuple[Check, ...] = (
             WHERE looked.updated_at <= :older_than AND (
                 held.slug IS DISTINCT FROM looked.slug
                 OR held.region <> looked.region
-                OR (held.slug IS NULL AND looked.state = 'active')
+                OR (held.slug IS NULL AND looked.state = 'active' AND looked.deletion < 2)
             )
         """,
         mend=repairs.set_mapping_slug,

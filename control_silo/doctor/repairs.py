@@ -50,7 +50,7 @@ def ask_again(transaction: Transaction, key: Key) -> bool:
     change = None
     if change_key is not None:
         change = change_store.lock(transaction, [change_key]).get(change_key)
-        if change is None or not change.is_running:
+        if change is None or not change.is_open:
             return False
     if held.organization_id is None:
         if change is None or change.kind is not ChangeKind.PROVISION or change.plan.asked is None:

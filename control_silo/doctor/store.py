@@ -3,13 +3,15 @@
 from sqlalchemy import text
 
 from shared.database import Transaction
+from shared.deletion import DeletionStage
 from shared.doctor.domain import OrganizationRecord, TokenRecord
 from shared.tokens import EVERYWHERE
 
 _ORGANIZATIONS = text(
     """
     SELECT mapping.organization_id, mapping.region, mapping.slug, mapping.fence_version, mapping.version, mapping.name,
-        mapping.state, held.primary_slug, held.fence_version AS held_fence_version, coalesce(held.moves, false) AS moves
+        mapping.state, mapping.deletion, mapping.purge_at, held.primary_slug, held.fence_version AS held_fence_version,
+        coalesce(held.moves, false) AS moves
     FROM (
         SELECT * FROM organization_mapping
         WHERE (CAST(:region AS text) = '' OR region = :region) AND organization_id > :after_id
@@ -34,6 +36,14 @@ _TOKENS = text(
     ORDER BY id LIMIT :rows_max
     """
 )
+_TO_BE_DELETED = text(
+    """
+    SELECT organization_id FROM organization_mapping
+    WHERE deletion IN (1, 2) AND region = :region AND organization_id > :after_id
+    ORDER BY organization_id LIMIT :rows_max
+    """
+)
+_FORGET_MEMBERS = text("DELETE FROM organization_membership WHERE region = :region")
 _FORGET_VERSIONS = text("UPDATE organization_mapping SET version = 0 WHERE region = :region AND version > 0")
 _RAISE_FENCE = text(
     """
@@ -57,7 +67,8 @@ def organizations(transaction: Transaction, region: str, *, after_id: int, rows_
             version=row.version,
             name=row.name,
             state=row.state,
-            in_flight=row.moves,
+            in_flight=row.moves or row.deletion >= DeletionStage.DELETING,
+            purge_at=row.purge_at if row.deletion == DeletionStage.PENDING else None,
         )
         for row in transaction.execute(_ORGANIZATIONS, parameters)
     ]
@@ -71,7 +82,17 @@ def tokens(transaction: Transaction, region: str, *, after_id: int, rows_max: in
     ]
 
 
+def to_be_deleted(transaction: Transaction, region: str, *, after_id: int, rows_max: int) -> list[int]:
+    """The region's organizations that are to be deleted, by id."""
+    parameters = {"region": region, "after_id": after_id, "rows_max": rows_max}
+    return list(transaction.execute(_TO_BE_DELETED, parameters).scalars())
+
+
 def forget_versions(transaction: Transaction, region: str) -> None:
-    """Let whatever the region tells of its organizations count, and nothing that it was given before."""
+    """Let whatever the region tells of its organizations count, and nothing that it was given before.
+
+    The mirror of its members begins anew: the region tells all of them, and hears of the users of each.
+    """
+    transaction.execute(_FORGET_MEMBERS, {"region": region})
     transaction.execute(_FORGET_VERSIONS, {"region": region})
     transaction.execute(_RAISE_FENCE, {"region": region})

@@ -61,6 +61,20 @@ _LIST = text(
     ORDER BY mirror.organization_id, mirror.member_id LIMIT :rows_max
     """
 )
+_HAS_ROLE = text(
+    """
+    SELECT EXISTS (
+        SELECT FROM organization_membership
+        WHERE user_id = :user_id AND organization_id = :organization_id AND role = ANY (CAST(:roles AS text[]))
+    )
+    """
+)
+
+
+def has_role(transaction: Transaction, user_id: int, organization_id: int, roles: Sequence[str]) -> bool:
+    """Whether the user is a member of the organization in one of these roles."""
+    parameters = {"user_id": user_id, "organization_id": organization_id, "roles": list(roles)}
+    return bool(transaction.execute(_HAS_ROLE, parameters).scalar_one())
 
 
 def regions_of_organizations(transaction: Transaction, organization_ids: Iterable[int]) -> dict[int, str | None]:

@@ -15,7 +15,7 @@ from control_silo.slugs.renames import rename
 from control_silo.slugs.swaps import swap
 from shared.database import Database
 from shared.names import parse_organization
-from shared.rpc.call import current_caller, mutation, require_unbound
+from shared.rpc.call import current_caller, mutation
 from shared.rpc.methods import Budget, Door, Method, Whose
 
 METHODS = (
@@ -116,7 +116,6 @@ class OrganizationServicer(organization_rpc.OrganizationServiceServicer):
         self, request: organization_pb.ProvisionOrganizationRequest, context: grpc.ServicerContext
     ) -> organization_pb.OrganizationChange:
         del context
-        require_unbound()
         new = messages.new_organization(request)
         asked = mutation(request, "provision", new)
         change = self._database.transact(lambda transaction: provision(transaction, asked, new))
@@ -135,7 +134,6 @@ class OrganizationServicer(organization_rpc.OrganizationServiceServicer):
         self, request: organization_pb.SwapSlugsRequest, context: grpc.ServicerContext
     ) -> organization_pb.OrganizationChange:
         del context
-        require_unbound()
         wishes = messages.exchanges(request)
         asked = mutation(request, "swap", wishes)
         change = self._database.transact(lambda transaction: swap(transaction, asked, wishes))

@@ -6,6 +6,7 @@ message waits in the region's outbox until the reservation that makes the mappin
 
 from collections.abc import Sequence
 
+from control_silo.memberships.authority import may_change
 from control_silo.organizations import store
 from control_silo.organizations.domain import IMPORTING, Mapping
 from control_silo.slugs import redirect_store
@@ -65,13 +66,24 @@ def resolve(transaction: Transaction, key: Key) -> tuple[Mapping, str | None]:
     return found, redirect
 
 
+def resolve_to_change(transaction: Transaction, key: Key) -> Mapping:
+    """As `resolve`, for a caller that wants to change the organization; who may not is told that it is not there.
+
+    Raises OrganizationNotFound.
+    """
+    found, _ = resolve(transaction, key)
+    if not may_change(transaction, found.organization_id):
+        raise not_found(key)
+    return found
+
+
 def lock_settled(transaction: Transaction, keys: Sequence[Key]) -> list[tuple[int, str]]:
     """Lock the mappings of these organizations until the end; their (id, region) in the order of the keys.
 
-    Raises OrganizationNotFound, OrganizationImporting for one that only its import may change, and what `check_kept`
-    raises.
+    Raises OrganizationNotFound, also when the caller may not change it, OrganizationImporting for one that only its
+    import may change, and what `check_kept` raises.
     """
-    found = [resolve(transaction, key)[0] for key in keys]
+    found = [resolve_to_change(transaction, key) for key in keys]
     locked = store.lock(transaction, sorted({mapping.organization_id for mapping in found}))
     for key, mapping in zip(keys, found, strict=True):
         now = store.find_by_id(transaction, mapping.organization_id) if mapping.organization_id in locked else None

@@ -24,7 +24,7 @@ _ADD = text(
 # A region that was declared lost is not called.
 _CLAIM = text(
     """
-    UPDATE reconciliation_lease SET token = CAST(:token AS uuid), lease_until = :lease_until
+    UPDATE reconciliation_lease SET token = CAST(:token AS uuid), lease_until = :lease_until, due_at = :now
     WHERE region = (
         SELECT lease.region FROM reconciliation_lease AS lease JOIN region_directory ON name = lease.region
         WHERE due_at <= :now AND (lease_until IS NULL OR lease_until < :expired_before) AND lost_at IS NULL
@@ -43,7 +43,8 @@ _RENEW = text(
 
 _RELEASE = text(
     """
-    UPDATE reconciliation_lease SET token = NULL, lease_until = NULL, due_at = :due_at, last_error = :last_error,
+    UPDATE reconciliation_lease SET token = NULL, lease_until = NULL, last_error = :last_error,
+        due_at = CASE WHEN due_at = '-infinity' THEN CAST(:now AS timestamptz) ELSE :due_at END,
         failures = CASE WHEN :last_error = '' THEN 0 ELSE failures + 1 END
     WHERE region = :region AND token = CAST(:token AS uuid)
     RETURNING failures
@@ -52,9 +53,12 @@ _RELEASE = text(
 
 _FAILURES = text("SELECT failures FROM reconciliation_lease WHERE region = :region")
 
+# A comparison that runs may have passed what it is wanted for: -infinity tells its end to be due again at once.
 _MAKE_DUE = text(
     """
-    UPDATE reconciliation_lease SET due_at = :now WHERE region = ANY (CAST(:regions AS text[])) AND due_at > :now
+    UPDATE reconciliation_lease
+    SET due_at = CASE WHEN token IS NULL THEN CAST(:now AS timestamptz) ELSE '-infinity' END
+    WHERE region = ANY (CAST(:regions AS text[])) AND (due_at > :now OR token IS NOT NULL)
     """
 )
 
@@ -85,8 +89,11 @@ def failures(transaction: Transaction, region: str) -> int:
 
 
 def release(transaction: Transaction, region: str, token: str, *, due_at: datetime, last_error: str = "") -> None:
-    """Give the region back; an error counts as a failure, its absence ends their count."""
-    transaction.execute(_RELEASE, {"region": region, "token": token, "due_at": due_at, "last_error": last_error})
+    """Give the region back, due at `due_at`, or at once when `make_due` was called meanwhile; an error counts as a
+    failure, its absence ends their count.
+    """
+    parameters = {"region": region, "token": token, "due_at": due_at, "last_error": last_error}
+    transaction.execute(_RELEASE, {**parameters, "now": transaction.now})
 
 
 def make_due(transaction: Transaction, regions: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """SQL of control's side of a comparison: which of its rows a region should have a copy of, or has the original of.
 
 What is on its way is known by the outbox for tokens and the directory. For organizations it is known by what is held:
-a change of a slug holds one from its first transaction to its last, whichever silo's message is travelling.
+a change of a slug holds one from its first transaction to its last, whichever silo's message is travelling; what is
+being deleted is on its way until control has forgotten it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,11 +55,14 @@ _WAITING = text(
     """
 )
 
-# "type <> 3" is written as the index has it. state 0 is HELD.
+# "type <> 3" is written as the index has it. state 0 is HELD. deletion 2 and 3: its rows go, the region's first.
 _HELD = text(
     """
     SELECT CAST(organization_id AS text) FROM slug_reservation
     WHERE organization_id = ANY (CAST(CAST(:subjects AS text[]) AS bigint[])) AND type <> 3 AND state = 0
+    UNION
+    SELECT CAST(organization_id AS text) FROM organization_mapping
+    WHERE organization_id = ANY (CAST(CAST(:subjects AS text[]) AS bigint[])) AND deletion >= 2
     """
 )
 _HELD_SLUGS = text("SELECT slug FROM slug_reservation WHERE slug = ANY (CAST(:slugs AS text[])) AND state = 0")

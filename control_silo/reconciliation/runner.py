@@ -51,7 +51,7 @@ class Reconciler:
         while not stop.is_set():
             try:
                 while not stop.is_set() and self.compare_due(stop) is not None:
-                    pass
+                    self._measure_when_due()
                 self._measure_when_due()
             except ServiceError as error:
                 _log.warning("reconciliation_failed", reason=error.reason)

@@ -13,7 +13,7 @@ from control_silo.reconciliation.store import Query
 from control_silo.regions.usecases import region_name
 from shared.comparing.domain import Kind
 from shared.database import Database
-from shared.rpc.call import mutation, require_unbound
+from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method
 
 _SERVICE = "/siloway.control.v1.ReconciliationService"
@@ -52,7 +52,6 @@ class ReconciliationServicer(reconciliation_rpc.ReconciliationServiceServicer):
         self, request: reconciliation_pb.ListReconciliationsRequest, context: grpc.ServicerContext
     ) -> reconciliation_pb.ListReconciliationsResponse:
         del context
-        require_unbound()
         region = request.region.removeprefix("regions/")
         found = self._database.read(lambda transaction: usecases.list_reconciliations(transaction, region))
         return reconciliation_pb.ListReconciliationsResponse(reconciliations=[_reconciliation(each) for each in found])
@@ -61,7 +60,6 @@ class ReconciliationServicer(reconciliation_rpc.ReconciliationServiceServicer):
         self, request: reconciliation_pb.ListDifferencesRequest, context: grpc.ServicerContext
     ) -> reconciliation_pb.ListDifferencesResponse:
         del context
-        require_unbound()
         query = Query(
             request.region.removeprefix("regions/"),
             _KINDS_BACK.get(request.kind),
@@ -81,7 +79,6 @@ class ReconciliationServicer(reconciliation_rpc.ReconciliationServiceServicer):
         self, request: reconciliation_pb.RepairDifferencesRequest, context: grpc.ServicerContext
     ) -> reconciliation_pb.RepairDifferencesResponse:
         del context
-        require_unbound()
         asked = mutation(request)
         ids = [int(name.removeprefix("differences/")) for name in request.names]
         found = self._database.transact(lambda transaction: usecases.repair_differences(transaction, asked, ids))

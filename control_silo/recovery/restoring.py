@@ -1,8 +1,8 @@
 """Bringing control and a region in line about organizations after one of them was restored from a backup.
 
-Existence is the region's to say. Of the slugs, the side that was not restored knows more: a restored control adopts
-what the region has, a restored region is told what control has. Whatever a change holds or somebody else claims is left
-and said, never guessed.
+Existence is the region's to say, but what was deleted for good stays so. Of the rest, the side that was not restored
+knows more: a restored control adopts what the region has, a restored region is told what control has. Whatever a change
+holds or somebody else claims is left and said, never guessed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,6 +13,7 @@ from enum import Enum
 from control_silo.changes import store as change_store
 from control_silo.changes.domain import ADOPTED, Change, ChangeKind, Plan, key_of
 from control_silo.organizations import store as organization_store
+from control_silo.recovery import deleted
 from control_silo.recovery import restoring_store as store
 from control_silo.recovery.restoring_store import Claim
 from control_silo.regions import usecases as regions
@@ -30,11 +31,13 @@ from shared.requests import RequestKey, RequestState, StoredError
 
 
 class Action(Enum):
-    """What is to be done about an organization."""
+    """What is to be done about an organization. PURGE_AGAIN is what becomes of adopting one that control has purged."""
 
     ADOPT = "adopt"
     FORGET = "forget"
     TELL = "tell"
+    PURGE = "purge"
+    PURGE_AGAIN = "purge again"
 
 
 @dataclass(frozen=True)
@@ -78,15 +81,24 @@ def repair_organizations(transaction: Transaction, *, items: Sequence[Item], req
     changes = change_store.lock(transaction, made_for)
     mapped = organization_store.lock(transaction, sorted(ids))
     holdings = slug_store.read_holdings(transaction, sorted(ids))
+    purged = deleted.find_purged(transaction, sorted(set(ids) - mapped.keys()))
+    items = [replace(item, action=Action.PURGE_AGAIN) if _was_purged(item, purged) else item for item in items]
+    gone = deleted.find_ending(transaction, sorted(mapped))
     outcome = Outcome()
     for item in items:
-        reason = _why_not(item, changes, mapped, holdings, numbers)
+        is_ending = item.record.organization_id in gone
+        reason = "is being deleted" if is_ending else _why_not(item, changes, mapped, holdings, numbers)
         if reason:
             outcome.left[item.record.organization_id] = reason
     wanted = [item for item in items if item.record.organization_id not in outcome.left]
     _forget(transaction, [item.record.organization_id for item in wanted if item.action is Action.FORGET], outcome)
     adopted = [item.record for item in wanted if item.action is Action.ADOPT]
     _adopt(transaction, adopted, changes, holdings, outcome=outcome)
+    deleted.end(transaction, [item.record.organization_id for item in wanted if item.action is Action.PURGE])
+    deleted.purge_again(transaction, [item.record for item in wanted if item.action is Action.PURGE_AGAIN])
+    outcome.repaired.extend(
+        item.record.organization_id for item in wanted if item.action in (Action.PURGE, Action.PURGE_AGAIN)
+    )
     told = [item.record for item in wanted if item.action is Action.TELL]
     _tell(transaction, told, holdings, outcome=outcome, request_id=request_id)
     if outcome.repaired:
@@ -109,6 +121,10 @@ def repair_organizations(transaction: Transaction, *, items: Sequence[Item], req
     return outcome.answer()
 
 
+def _was_purged(item: Item, purged: Collection[int]) -> bool:
+    return item.action is Action.ADOPT and item.record.organization_id in purged
+
+
 def _why_not(
     item: Item,
     changes: Mapping[RequestKey, Change],
@@ -124,15 +140,15 @@ def _why_not(
     holding = holdings.get(organization_id, Holding())
     if holding.is_pending:
         return "a change of its slug runs"
-    if item.action is Action.ADOPT:
+    if item.action in (Action.ADOPT, Action.PURGE_AGAIN):
         if not is_own(organization_id, owner, region=region, number=numbers[region]):
             return "its id is not of this region"
-        if not item.record.slug:
+        if item.action is Action.ADOPT and not item.record.slug:
             return "has no slug yet"
         key = key_of(item.record.change_set)
         change = None if key is None else changes.get(key)
-        if change is not None and change.is_running:
-            return "the request that made it runs"
+        if change is not None and change.is_open:
+            return "the request that made it runs, or waits for a parked message"
     elif owner is None:
         return "control does not know it"
     elif item.action is Action.TELL and holding.primary is None:
@@ -174,6 +190,7 @@ def _adopt(
         replace(record, fence_version=max(record.fence_version, holdings.get(organization_id, Holding()).fence_version))
         for organization_id, record in kept.items()
     ]
+    deleted.take_over(transaction, list(kept.values()))
     redirect_until = transaction.now + timedelta(seconds=REDIRECT_TTL_S)
     store.replace_primaries(transaction, former, given, redirect_until=redirect_until)
     organization_store.set_slugs(
@@ -219,9 +236,10 @@ def _tell(
     outcome: Outcome,
     request_id: str,
 ) -> None:
-    """Send control's slugs under fence versions that the region cannot have seen."""
+    """Send control's slugs under fence versions that the region cannot have seen, and who is to be deleted."""
     if not records:
         return
+    deleted.tell_differing(transaction, records)
     pairs: dict[str, list[SlugPair]] = {}
     for record in sorted(records, key=lambda record: record.organization_id):
         holding = holdings[record.organization_id]

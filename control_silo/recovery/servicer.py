@@ -1,6 +1,7 @@
 """RecoveryService on the wire."""
 
 from collections.abc import Callable
+from datetime import UTC
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,7 +16,7 @@ from shared.database import Database, Transaction
 from shared.doctor.domain import OrganizationRecord
 from shared.outbox.registry import Registry
 from shared.requests import Mutation
-from shared.rpc.call import mutation, require_unbound
+from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method
 
 METHODS = (
@@ -34,6 +35,7 @@ _ACTIONS: dict[int, Action] = {
     recovery_pb.RepairOrganizationsRequest.ACTION_ADOPT: Action.ADOPT,
     recovery_pb.RepairOrganizationsRequest.ACTION_FORGET: Action.FORGET,
     recovery_pb.RepairOrganizationsRequest.ACTION_TELL: Action.TELL,
+    recovery_pb.RepairOrganizationsRequest.ACTION_PURGE: Action.PURGE,
 }
 
 
@@ -48,7 +50,6 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
         self, request: recovery_pb.DeclareRegionLostRequest, context: grpc.ServicerContext
     ) -> recovery_pb.RegionRecovery:
         del context
-        require_unbound()
         asked = mutation(request)
         return self._once(
             asked,
@@ -61,7 +62,6 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
         self, request: recovery_pb.RecoverRegionRequest, context: grpc.ServicerContext
     ) -> recovery_pb.RegionRecovery:
         del context
-        require_unbound()
         asked = mutation(request)
         return self._once(
             asked,
@@ -72,7 +72,6 @@ class RecoveryServicer(recovery_rpc.RecoveryServiceServicer):
         self, request: recovery_pb.RepairOrganizationsRequest, context: grpc.ServicerContext
     ) -> recovery_pb.RepairOrganizationsResponse:
         del context
-        require_unbound()
         asked = mutation(request)
         items = [Item(_ACTIONS[item.action], _record(item)) for item in request.items]
         done = self._database.transact(
@@ -126,4 +125,5 @@ def _record(item: recovery_pb.RepairOrganizationsRequest.Item) -> OrganizationRe
         name=record.display_name,
         state=record.state,
         change_set=record.change_set,
+        purge_at=record.purge_time.ToDatetime(UTC) if record.HasField("purge_time") else None,
     )

@@ -21,7 +21,7 @@ def settle_answers(
     transaction: Transaction, *, region: str, answers: Sequence[SlugsApplied], wake: Wake | None = None
 ) -> None:
     """Take a region's answers. Late or repeated ones change nothing. Raises PeerRefused for another region's
-    organization.
+    organization, and for a rename of another organization than the answer is about.
     """
     keys = {answer.change_set: key_of(answer.change_set) for answer in answers}
     locked = change_store.lock(transaction, [key for key in keys.values() if key is not None])
@@ -39,6 +39,8 @@ def settle_answers(
         if key is None or change is None or not change.is_open:
             continue
         if change.kind is ChangeKind.RENAME:
+            if any(result.organization_id != change.organization_id for result in answer.results):
+                raise PeerRefused("a rename is of another organization", metadata={"region": region})
             for result in answer.results:
                 change = settle_rename(transaction, change, result, wake=wake)
         elif change.kind is ChangeKind.SWAP:

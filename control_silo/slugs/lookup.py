@@ -19,8 +19,13 @@ def get_reservation(transaction: Transaction, name: str) -> Reservation:
     found = store.find(transaction, slug.lower())
     bound_to = current_caller().organization_id
     if found is None or found.is_over(transaction.now) or (bound_to is not None and found.organization_id != bound_to):
-        raise SlugNotFound(resource=Resource("siloway/SlugReservation", name))
+        raise not_found(name)
     return found
+
+
+def not_found(name: str) -> SlugNotFound:
+    """The refusal for a reservation that is not there, or that the caller may not know or change."""
+    return SlugNotFound(resource=Resource("siloway/SlugReservation", name))
 
 
 def list_reservations(

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import structlog
 
+from control_silo.memberships.authority import may_change
 from control_silo.slugs import lookup, redirect_store
 from control_silo.slugs.domain import ReservationState, ReservationType
 from shared import audit, deadline
@@ -33,6 +34,8 @@ def release_redirect(transaction: Transaction, mutation: Mutation, name: str) ->
 
     def work() -> Released:
         found = lookup.get_reservation(transaction, name)
+        if found.organization_id is not None and not may_change(transaction, found.organization_id):
+            raise lookup.not_found(name)
         if found.type is not ReservationType.REDIRECT or found.state is ReservationState.QUARANTINED:
             raise FailedPrecondition("The reservation is no redirect.", metadata={"slug": found.slug})
         redirect_store.delete(transaction, found.slug)

@@ -42,18 +42,17 @@ CHECKS: tuple[Check, ...] = (
     ),
     SqlCheck(
         "provision_once",
-        "An organization was made for one request, and is there (I9).",
+        "An organization was made for one request (I9).",
         When.ALWAYS,
         table="organization_provision",
         key=("change_set",),
         columns="organization_id",
         wrong="""
-            SELECT k1, format('made organizations/%s', organization_id) AS says FROM looked
-            WHERE NOT EXISTS (SELECT FROM organization WHERE id = looked.organization_id)
-                OR EXISTS (
-                    SELECT FROM organization_provision AS other
-                    WHERE other.organization_id = looked.organization_id AND other.change_set <> k1
-                )
+            SELECT k1, format('organizations/%s was made for another request too', organization_id) AS says FROM looked
+            WHERE organization_id <> 0 AND EXISTS (
+                SELECT FROM organization_provision AS other
+                WHERE other.organization_id = looked.organization_id AND other.change_set <> k1
+            )
         """,
     ),
     SqlCheck(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from region_silo.doctor import store
 from region_silo.doctor.checks import CHECKS
+from region_silo.members import retelling
 from region_silo.slugs.usecases import announce_organizations
 from shared.database import Transaction
 from shared.doctor.domain import OrganizationRecord, TokenRecord
@@ -45,8 +46,9 @@ class RegionPart:
         store.forget_versions(transaction)
 
     def resend(self, transaction: Transaction, peer: str) -> int:
-        """All organizations."""
+        """All organizations; `work` tells of all members, batch by batch."""
         del peer
+        retelling.begin(transaction)
         count, after_id = 0, 0
         while found := store.ids(transaction, after_id=after_id, rows_max=_IDS_AT_ONCE):
             announce_organizations(transaction, found)

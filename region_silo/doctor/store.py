@@ -3,6 +3,7 @@
 from sqlalchemy import text
 
 from shared.database import Transaction
+from shared.deletion import DeletionStage
 from shared.doctor.domain import OrganizationRecord, TokenRecord
 
 _STATES = ("importing", "active")
@@ -10,7 +11,7 @@ _STATES = ("importing", "active")
 _ORGANIZATIONS = text(
     """
     SELECT organization.id, organization.slug, organization.fence_version, organization.version, organization.name,
-        organization.state, made.change_set, EXISTS (
+        organization.state, organization.deletion, organization.purge_at, made.change_set, EXISTS (
             SELECT FROM outbox_message
             WHERE target = 'control' AND aggregate IN ('organizations/' || organization.id, made.change_set)
         ) AS waits
@@ -31,6 +32,7 @@ _TOKENS = text(
 )
 _IDS = text("SELECT id FROM organization WHERE id > :after_id ORDER BY id LIMIT :rows_max")
 _FORGET_TOKENS = text("UPDATE token SET version = 0 WHERE version > 0")
+_FORGET_USERS = text("UPDATE known_user SET version = 0 WHERE version > 0")
 _FORGET_DIRECTORY = text("UPDATE region_directory SET version = 0 WHERE version > 0")
 
 
@@ -48,7 +50,8 @@ def organizations(transaction: Transaction, region: str, *, after_id: int, rows_
             name=row.name,
             state=_STATES[row.state],
             change_set=row.change_set or "",
-            in_flight=row.waits or row.state == 0,
+            in_flight=row.waits or row.state == 0 or row.deletion == DeletionStage.DELETING,
+            purge_at=row.purge_at if row.deletion == DeletionStage.PENDING else None,
         )
         for row in rows
     ]
@@ -66,6 +69,7 @@ def ids(transaction: Transaction, *, after_id: int, rows_max: int) -> list[int]:
 
 
 def forget_versions(transaction: Transaction) -> None:
-    """Let whatever control tells of tokens and regions count."""
+    """Let whatever control tells of tokens, regions and users count."""
     transaction.execute(_FORGET_TOKENS)
+    transaction.execute(_FORGET_USERS)
     transaction.execute(_FORGET_DIRECTORY)

@@ -34,6 +34,7 @@ _log = structlog.get_logger("siloway.imports")
 
 _TRANSIENT = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.ABORTED})
 _FINAL = frozenset({Code.PERMISSION_DENIED, Code.UNAUTHENTICATED})
+_REGION_REFUSED = "PEER_REFUSED"
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,7 @@ class ImportRunner:
             else:
                 self._give_back(lease, self._settings.spool_retry_s)
         except ServiceError as error:
-            # A region that is being drained refuses new organizations; undraining it lets the import go on.
-            if error.code in _TRANSIENT or isinstance(error, RegionDraining):
+            if _will_pass(error):
                 self._postpone(lease, data_import, error)
             elif error.code in _FINAL:
                 self._give_up(lease, data_import, error)
@@ -250,6 +250,12 @@ class ImportRunner:
             self._database.transact(work)
         except (LeaseLostError, ServiceError) as error:
             _log.warning("import_lease_left_to_run_out", error=type(error).__name__)
+
+
+def _will_pass(error: ServiceError) -> bool:
+    """Whether waiting helps: a region that is drained or was declared lost may go on once an operator ends that."""
+    is_refused = error.metadata.get("peer_reason") == _REGION_REFUSED
+    return error.code in _TRANSIENT or isinstance(error, RegionDraining) or is_refused
 
 
 def _request_key(data_import: DataImport) -> RequestKey:

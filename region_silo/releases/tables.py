@@ -1,4 +1,4 @@
-"""The tables of releases and commits as queries see them; migrations 0004 and 0015 create them."""
+"""The tables of releases and commits as queries see them; migrations 0004 and 0016 create them."""
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB

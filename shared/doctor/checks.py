@@ -77,10 +77,10 @@ PARKED_SUBJECTS = SqlCheck(
     "No subject is parked; `siloway outbox replay` sends its newest state.",
     When.QUIET,
     table="outbox_parked",
-    key=("target", "aggregate"),
-    key_types=(str, str),
-    columns="category, subject, last_error",
-    wrong="SELECT k1, k2, format('%s %s: %s', category, subject, last_error) AS says FROM looked",
+    key=("target", "aggregate", "category", "subject"),
+    key_types=(str, str, str, str),
+    columns="last_error",
+    wrong="SELECT k1, k2, k3, k4, format('%s %s: %s', k3, k4, last_error) AS says FROM looked",
 )
 
 OUT_OF_STEP = SqlCheck(

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TypeAlias
 
 Key: TypeAlias = tuple[str | int, ...]
-"""One or two columns: texts or numbers."""
+"""The columns by which a row is told from all others: texts or numbers."""
 
 AGE_MIN = timedelta(minutes=1)
 """Rows that changed less than this ago may still be on their way."""
@@ -43,7 +43,10 @@ class Looked:
 
 @dataclass(frozen=True)
 class OrganizationRecord:
-    """What a silo knows of an organization. Slugs are empty for none; `change_set` is of the request that made it."""
+    """What a silo knows of an organization. Slugs are empty for none; `change_set` is of the request that made it.
+
+    `purge_at` is set for one that is to be deleted; one whose purge has begun is in flight.
+    """
 
     organization_id: int
     region: str
@@ -55,6 +58,7 @@ class OrganizationRecord:
     state: str
     change_set: str = ""
     in_flight: bool = False
+    purge_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from shared.doctor.domain import (
 from shared.doctor.part import SiloPart
 from shared.doctor.usecases import DoctorUseCases, key_texts
 from shared.outbox.domain import CHANNEL
-from shared.rpc.call import mutation, require_unbound
+from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method
 
 _SERVICE = "/siloway.common.v1.DoctorService"
@@ -56,7 +56,6 @@ class DoctorServicer(doctor_rpc.DoctorServiceServicer):
         self, request: doctor_pb.ListChecksRequest, context: grpc.ServicerContext
     ) -> doctor_pb.ListChecksResponse:
         del request, context
-        require_unbound()
         return doctor_pb.ListChecksResponse(
             checks=[
                 doctor_pb.Check(
@@ -70,7 +69,6 @@ class DoctorServicer(doctor_rpc.DoctorServiceServicer):
         self, request: doctor_pb.ListFindingsRequest, context: grpc.ServicerContext
     ) -> doctor_pb.ListFindingsResponse:
         del context
-        require_unbound()
         age_min = _age(request.age_min if request.HasField("age_min") else None)
         looked, token = self._database.read(
             lambda transaction: self._doctor.find(
@@ -84,7 +82,6 @@ class DoctorServicer(doctor_rpc.DoctorServiceServicer):
         self, request: doctor_pb.RepairFindingsRequest, context: grpc.ServicerContext
     ) -> doctor_pb.RepairFindingsResponse:
         del context
-        require_unbound()
         age_min = _age(request.age_min if request.HasField("age_min") else None)
         asked = mutation(request)
         done = self._database.transact(
@@ -104,7 +101,6 @@ class DoctorServicer(doctor_rpc.DoctorServiceServicer):
         self, request: doctor_pb.ListOrganizationRecordsRequest, context: grpc.ServicerContext
     ) -> doctor_pb.ListOrganizationRecordsResponse:
         del context
-        require_unbound()
         page, token = self._database.read(
             lambda transaction: self._doctor.organizations(
                 transaction, request.region, page_size=request.page_size, token=request.page_token
@@ -118,7 +114,6 @@ class DoctorServicer(doctor_rpc.DoctorServiceServicer):
         self, request: doctor_pb.ListTokenRecordsRequest, context: grpc.ServicerContext
     ) -> doctor_pb.ListTokenRecordsResponse:
         del context
-        require_unbound()
         page, token = self._database.read(
             lambda transaction: self._doctor.tokens(
                 transaction, request.region, page_size=request.page_size, token=request.page_token
@@ -130,7 +125,6 @@ class DoctorServicer(doctor_rpc.DoctorServiceServicer):
         self, request: doctor_pb.GetRestorationRequest, context: grpc.ServicerContext
     ) -> doctor_pb.Restoration:
         del request, context
-        require_unbound()
         life = self._database.read(self._doctor.life)
         return doctor_pb.Restoration(
             silo=life.silo,
@@ -149,7 +143,6 @@ class DoctorServicer(doctor_rpc.DoctorServiceServicer):
         self, request: doctor_pb.AgreeOnEpochRequest, context: grpc.ServicerContext
     ) -> doctor_pb.AgreeOnEpochResponse:
         del context
-        require_unbound()
         asked = mutation(request)
         done = self._database.transact(
             lambda transaction: requests.once(
@@ -168,7 +161,6 @@ class DoctorServicer(doctor_rpc.DoctorServiceServicer):
         self, request: doctor_pb.EndRestorationRequest, context: grpc.ServicerContext
     ) -> doctor_pb.EndRestorationResponse:
         del context
-        require_unbound()
         asked = mutation(request)
         seen = [IdPlace(place.layout, place.number, place.position) for place in request.seen]
         done = self._database.transact(
@@ -202,6 +194,7 @@ def _organization(record: OrganizationRecord) -> doctor_pb.OrganizationRecord:
         state=record.state,
         change_set=record.change_set,
         in_flight=record.in_flight,
+        purge_time=None if record.purge_at is None else _time(record.purge_at),
     )
 
 

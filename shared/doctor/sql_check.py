@@ -25,10 +25,11 @@ _SHAPE = """
 
 @dataclass(frozen=True)
 class SqlCheck:
-    """`key` are one or two columns of `table` with an index; `columns` is what `wrong` needs besides.
+    """`key` are the columns of a unique index of `table`, for a page goes on behind the last row's key; `columns` is
+    what `wrong` needs besides.
 
-    `wrong` selects k1 (and k2) and `says` from `looked`. It may use :now and :older_than. `uuids` are those of the
-    key's columns that are UUIDs; in `looked` they are texts.
+    `wrong` selects k1 (k2, and so on) and `says` from `looked`. It may use :now and :older_than. `uuids` are those of
+    the key's columns that are UUIDs; in `looked` they are texts.
     """
 
     id: str

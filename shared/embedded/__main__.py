@@ -25,7 +25,11 @@ def main(arguments: list[str] | None = None, command: Command = silo_command) ->
     options = _parse(arguments)
     try:
         settings = read_settings(
-            os.environ, folder=options.folder, ports_from=options.ports_from, regions=options.regions
+            os.environ,
+            folder=options.folder,
+            ports_from=options.ports_from,
+            regions=options.regions,
+            without=options.without,
         )
         # With --json the first line of stdout is the description, and nothing else is.
         notices = sys.stderr if options.json else sys.stdout
@@ -50,6 +54,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--ports-from", type=int, default=DEFAULT_PORTS_FROM, help="control's first port; 0: free ports"
     )
     parser.add_argument("--regions", default=DEFAULT_REGIONS, help="name=number,...")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="SILO",
+        help="run this silo's database, but not its programs, so that it can be restored; may be repeated",
+    )
     parser.add_argument("--json", action="store_true", help="print the addresses as one line of JSON")
     return parser.parse_args(arguments)
 
@@ -58,14 +69,16 @@ def _announce(stack: Stack) -> None:
     settings = stack.settings
     token = stack.token()
     lines = ["", "Siloway runs. Ctrl-C stops it.", ""]
-    for silo in settings.silos:
+    for silo in settings.started:
         admin = f"admin {silo.serve_admin_address} (serve), {silo.work_admin_address} (work)"
         lines.append(f"  {silo.name:<8} public {silo.public_address}   internal {silo.internal_address}   {admin}")
+    apart = f"only its database runs; its settings are in {settings.environment_file}"
+    lines += [f"  {name:<8} {apart}" for name in sorted(settings.without)]
     lines += ["", f"  token    {token or 'none in this folder; make one with: siloway tokens mint'}"]
     lines += [f"  files    {settings.folder} (token, logs/, stack.json)", "", "Try:", f"  {_demo(settings.folder)}"]
     certificate = settings.environment.get("SILOWAY_PUBLIC_TLS_CERT_FILE")
     security = "-plaintext" if certificate is None else f"-cacert {certificate}"
-    for silo in settings.silos:
+    for silo in settings.started:
         lines.append(f"  grpcurl {security} -H 'authorization: Bearer {token or 'TOKEN'}' {silo.public_address} list")
     _write(sys.stdout, "\n".join([*lines, ""]))
 

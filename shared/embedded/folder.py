@@ -114,4 +114,7 @@ def check_port(host: str, port: int, purpose: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as problem:
-            raise PortTaken(f"port {port} on {host} ({purpose}) is not free: {problem.strerror}") from None
+            raise PortTaken(
+                f"port {port} on {host} ({purpose}) is not free ({problem.strerror}): end who has it, or take other"
+                " ports with --ports-from (0: any free ones)"
+            ) from None

@@ -7,7 +7,7 @@ where nothing is to be done.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 _SETTINGS = ("SILOWAY_REGIONS", "SILOWAY_BOOTSTRAP_TOKEN_FILE")
@@ -29,7 +29,14 @@ class MigrationStamps:
 
     def stamp(self, silo: str, revisions: Path, environment: Mapping[str, str]) -> None:
         """Note that its migration has ended well."""
-        stamps = {**self._read(), silo: _fingerprint(revisions, environment)}
+        self._write({**self._read(), silo: _fingerprint(revisions, environment)})
+
+    def forget(self, silos: Collection[str]) -> None:
+        """Nothing is known of their databases any more."""
+        if silos:
+            self._write({name: stamp for name, stamp in self._read().items() if name not in silos})
+
+    def _write(self, stamps: Mapping[str, str]) -> None:
         fresh = self._file.with_suffix(".new")
         fresh.write_text(json.dumps(stamps, indent=2) + "\n")
         fresh.replace(self._file)

@@ -127,6 +127,9 @@ def rotate_log(log_file: Path, *, bytes_max: int = _LOG_BYTES_MAX) -> None:
         log_file.replace(log_file.with_name(log_file.name + ".1"))
 
 
+_SAYS_NOTHING = ("(Background on this error", "[SQL:", "[parameters:")
+
+
 def log_tail(log_file: Path, lines: int = 3) -> str:
     """The last lines of a log, on one line, for an error message."""
     if not log_file.exists():
@@ -134,7 +137,9 @@ def log_tail(log_file: Path, lines: int = 3) -> str:
     with log_file.open("rb") as opened:
         opened.seek(max(0, log_file.stat().st_size - 4096))
         text = opened.read().decode(errors="replace")
-    return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+    # SQLAlchemy ends its tracebacks with a link; what has happened stands before it.
+    told = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(_SAYS_NOTHING)]
+    return " | ".join(told[-lines:])
 
 
 def _forker() -> _Forker:

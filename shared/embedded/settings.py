@@ -5,7 +5,7 @@ silo's database.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,13 @@ class StackSettings:
     redis_program: Path | None
     grace_s: float
     environment: Mapping[str, str]
+    without: frozenset[str] = frozenset()
+    """Silos whose programs do not run; their databases do: this is how one of them is restored."""
+
+    @property
+    def started(self) -> tuple[Silo, ...]:
+        """The silos whose programs run."""
+        return tuple(silo for silo in self.silos if silo.name not in self.without)
 
     @property
     def control(self) -> Silo:
@@ -107,16 +114,23 @@ class SiloFiles:
 
 
 def read_settings(
-    environment: Mapping[str, str], *, folder: Path, ports_from: int, regions: str = DEFAULT_REGIONS
+    environment: Mapping[str, str],
+    *,
+    folder: Path,
+    ports_from: int,
+    regions: str = DEFAULT_REGIONS,
+    without: Collection[str] = (),
 ) -> StackSettings:
     """The settings of the stack. Raises SettingInvalid.
 
     `ports_from`: control gets the four ports from it on, each region four from 10 later; 0 takes free ports. An address
-    or a database URL in the environment wins. `regions`: `name=number` with commas.
+    or a database URL in the environment wins. `regions`: `name=number` with commas. `without`: names of silos.
     """
     silos = [_read_silo(environment, CONTROL, 0, ports_from, 0)]
     for place, (name, number) in enumerate(_parse_regions(regions), start=1):
         silos.append(_read_silo(environment, name, number, ports_from, place))
+    for name in sorted(set(without) - {silo.name for silo in silos}):
+        raise SettingInvalid(f"without: there is no silo {name!r}; there are: {', '.join(silo.name for silo in silos)}")
     grace = environment.get("SILOWAY_GRACE_S", str(DEFAULT_GRACE_S))
     try:
         grace_s = float(grace)
@@ -130,6 +144,7 @@ def read_settings(
         redis_program=_path(environment, "SILOWAY_REDIS_BIN"),
         grace_s=grace_s,
         environment=environment,
+        without=frozenset(without),
     )
 
 

@@ -106,13 +106,13 @@ class Stack:
     def start(self) -> None:
         """Returns when every process is ready. Raises LocalStackError or StopRequested; call `stop` in any case."""
         self._lock = FolderLock(self.settings.folder)
-        for silo in self.settings.silos:
+        for silo in self.settings.started:
             for purpose, address in silo.purposes().items():
                 check_port(*split_address(address), purpose)
         make_folder(self.settings.logs)
         environments = self._prepare()
         self._migrate(environments)
-        for silo in self.settings.silos:
+        for silo in self.settings.started:
             for verb in _VERBS:
                 name = f"{silo.name} {verb}"
                 log_file = self.settings.logs / f"{silo.name}-{verb}.log"
@@ -213,9 +213,11 @@ class Stack:
 
     def _migrate(self, environments: Mapping[str, Mapping[str, str]]) -> None:
         stamps = MigrationStamps(self.settings.folder / "servers" / "migrated.json")
+        # Whatever is loaded into its database meanwhile may be of an older version.
+        stamps.forget(self.settings.without)
         due = [
             silo
-            for silo in self.settings.silos
+            for silo in self.settings.started
             if silo.name not in self._found_databases
             or not stamps.is_current(silo.name, _revisions(silo.name), environments[silo.name])
         ]
@@ -250,7 +252,7 @@ class Stack:
     def _await_ready(self) -> None:
         waiting = {program.name: program for program in self.programs}
         addresses = {}
-        for silo in self.settings.silos:
+        for silo in self.settings.started:
             addresses[f"{silo.name} serve"] = silo.serve_admin_address
             addresses[f"{silo.name} work"] = silo.work_admin_address
         ends_at = time.monotonic() + READY_TIMEOUT_S

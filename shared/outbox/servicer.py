@@ -15,7 +15,7 @@ from shared.outbox.operating import Replayed, ShardView, Skipped
 from shared.outbox.operating_store import Order, ParkedSubject, Shard, ShownMessage
 from shared.outbox.payloads import shown
 from shared.outbox.registry import Registry
-from shared.rpc.call import mutation, require_unbound
+from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method
 
 _SERVICE = "/siloway.common.v1.OutboxService"
@@ -40,7 +40,6 @@ class OutboxServicer(outbox_rpc.OutboxServiceServicer):
         self, request: outbox_pb.ListShardsRequest, context: grpc.ServicerContext
     ) -> outbox_pb.ListShardsResponse:
         del context
-        require_unbound()
         page, token = self._database.read(
             lambda transaction: operating.list_shards(
                 transaction,
@@ -56,7 +55,6 @@ class OutboxServicer(outbox_rpc.OutboxServiceServicer):
 
     def GetShard(self, request: outbox_pb.GetShardRequest, context: grpc.ServicerContext) -> outbox_pb.OutboxShard:
         del context
-        require_unbound()
         target, aggregate = _parse(request.name)
         view = self._database.read(
             lambda transaction: operating.get_shard(
@@ -73,7 +71,6 @@ class OutboxServicer(outbox_rpc.OutboxServiceServicer):
         self, request: outbox_pb.ReplayShardRequest, context: grpc.ServicerContext
     ) -> outbox_pb.ReplayShardResponse:
         del context
-        require_unbound()
         target, aggregate = _parse(request.name)
         asked = mutation(request)
         replayed = self._database.transact(
@@ -94,7 +91,6 @@ class OutboxServicer(outbox_rpc.OutboxServiceServicer):
         self, request: outbox_pb.SkipMessageRequest, context: grpc.ServicerContext
     ) -> outbox_pb.SkipMessageResponse:
         del context
-        require_unbound()
         target, aggregate = _parse(request.name)
         asked = mutation(request)
         skipped = self._database.transact(

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.errors import InvalidArgument, OrganizationNotFound, PermissionDenied, Resource
+from shared.errors import InvalidArgument, OrganizationNotFound, Resource
 from shared.requests.domain import Mutation, fingerprint
 
 
@@ -106,12 +106,6 @@ def require_organization(organization_id: int) -> None:
     bound_to = current_caller().organization_id
     if bound_to is not None and bound_to != organization_id:
         raise OrganizationNotFound(resource=Resource("siloway/Organization", f"organizations/{organization_id}"))
-
-
-def require_unbound() -> None:
-    """Refuse a caller that is bound to one organization. Raises PermissionDenied."""
-    if current_caller().organization_id is not None:
-        raise PermissionDenied("the token is bound to one organization")
 
 
 def _required() -> Call:

@@ -18,6 +18,7 @@ from shared.errors import Cancelled, Unimplemented
 from shared.rpc import ownership, validation
 from shared.rpc.admission import Admission, Context, SpendCall
 from shared.rpc.authentication import Authenticate
+from shared.rpc.call import Caller, current_caller
 from shared.rpc.idle import IdleWatch
 from shared.rpc.methods import Budget, Door, Method, MethodTable
 from shared.rpc.permits import Permits
@@ -86,7 +87,7 @@ def _unary_unary(admission: Admission, behavior: Any, handler: Handler) -> Handl
         answer = None
         try:
             running.admit(streaming=False)
-            ownership.check_message(admission.row, request)
+            ownership.check_message(admission.row, request, current_caller())
             answer = behavior(request, context)
             running.tell_request_id()
         except BaseException as raised:  # noqa: BLE001  # the boundary; a panic in a native library is no Exception
@@ -106,7 +107,7 @@ def _stream_unary(admission: Admission, behavior: Any, handler: Handler) -> Hand
         answer = None
         try:
             running.admit(streaming=True)
-            answer = behavior(_checked(requests, context), context)
+            answer = behavior(_checked(admission.row, requests, context), context)
             running.tell_request_id()
         except BaseException as raised:  # noqa: BLE001  # as above
             error = raised
@@ -120,7 +121,7 @@ def _stream_unary(admission: Admission, behavior: Any, handler: Handler) -> Hand
 
 def _unary_stream(admission: Admission, behavior: Any, handler: Handler) -> Handler:
     def start(request: Any, context: Context) -> Iterator[Any]:
-        ownership.check_message(admission.row, request)
+        ownership.check_message(admission.row, request, current_caller())
         answers: Iterator[Any] = behavior(request, context)
         return answers
 
@@ -134,7 +135,7 @@ def _unary_stream(admission: Admission, behavior: Any, handler: Handler) -> Hand
 
 def _stream_stream(admission: Admission, behavior: Any, handler: "Handler | None") -> Handler:
     def start(requests: Iterator[Any], context: Context) -> Iterator[Any]:
-        answers: Iterator[Any] = behavior(_checked(requests, context), context)
+        answers: Iterator[Any] = behavior(_checked(admission.row, requests, context), context)
         return answers
 
     def serve(requests: Iterator[Any], context: Context) -> Iterator[Any]:
@@ -175,7 +176,11 @@ def _answers(
             running.finish(error)
 
 
-def _checked(requests: Iterator[Any], context: Context) -> Iterator[Any]:
+def _checked(row: Method | None, requests: Iterator[Any], context: Context) -> Iterator[Any]:
+    return _checked_for(current_caller(), row, requests, context)  # whichever thread takes the messages
+
+
+def _checked_for(caller: Caller, row: Method | None, requests: Iterator[Any], context: Context) -> Iterator[Any]:
     """A client's messages, each checked; a client that went away is Cancelled.
 
     grpcio sometimes learns of that only after it has ended the iterator. So the end of a client's stream alone never
@@ -193,7 +198,7 @@ def _checked(requests: Iterator[Any], context: Context) -> Iterator[Any]:
                 deadline.check()
                 raise Cancelled from gone
             heard()
-            validation.check(request)
+            ownership.check_message(row, request, caller)
             yield request
             heard()
 

@@ -10,7 +10,7 @@ from typing import Any
 from shared.errors import OrganizationNotFound, PermissionDenied, Resource
 from shared.names import organization_name, parse_key
 from shared.rpc import validation
-from shared.rpc.call import Caller, current_caller
+from shared.rpc.call import Caller
 from shared.rpc.methods import Method, Whose
 
 _ORGANIZATIONS = "organizations"
@@ -22,14 +22,16 @@ def check_caller(row: Method, caller: Caller) -> None:
         raise PermissionDenied("A token that is bound to one organization may not do this.")
 
 
-def check_message(row: Method | None, message: Any) -> None:
-    """Check a request's shape, and that what it names is not another organization's than a bound caller's.
+def check_message(row: Method | None, message: Any, caller: Caller) -> None:
+    """Check a message's shape, and that what it names is not another organization's than a bound caller's.
+
+    Of a stream every message is checked; one without the names, like those behind a first one, names nothing.
 
     Raises InvalidArgument, OrganizationNotFound.
     """
     assert row is not None, "a call without a row is refused before its message is read"
     validation.check(message)
-    bound_to = current_caller().organization_id
+    bound_to = caller.organization_id
     if bound_to is None or row.whose is not Whose.ORGANIZATION:
         return
     for path in row.names:

@@ -7,7 +7,7 @@ import typer
 from siloway.region.v1 import region_organization_service_pb2 as organization_pb
 
 from siloway_client import output
-from siloway_client.options import Json, Organization, Region, RequestId, request_id_of, session
+from siloway_client.options import FirstRegion, Json, Organization, RequestId, request_id_of, session
 
 app = typer.Typer(no_args_is_help=True, help="Members of an organization.")
 
@@ -34,13 +34,13 @@ def list_members(
     organization: Organization,
     team: Annotated[str, typer.Option(help="Only members of this team, by id or slug.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    region: Region = "us",
+    region: FirstRegion = None,
     json_output: Json = False,
 ) -> None:
     """List members by id."""
     request = organization_pb.ListMembersRequest(parent=f"organizations/{organization}", page_size=limit, team=team)
-    with session(context).targets().region(region) as client:
-        answer = client.organizations.ListMembers(request)
+    with session(context).targets().router(region) as router:
+        answer = router.call(organization, lambda client: client.organizations.ListMembers(request))
     if json_output:
         output.as_json(answer.members)
     else:
@@ -58,7 +58,7 @@ def add(
     user: Annotated[str, typer.Option(help="A user's id.")] = "",
     email: Annotated[str, typer.Option(help="An address to invite.")] = "",
     role: Annotated[Role, typer.Option(help="What the member may do.")] = Role.MEMBER,
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -69,8 +69,10 @@ def add(
     request = organization_pb.AddMemberRequest(
         parent=f"organizations/{organization}", member=member, request_id=request_id_of(request_id)
     )
-    with session(context).targets().region(region) as client:
-        _show(client.organizations.AddMember(request), json_output=json_output)
+    with session(context).targets().router(region) as router:
+        _show(
+            router.call(organization, lambda client: client.organizations.AddMember(request)), json_output=json_output
+        )
 
 
 @app.command("role")
@@ -79,7 +81,7 @@ def change_role(
     organization: Organization,
     member: MemberId,
     role: Annotated[Role, typer.Argument(help="What the member may do from now on.")],
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -88,8 +90,11 @@ def change_role(
         member=_Member(name=member_name(organization, member), role=role.value_on_wire),
         request_id=request_id_of(request_id),
     )
-    with session(context).targets().region(region) as client:
-        _show(client.organizations.UpdateMember(request), json_output=json_output)
+    with session(context).targets().router(region) as router:
+        _show(
+            router.call(organization, lambda client: client.organizations.UpdateMember(request)),
+            json_output=json_output,
+        )
 
 
 @app.command()
@@ -97,7 +102,7 @@ def remove(
     context: typer.Context,
     organization: Organization,
     member: MemberId,
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -105,8 +110,8 @@ def remove(
     request = organization_pb.RemoveMemberRequest(
         name=member_name(organization, member), request_id=request_id_of(request_id)
     )
-    with session(context).targets().region(region) as client:
-        answer = client.organizations.RemoveMember(request)
+    with session(context).targets().router(region) as router:
+        answer = router.call(organization, lambda client: client.organizations.RemoveMember(request))
     if json_output:
         output.as_json(answer)
     else:

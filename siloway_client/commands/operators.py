@@ -1,11 +1,9 @@
 """`siloway outbox` and `siloway audit`: what waits between the silos, and who changed what. For operators."""
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.common.v1 import audit_service_pb2 as audit_pb
 from siloway.common.v1 import outbox_service_pb2 as outbox_pb
@@ -159,7 +157,7 @@ def list_entries(
             entry.principal,
             entry.action,
             entry.target,
-            json.dumps(json_format.MessageToDict(entry.detail), ensure_ascii=False),
+            output.struct_text(entry.detail),
         )
         for entry in answer.audit_entries
     ]

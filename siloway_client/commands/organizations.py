@@ -1,5 +1,6 @@
 """`siloway orgs` and `siloway slugs`: organizations across silos, and who holds which slug."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -179,7 +180,8 @@ def delete(
         output.as_json(deleted)
     else:
         output.say(f"{deleted.name} is read only; it is deleted for good on {output.when(deleted.purge_time)}")
-        output.say(f"until then: siloway orgs undelete {deleted.uid}")
+        if deleted.purge_time.ToDatetime(UTC) > datetime.now(UTC):
+            output.say(f"until then: siloway orgs undelete {deleted.uid}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from siloway.region.v1 import region_organization_service_pb2 as organization_pb
 
 from siloway_client import output
 from siloway_client.commands.members import MemberId, member_name
-from siloway_client.options import Json, Organization, Region, RequestId, request_id_of, session
+from siloway_client.options import FirstRegion, Json, Organization, RequestId, request_id_of, session
 
 app = typer.Typer(no_args_is_help=True, help="Teams of an organization and their projects.")
 
@@ -21,7 +21,7 @@ def create(
     organization: Organization,
     name: Annotated[str, typer.Argument(help="The name that people read.")],
     slug: Annotated[str, typer.Option(help="The short name; made from the name by default.")] = "",
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -31,8 +31,10 @@ def create(
         team=organization_pb.Team(display_name=name, slug=slug),
         request_id=request_id_of(request_id),
     )
-    with session(context).targets().region(region) as client:
-        _show(client.organizations.CreateTeam(request), json_output=json_output)
+    with session(context).targets().router(region) as router:
+        _show(
+            router.call(organization, lambda client: client.organizations.CreateTeam(request)), json_output=json_output
+        )
 
 
 @app.command("list")
@@ -40,13 +42,13 @@ def list_teams(
     context: typer.Context,
     organization: Organization,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    region: Region = "us",
+    region: FirstRegion = None,
     json_output: Json = False,
 ) -> None:
     """List teams by id."""
     request = organization_pb.ListTeamsRequest(parent=f"organizations/{organization}", page_size=limit)
-    with session(context).targets().region(region) as client:
-        answer = client.organizations.ListTeams(request)
+    with session(context).targets().router(region) as router:
+        answer = router.call(organization, lambda client: client.organizations.ListTeams(request))
     if json_output:
         output.as_json(answer.teams)
     else:
@@ -59,13 +61,13 @@ def get(
     context: typer.Context,
     organization: Organization,
     team: TeamKey,
-    region: Region = "us",
+    region: FirstRegion = None,
     json_output: Json = False,
 ) -> None:
     """Show a team with its projects."""
     request = organization_pb.GetTeamRequest(name=_name(organization, team))
-    with session(context).targets().region(region) as client:
-        _show(client.organizations.GetTeam(request), json_output=json_output)
+    with session(context).targets().router(region) as router:
+        _show(router.call(organization, lambda client: client.organizations.GetTeam(request)), json_output=json_output)
 
 
 @app.command()
@@ -73,14 +75,14 @@ def delete(
     context: typer.Context,
     organization: Organization,
     team: Annotated[str, typer.Argument(metavar="TEAM", help="The team's id; a slug is not taken here.")],
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
     """Delete a team. Its members and projects stay."""
     request = organization_pb.DeleteTeamRequest(name=_name(organization, team), request_id=request_id_of(request_id))
-    with session(context).targets().region(region) as client:
-        answer = client.organizations.DeleteTeam(request)
+    with session(context).targets().router(region) as router:
+        answer = router.call(organization, lambda client: client.organizations.DeleteTeam(request))
     if json_output:
         output.as_json(answer)
     else:
@@ -93,7 +95,7 @@ def add(
     organization: Organization,
     team: TeamKey,
     member: MemberId,
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -103,8 +105,11 @@ def add(
         member=member_name(organization, member),
         request_id=request_id_of(request_id),
     )
-    with session(context).targets().region(region) as client:
-        _show(client.organizations.AddTeamMember(request), json_output=json_output)
+    with session(context).targets().router(region) as router:
+        _show(
+            router.call(organization, lambda client: client.organizations.AddTeamMember(request)),
+            json_output=json_output,
+        )
 
 
 @app.command()
@@ -113,7 +118,7 @@ def remove(
     organization: Organization,
     team: TeamKey,
     member: MemberId,
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -123,8 +128,11 @@ def remove(
         member=member_name(organization, member),
         request_id=request_id_of(request_id),
     )
-    with session(context).targets().region(region) as client:
-        _show(client.organizations.RemoveTeamMember(request), json_output=json_output)
+    with session(context).targets().router(region) as router:
+        _show(
+            router.call(organization, lambda client: client.organizations.RemoveTeamMember(request)),
+            json_output=json_output,
+        )
 
 
 @app.command()
@@ -133,7 +141,7 @@ def grant(
     organization: Organization,
     team: TeamKey,
     project: ProjectKey,
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -143,8 +151,11 @@ def grant(
         project=f"organizations/{organization}/projects/{project}",
         request_id=request_id_of(request_id),
     )
-    with session(context).targets().region(region) as client:
-        _show(client.organizations.GrantProjectTeam(request), json_output=json_output)
+    with session(context).targets().router(region) as router:
+        _show(
+            router.call(organization, lambda client: client.organizations.GrantProjectTeam(request)),
+            json_output=json_output,
+        )
 
 
 @app.command()
@@ -153,7 +164,7 @@ def revoke(
     organization: Organization,
     team: TeamKey,
     project: ProjectKey,
-    region: Region = "us",
+    region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
@@ -163,8 +174,11 @@ def revoke(
         project=f"organizations/{organization}/projects/{project}",
         request_id=request_id_of(request_id),
     )
-    with session(context).targets().region(region) as client:
-        _show(client.organizations.RevokeProjectTeam(request), json_output=json_output)
+    with session(context).targets().router(region) as router:
+        _show(
+            router.call(organization, lambda client: client.organizations.RevokeProjectTeam(request)),
+            json_output=json_output,
+        )
 
 
 def _name(organization: str, team: str) -> str:

@@ -6,26 +6,35 @@ What must hold only when all is quiet is looked at twice, and counts when it is 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
 from siloway.common.v1 import doctor_service_pb2 as doctor_pb
+from siloway.control.v1 import reconciliation_service_pb2 as reconciliation_pb
 from siloway.control.v1 import recovery_service_pb2 as recovery_pb
 
 from siloway_client.client import ControlClient, RegionClient, new_request_id
 from siloway_client.doctor import comparing
 from siloway_client.doctor.comparing import Difference
+from siloway_client.refusal import refusal_of
 
 KEYS_MAX = 500
 FINDINGS_MAX = 10_000
 """Of one check in one silo; the check is run again once those are mended."""
 
+OPEN_DIFFERENCE = "reconciliation"
+DIFFERENCES_MAX = 100
+"""Of one call that asks for their repair."""
+
 CONTROL = "control"
 _ROWS = 1_000
 
 COMPARED = {
+    OPEN_DIFFERENCE: "The continuous comparison has found no other difference that is still open.",
     comparing.UNMAPPED: "Control knows every organization of the region (I3).",
     comparing.VANISHED: "The region has every organization that control maps to it (I3, I11).",
     comparing.SLUG: "Control and the region agree on an organization's slug (I3).",
     comparing.FENCE: "No region has seen a fence version that control has not given (I3).",
+    comparing.DELETION: "Control and the region agree on whether an organization is to be deleted.",
     comparing.TOKEN_UNKNOWN: "Control knows every token of a region's replica (I11).",
     comparing.TOKEN_VERSION: "A region has the newest version of every token.",
     comparing.TOKEN_REVOKED: "A token that a region knows as revoked is revoked.",
@@ -87,9 +96,12 @@ class Checker:
                 by_check.setdefault((finding.silo, finding.check), []).append(finding)
         count = 0
         for (silo, check), found in by_check.items():
-            for start in range(0, len(found), KEYS_MAX):
-                part = found[start : start + KEYS_MAX]
-                if check in COMPARED:
+            size = DIFFERENCES_MAX if check == OPEN_DIFFERENCE else KEYS_MAX
+            for start in range(0, len(found), size):
+                part = found[start : start + size]
+                if check == OPEN_DIFFERENCE:
+                    count += self._repair_differences([each.key for each in part])
+                elif check in COMPARED:
                     repaired, _ = self.repair_organizations(
                         [
                             (recovery_pb.RepairOrganizationsRequest.ACTION_TELL, each.difference)
@@ -155,6 +167,7 @@ class Checker:
         if self.control is not None:
             for name, region in self.regions.items():
                 self._compare(self.control, region, name, result)
+                self._add_open(self.control, name, result)
         return result
 
     def _compare(self, control: ControlClient, region: RegionClient, name: str, result: Result) -> None:
@@ -162,12 +175,32 @@ class Checker:
             for difference in compare(control, region, name):
                 if sum(each.silo == name for each in result.findings) >= FINDINGS_MAX:
                     return
-                repairable = difference.kind == comparing.SLUG and bool(
+                repairable = difference.kind in (comparing.SLUG, comparing.DELETION) and bool(
                     difference.control is not None and difference.control.primary_slug
                 )
                 result.findings.append(
                     Finding(name, difference.kind, str(difference.id), difference.says, repairable, difference)
                 )
+
+    def _add_open(self, control: ControlClient, name: str, result: Result) -> None:
+        """What the continuous comparison has found, and has not been found here: the directory, states and names."""
+        known = {each.key for each in result.findings if each.silo == name and each.check in COMPARED}
+        try:
+            found = list(comparing.open_differences(control, name))
+        except grpc.RpcError as error:
+            if refusal_of(error).reason == "SILO_RESTORED":
+                return  # control compares nothing before it is open
+            raise
+        for each in found:
+            if each.subject not in known:
+                says = comparing.words_of(each)
+                result.findings.append(Finding(name, OPEN_DIFFERENCE, each.name, says, bool(each.repair)))
+
+    def _repair_differences(self, names: Sequence[str]) -> int:
+        """Ask for their repair, which control's `work` carries out within seconds."""
+        assert self.control is not None, "differences are control's"
+        request = reconciliation_pb.RepairDifferencesRequest(names=names, request_id=new_request_id())
+        return len(self.control.reconciliation.RepairDifferences(request).differences)
 
     def _client(self, silo: str) -> ControlClient | RegionClient:
         if silo != CONTROL:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from siloway.common.v1 import doctor_service_pb2 as doctor_pb
+from siloway.control.v1 import reconciliation_service_pb2 as reconciliation_pb
 
 from siloway_client.client import ControlClient, RegionClient
 
@@ -16,6 +17,7 @@ UNMAPPED = "organization_unmapped"
 VANISHED = "organization_vanished"
 SLUG = "organization_slug"
 FENCE = "organization_fence"
+DELETION = "organization_deletion"
 TOKEN_UNKNOWN = "token_unknown"  # noqa: S105  # a finding's kind
 TOKEN_VERSION = "token_version"  # noqa: S105  # as above
 TOKEN_REVOKED = "token_revoked"  # noqa: S105  # as above
@@ -59,6 +61,27 @@ def token_records(client: ControlClient | RegionClient, region: str) -> Iterator
             return
 
 
+def open_differences(control: ControlClient, region: str) -> Iterator[reconciliation_pb.Difference]:
+    """What control's continuous comparison with a region has found for sure and not seen equal since."""
+    token = ""
+    while True:
+        request = reconciliation_pb.ListDifferencesRequest(
+            region=f"regions/{region}", page_size=_PAGE, page_token=token
+        )
+        page = control.reconciliation.ListDifferences(request)
+        yield from page.differences
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def words_of(difference: reconciliation_pb.Difference) -> str:
+    """What such a difference says, in one line."""
+    kind = reconciliation_pb.ReconciliationKind.Name(difference.kind).removeprefix("RECONCILIATION_KIND_").lower()
+    has = f"control has {difference.control_json or 'nothing'}, the region has {difference.region_json or 'nothing'}"
+    return f"{kind} {difference.subject}: {has}"
+
+
 def compare_organizations(control: ControlClient, region: RegionClient, name: str) -> Iterator[Difference]:
     """Where control's mappings and the region's organizations differ, by id."""
     pairs = _joined(
@@ -95,7 +118,13 @@ def _organization(
         return SLUG, f"control has {known.primary_slug or 'none'}, the region has {there.slug or 'none'}"
     if there.fence_version > known.fence_version:
         return FENCE, f"the region has applied fence {there.fence_version}, control has given {known.fence_version}"
+    if there.purge_time != known.purge_time:
+        return DELETION, f"control deletes it {_when(known)}, the region {_when(there)}"
     return "", ""
+
+
+def _when(record: doctor_pb.OrganizationRecord) -> str:
+    return f"at {record.purge_time.ToJsonString()}" if record.HasField("purge_time") else "not at all"
 
 
 def _token(known: doctor_pb.TokenRecord | None, there: doctor_pb.TokenRecord | None) -> tuple[str, str]:

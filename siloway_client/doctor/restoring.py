@@ -165,7 +165,8 @@ class Restorer:
 
 def _action(difference: Difference, silo: str) -> "recovery_pb.RepairOrganizationsRequest.Action.ValueType":
     if difference.kind == comparing.VANISHED:
-        return _Action.ACTION_FORGET
+        # What a region has lost may be made anew; what it has no more, and was not restored, was deleted for good.
+        return _Action.ACTION_PURGE if silo == CONTROL else _Action.ACTION_FORGET
     if difference.kind == comparing.UNMAPPED or silo == CONTROL:
         return _Action.ACTION_ADOPT
     return _Action.ACTION_TELL

@@ -17,17 +17,18 @@ FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
 
 FAULTS = {
-    *(f"P{number}" for number in range(1, 14) if number != 10),
-    *(f"S{number}" for number in (1, 2, 3, 4, 6, 7)),
+    *(f"P{number}" for number in range(1, 14)),
+    *(f"S{number}" for number in range(1, 8)),
     *(f"B{number}" for number in range(1, 5)),
     *(f"O{number}" for number in range(1, 8)),
     *(f"R{number}" for number in range(1, 4)),
+    *(f"D{number}" for number in range(1, 3)),
     *(f"F{number}" for number in range(1, 5)),
     "C1",
 }
 """The rows of the fault matrix of organizations across silos."""
 
-CASES = {1, 2, 3, 4, 6, *range(9, 16), *range(18, 25), *range(27, 33), 34, 36, *range(37, 41), 43, 44, 45, 47, 48}
+CASES = {1, 2, 3, 4, 6, *range(9, 16), *range(18, 25), *range(27, 33), 34, 36, *range(37, 41), 43, 44, 45, 47, 48, 49}
 """The acceptance cases of the same."""
 
 

@@ -137,6 +137,21 @@ def test_a_control_that_is_down_delays_an_import_and_never_fails_it(stack: Impor
     assert stack.report(import_id).data_import.attempts == 0
 
 
+def test_an_import_waits_while_its_region_is_declared_lost_and_goes_on_when_it_is_recovered(stack: ImportStack) -> None:
+    def refuse() -> None:
+        raise errors.Internal(metadata={"peer_reason": "PEER_REFUSED"})  # as the channel tells of it
+
+    import_id = stack.upload(_export()).id
+    stack.peer.before = refuse
+    for _ in range(60):
+        stack.runner().run_once()
+        stack.clock.advance(60)
+    assert stack.report(import_id).data_import.state is State.WRITING
+    stack.peer.before = lambda: None
+    assert stack.run(import_id).state is State.SUCCEEDED
+    assert stack.report(import_id).data_import.attempts == 0
+
+
 def test_a_control_that_goes_down_before_the_slugs_are_asked_for_is_asked_again(stack: ImportStack) -> None:
     import_id = stack.upload(_export()).id
     calls: list[int] = []

@@ -3,11 +3,15 @@
 Whatever the operator does, and whatever arrives late, all invariants hold when it is quiet again.
 """
 
+from datetime import timedelta
+
 import pytest
 
 from control_silo.changes.domain import Change
 from control_silo.changes.usecases import RETENTION, change_tasks
+from control_silo.recovery.usecases import recover
 from shared.cleaner import Cleaner
+from shared.deletion import DeletionStage
 from shared.errors import MessageNeeded, SlugChangePending, SlugHeld
 from shared.outbox.domain import Delivery
 from shared.requests import RequestState
@@ -23,6 +27,7 @@ from tests.integration.callbacks.silos import (
     reservations,
     rows,
 )
+from tests.integration.deletions.deleting import ask_delete, carry_on, left_in_control, left_in_region
 from tests.integration.provisioning.asking import (
     ask,
     ask_rename,
@@ -330,3 +335,30 @@ def test_a_parked_change_is_kept_however_old_it_is(silos: Silos, clock: FakeCloc
     clock.advance(2 * RETENTION.total_seconds())
     assert Cleaner(silos.control, change_tasks()).clean_once() == {"organization_changes": 1}
     assert rows(silos.control, "SELECT 1 FROM organization_change") == []
+
+
+@pytest.mark.parametrize("then", ["replayed", "skipped", "lost"])
+def test_a_deletion_waits_for_a_parked_rename_and_takes_its_slug_too(silos: Silos, clock: FakeClock, then: str) -> None:
+    change, shard = parked_rename(silos, clock)
+    organization = id_of(change)
+    ask_delete(silos, organization, grace=timedelta())
+    clock.advance(1)
+    carry_on(silos)
+    staged = rows(silos.control, "SELECT deletion FROM organization_mapping")
+    assert staged == [(DeletionStage.PENDING,)], "the region may still apply the rename"
+    failed_and_held(silos, change, "other")
+
+    if then == "replayed":
+        replay(silos, "control", shard)
+    elif then == "skipped":
+        skip(silos, "control", shard)
+    else:
+        lose(silos)
+        silos.control.transact(lambda t: recover(t, region="us", request_id=new_id()))
+    silos.drain()
+    carry_on(silos)
+
+    assert left_in_control(silos, organization) == {}
+    assert left_in_region(silos.regions["us"], organization) == {}
+    assert all(row[0] is None for row in reservations(silos.control).values())
+    check_quiet(silos.control, silos.regions)

@@ -38,6 +38,7 @@ SILO_WIDE = {
     "inbox_shard",
     "inbox_subject",
     "known_user",
+    "member_retelling",
     "model_cache_gate",
     "organization",
     "outbox_lease",

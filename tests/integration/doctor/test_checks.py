@@ -6,12 +6,15 @@ import pytest
 from siloway.common.v1 import audit_service_pb2 as audit_pb
 from siloway.common.v1 import doctor_service_pb2 as doctor_pb
 
+from control_silo.reconciliation.domain import RepairMode
+from shared.comparing.domain import Kind
 from shared.snowflake.domain import LAYOUT_2
 from siloway_client.client import new_request_id
 from siloway_client.doctor.checking import Checker, Finding
 from tests.integration.callbacks.silos import add_organizations, execute, organization_ids, reservations, rows
 from tests.integration.doctor.world import World
 from tests.integration.provisioning.asking import ask, ask_rename, at_end, id_of, made, renamed
+from tests.integration.reconciliation.comparing import Reconciling
 from tests.invariants import check_quiet
 
 pytestmark = pytest.mark.integration
@@ -176,6 +179,22 @@ def test_every_check_runs_over_good_data_in_pages_and_finds_nothing(world: World
     assert seen == len(reservations(world.silos.control)) == 6
 
 
+def test_parked_subjects_of_one_shard_are_all_found_however_small_the_pages(world: World) -> None:
+    add = "INSERT INTO outbox_parked VALUES ('us', 'odd', 'token', :subject, 1, 12, 'no', now(), now())"
+    for subject in ("1", "2", "3"):
+        execute(world.silos.control, add, subject=subject)
+    client = world.checker().control
+    assert client is not None
+    seen, request = [], doctor_pb.ListFindingsRequest(check="parked_subjects", page_size=2)
+    while True:
+        page = client.doctor.ListFindings(request)
+        seen += [finding.description for finding in page.findings]
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            break
+    assert seen == ["token 1: no", "token 2: no", "token 3: no"]
+
+
 @pytest.mark.parametrize("kind", ["provision", "rename", "import"])
 def test_what_is_held_without_a_message_is_asked_again_and_comes_to_its_end(world: World, kind: str) -> None:
     silos = world.silos
@@ -250,3 +269,28 @@ def test_a_restored_database_in_its_own_place_is_closed_only_while_no_program_us
     finally:
         told.close()
         running.close()
+
+
+def test_what_the_continuous_comparison_has_found_is_a_finding_once(world: World) -> None:
+    organization = id_of(made(world.silos, slug="acme", region="us"))
+    world.drain()
+    execute(world.database("control"), "UPDATE organization_mapping SET name = 'Wrong'")
+    execute(world.database("us"), "UPDATE organization SET slug = 'wrong'")
+    reconciling = Reconciling(world.silos, repair=RepairMode.NONE)
+    reconciling.go()
+    assert {kind for _, kind, *_ in reconciling.told()} == {Kind.ORGANIZATION, Kind.SLUG}
+
+    found = world.checker().run().findings
+    assert [(each.check, each.key) for each in found] == [("organization_slug", str(organization))], "once"
+
+    execute(world.database("us"), "UPDATE organization SET slug = 'acme'")
+    reconciling.go()
+    checker = world.checker()
+    (finding,) = checker.run().findings
+    assert (finding.silo, finding.check, finding.repairable) == ("us", "reconciliation", True)
+    assert finding.says.startswith(f"organization {organization}: control has ")
+    assert checker.repair([finding]) == 1
+    reconciling.go()
+    world.drain()
+    reconciling.go()
+    assert checker.run().findings == []

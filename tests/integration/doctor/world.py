@@ -6,20 +6,26 @@ from dataclasses import dataclass, field
 
 import grpc
 from siloway.control.v1 import organization_service_pb2_grpc as organization_rpc
+from siloway.control.v1 import reconciliation_service_pb2_grpc as reconciliation_rpc
 from siloway.control.v1 import recovery_service_pb2_grpc as recovery_rpc
 from siloway.control.v1 import token_service_pb2_grpc as token_rpc
 
 from control_silo.callbacks.registry import sending_registry
 from control_silo.changes.waiting import ChangeWaiter
+from control_silo.deletions.domain import Deletions
+from control_silo.deletions.purging import Purger as ControlPurger
 from control_silo.doctor.part import ControlPart
 from control_silo.organizations import servicer as organizations
+from control_silo.reconciliation import servicer as reconciliation
 from control_silo.recovery import servicer as recovery
 from control_silo.tokens import servicer as tokens
 from control_silo.tokens import usecases as token_usecases
 from control_silo.tokens.domain import NewToken
 from control_silo.tokens.grants import TokenUseCases
 from region_silo.callbacks import registry as region_callbacks
+from region_silo.deletions.purging import Purger as RegionPurger
 from region_silo.doctor.part import RegionPart
+from region_silo.members.retelling import Retelling
 from region_silo.tokens.usecases import authenticator as region_authenticator
 from shared.database import Database
 from shared.errors import PeerUnavailable
@@ -32,7 +38,7 @@ from siloway_client.client import ControlClient, RegionClient
 from siloway_client.doctor.checking import Checker
 from siloway_client.doctor.restoring import Done, Restorer
 from tests.clock import FakeClock
-from tests.integration.callbacks.silos import Silos
+from tests.integration.callbacks.silos import Silos, rows
 
 NUMBERS = {"us": 1, "de": 2}
 
@@ -80,6 +86,17 @@ class World:
         open_silos = [name for name in self._databases if name not in closed]
         if open_silos:
             self.silos.drain(*open_silos)
+            while sum(self._work(name) for name in open_silos):
+                self.silos.drain(*open_silos)
+
+    def _work(self, silo: str) -> bool:
+        """What `work` does besides: deletions go on, members are told of again. Whether there was anything to do."""
+        if silo == "control":
+            return bool(ControlPurger(self._databases[silo], Deletions()).run_once())
+        told = rows(self._databases[silo], "SELECT 1 FROM member_retelling")
+        while Retelling(self._databases[silo], members_max=2).run_once():
+            pass
+        return bool(told) or bool(RegionPurger(self._databases[silo]).run_once())
 
     def back_up(self, silo: str) -> str:
         """A copy of a silo's rows as they are now."""
@@ -107,8 +124,12 @@ class World:
             allocator = SnowflakeAllocator(database, clock=self.clock, number=0)
             waiter = ChangeWaiter(database, self.urls[silo])
             self.stack.callback(waiter.close)
-            methods += [*recovery.METHODS, *tokens.METHODS, *organizations.METHODS]
+            methods += [*reconciliation.METHODS, *recovery.METHODS, *tokens.METHODS, *organizations.METHODS]
             servicers += [
+                (
+                    reconciliation_rpc.add_ReconciliationServiceServicer_to_server,
+                    reconciliation.ReconciliationServicer(database),
+                ),
                 (recovery_rpc.add_RecoveryServiceServicer_to_server, recovery.RecoveryServicer(database, sends)),
                 (
                     token_rpc.add_TokenServiceServicer_to_server,

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from shared.cleaner import Cleaner, Task
+from shared.errors import StoreUnreachable
 from shared.outbox import cleaner
 from shared.outbox.domain import CHANNEL, Delivery
 from shared.outbox.drainer import Drainer
@@ -162,3 +164,21 @@ def test_one_failing_task_does_not_stop_the_other_cleaners(us: Silo) -> None:
     day = timedelta(days=1)
     tasks = [Task("bad", day, fail, cleaner.oldest), Task("good", day, cleaner.clean, cleaner.oldest)]
     assert Cleaner(us.database, tasks).clean_once() == {"good": 0}
+
+
+def test_a_cleaner_tells_of_an_outage_in_one_line_and_of_a_mistake_with_its_place(us: Silo) -> None:
+    def away(*arguments: object) -> int:
+        raise StoreUnreachable
+
+    def wrong(*arguments: object) -> int:
+        raise RuntimeError("made up")
+
+    day = timedelta(days=1)
+    tasks = [Task("away", day, away, cleaner.oldest), Task("wrong", day, wrong, cleaner.oldest)]
+    with capture_logs() as told:
+        assert Cleaner(us.database, tasks).clean_once() == {}
+    assert [(each["event"], each["log_level"], "exc_info" in each) for each in told] == [
+        ("cleaning_waits", "warning", False),
+        ("cleaning_failed", "error", True),
+    ]
+    assert told[0]["reason"] == StoreUnreachable.reason

@@ -4,14 +4,17 @@ from datetime import timedelta
 
 import pytest
 
+from control_silo.slugs.answers import settle_answers
 from control_silo.slugs.redirects import REDIRECTS_MAX, redirect_tasks, release_redirect
 from control_silo.slugs.renames import REDIRECT_TTL_S
 from shared.cleaner import Cleaner
+from shared.delivery import SlugResult, SlugsApplied
 from shared.errors import (
     FailedPrecondition,
     InvalidArgument,
     OrganizationImporting,
     OrganizationNotFound,
+    PeerRefused,
     RedirectLimit,
     SlugChangePending,
     SlugHeld,
@@ -27,6 +30,7 @@ from tests.integration.provisioning.asking import (
     CALLER,
     ask,
     ask_rename,
+    at_end,
     found,
     id_of,
     made,
@@ -296,3 +300,17 @@ def test_an_owner_releases_a_redirect_before_its_time(silos: Silos) -> None:
         found(silos, "acme")
     assert made(silos, region="de").slug == "acme"
     quiet(silos)
+
+
+def test_a_region_cannot_end_another_regions_rename_with_an_answer_about_its_own(silos: Silos) -> None:
+    theirs, own = id_of(made(silos, slug="theirs")), id_of(made(silos, slug="own", region="de"))
+    victim, pretext = ask_rename(silos, theirs, "theirs-2"), ask_rename(silos, own, "own-2")
+    answer = SlugsApplied(victim.change_set, (SlugResult(own, "own-2", 2),))
+
+    with pytest.raises(PeerRefused):
+        silos.control.transact(lambda transaction: settle_answers(transaction, region="de", answers=[answer]))
+
+    silos.drain()
+    assert [at_end(silos, change).state for change in (victim, pretext)] == [RequestState.SUCCEEDED] * 2
+    assert found(silos, theirs) == (theirs, "theirs-2")
+    check_quiet(silos.control, silos.regions)

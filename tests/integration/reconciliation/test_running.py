@@ -1,11 +1,14 @@
 """Who compares what and when: leases, regions that are down or lost, how many statements, the doors."""
 
 import threading
+import uuid
 
 import pytest
 
+from control_silo.reconciliation import usecases
 from control_silo.reconciliation.domain import Nature, Repair
 from shared.comparing.domain import Kind
+from shared.requests import Mutation
 from tests.integration.callbacks.silos import Silos, execute, rows
 from tests.integration.provisioning.asking import id_of, made
 from tests.integration.reconciliation.comparing import Reconciling
@@ -79,6 +82,51 @@ def test_a_region_that_was_declared_lost_is_not_called(silos: Silos) -> None:
 
     assert reconciling.go() == ["us"]
     assert {name for name, _ in reconciling.regions.calls} == {"us"}
+
+
+def test_operators_are_told_how_far_regions_are_equal_though_there_is_always_one_to_compare(
+    silos: Silos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconciling = Reconciling(silos)
+    measured: list[int] = []
+    monkeypatch.setattr(reconciling.reconciler, "measure", lambda: measured.append(len(reconciling.regions.calls)))
+
+    def others_are_due(method: str) -> None:
+        execute(silos.control, "UPDATE reconciliation_lease SET due_at = '2020-01-01' WHERE token IS NULL")
+        if len(reconciling.regions.calls) == 20:
+            reconciling.stop.set()
+
+    reconciling.reconciler.compare_due(reconciling.stop)
+    execute(silos.control, "UPDATE reconciliation_lease SET due_at = '2020-01-01'")
+    reconciling.regions.before = others_are_due
+
+    reconciling.reconciler.run(reconciling.stop)
+
+    assert measured
+    assert measured[0] < 10, "after the first region"
+
+
+def test_a_repair_that_is_asked_for_while_its_region_is_compared_comes_next(silos: Silos) -> None:
+    token_id = minted(silos, "us")
+    reconciling = Reconciling(silos)
+    execute(silos.regions["us"], "UPDATE token SET name = 'other' WHERE id = :id", id=token_id)
+    reconciling.go()
+    (found,) = reconciling.differences()
+
+    def ask(method: str) -> None:
+        if reconciling.states()["us", Kind.SLUG].started_at == silos.clock.now():
+            asked = Mutation("tokens/1", str(uuid.uuid4()), "/repair", b"")
+            silos.control.transact(lambda transaction: usecases.repair_differences(transaction, asked, [found.id]))
+            reconciling.regions.before = lambda method: None
+
+    reconciling.regions.before = ask
+
+    assert reconciling.go() == ["de", "us", "us"], "it does not wait for its turn"
+
+    assert [each.repaired_at for each in reconciling.differences()] == [silos.clock.now()]
+    silos.drain()
+    reconciling.go()
+    assert reconciling.told() == []
 
 
 def test_two_processes_compare_each_region_once(silos: Silos) -> None:

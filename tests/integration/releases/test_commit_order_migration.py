@@ -16,7 +16,7 @@ Spec = release_pb.CommitSpec
 def test_a_list_from_before_keeps_its_order_and_takes_appended_commits(
     features: RegionFeatures, client: Client
 ) -> None:
-    migration = importlib.import_module("region_silo.migrations.versions.0015_commit_order")
+    migration = importlib.import_module("region_silo.migrations.versions.0016_commit_order")
     client.create("1.0")
     client.create("2.0")
     # A time that stands out of the order of positions: told later, by another release's call.

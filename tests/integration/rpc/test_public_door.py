@@ -21,7 +21,7 @@ from shared.errors import (
     StoreUnreachable,
 )
 from shared.rpc.call import current_call, current_caller, current_request_id, require_organization
-from shared.rpc.methods import Budget
+from shared.rpc.methods import Budget, Whose
 from tests.integration.rpc.refusals import refusal_of
 from tests.integration.rpc.words import CHAT, ELSEWHERE, HIDDEN, NARROW, SERVICE, Client, Words, public_server
 
@@ -217,6 +217,29 @@ def test_a_token_bound_to_an_organization_does_not_learn_of_others() -> None:
         assert client.call("42") == "42"
         refusal = _refused(client, text="43")
     assert (refusal.reason, refusal.text) == (OrganizationNotFound.reason, OrganizationNotFound().message)
+
+
+@pytest.mark.parametrize("kind", ["say", "split", "join", "chat"])
+@pytest.mark.parametrize("place", ["first", "later"])
+def test_whatever_kind_a_method_is_a_bound_token_names_no_other_organization(kind: str, place: str) -> None:
+    own, other = StringValue(value="organizations/42/releases/1"), StringValue(value="organizations/43/releases/1")
+    messages = [other] if place == "first" else [own, other]
+    with public_server(whose=Whose.ORGANIZATION) as server, Client(server.port) as client:
+
+        def call(*values: StringValue) -> None:
+            if kind == "say":
+                client.call(values[-1].value)
+            elif kind == "split":
+                list(client.split(values[-1], metadata=client.metadata))
+            elif kind == "join":
+                client.join(iter(values), metadata=client.metadata)
+            else:
+                list(client.chat(iter(values), metadata=client.metadata))
+
+        call(own)
+        with pytest.raises(grpc.RpcError) as caught:
+            call(*messages)
+    assert refusal_of(caught.value).reason == "ORGANIZATION_NOT_FOUND"
 
 
 def test_without_a_free_permit_a_call_is_refused_at_once_and_other_budgets_are_untouched() -> None:

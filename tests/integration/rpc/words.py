@@ -66,14 +66,21 @@ def add_words(words: Any, server: Any) -> None:
 
 
 def table(
-    door: Door, *, maximum_s: float = 10.0, scopes: tuple[str, ...] = (), narrow: str = "org:admin"
+    door: Door,
+    *,
+    maximum_s: float = 10.0,
+    scopes: tuple[str, ...] = (),
+    narrow: str = "org:admin",
+    whose: Whose = Whose.EVERYBODY,
 ) -> MethodTable:
+    """With `whose` ORGANIZATION each message's value is an organization's name, or that of something below it."""
     other = Door.INTERNAL if door is Door.PUBLIC else Door.PUBLIC
+    names = ("value",) if whose is Whose.ORGANIZATION else ()
     return MethodTable.of(
-        Method(SAY, door, scopes, maximum_s=maximum_s, whose=Whose.EVERYBODY),
-        Method(SPLIT, door, scopes, Budget.STREAMS, maximum_s=maximum_s, whose=Whose.EVERYBODY),
-        Method(JOIN, door, scopes, Budget.STREAMS, maximum_s=maximum_s, whose=Whose.EVERYBODY),
-        Method(CHAT, door, scopes, Budget.STREAMS, maximum_s=maximum_s, whose=Whose.EVERYBODY),
+        Method(SAY, door, scopes, maximum_s=maximum_s, whose=whose, names=names),
+        Method(SPLIT, door, scopes, Budget.STREAMS, maximum_s=maximum_s, whose=whose, names=names),
+        Method(JOIN, door, scopes, Budget.STREAMS, maximum_s=maximum_s, whose=whose, names=names),
+        Method(CHAT, door, scopes, Budget.STREAMS, maximum_s=maximum_s, whose=whose, names=names),
         Method(ELSEWHERE, other, whose=Whose.EVERYBODY),
         Method(NARROW, door, (narrow,), whose=Whose.EVERYBODY),
     )
@@ -93,10 +100,10 @@ def authenticate(secret: str) -> Caller:
 
 @contextmanager
 def public_server(words: Words | None = None, **settings: Any) -> Iterator[RpcServer]:
-    maximum_s = settings.pop("maximum_s", 10.0)
+    maximum_s, whose = settings.pop("maximum_s", 10.0), settings.pop("whose", Whose.EVERYBODY)
     server = build_server(
         address="127.0.0.1:0",
-        table=table(Door.PUBLIC, maximum_s=maximum_s),
+        table=table(Door.PUBLIC, maximum_s=maximum_s, whose=whose),
         door=Door.PUBLIC,
         servicers=[(add_words, words or Words())],
         authenticate=authenticate,

@@ -61,6 +61,25 @@ def test_a_refusal_is_one_line_with_its_reason(stack: RunningStack, arguments: t
     assert done.stderr.count("\n") == 1
 
 
+def test_a_silo_whose_programs_run_is_not_closed_as_restored(stack: RunningStack) -> None:
+    done = stack.command("restored", "us")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "siloway: programs of this silo still use the database: stop them first\n"
+    unknown = stack.command("restored", "nl")
+    assert unknown.returncode == 2
+    assert "there are: control, de, us" in unknown.stderr
+
+
+def test_a_deletion_without_grace_promises_no_way_back(stack: RunningStack) -> None:
+    assert (
+        stack.command("orgs", "provision", "Gone At Once", "--region", "us", "--owner", "ada@example.com").returncode
+        == 0
+    )
+    done = stack.command("orgs", "delete", "gone-at-once", "--yes", "--grace-days", "0")
+    assert done.returncode == 0
+    assert "undelete" not in done.stdout
+
+
 def test_a_traceback_comes_only_when_asked_for(stack: RunningStack) -> None:
     asked = stack.command("--debug", "imports", "get", "17")
     assert asked.returncode == 1

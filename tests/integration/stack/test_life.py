@@ -30,7 +30,10 @@ def test_a_taken_port_ends_with_one_line(server_folder: Path) -> None:
             environment={"SILOWAY_REGION_US_PUBLIC_ADDRESS": f"127.0.0.1:{port}"},
         )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"siloway: port {port} on 127.0.0.1 (us, public) is not free: Address already in use\n"
+    assert done.stderr == (
+        f"siloway: port {port} on 127.0.0.1 (us, public) is not free (Address already in use): end who has it, or take"
+        " other ports with --ports-from (0: any free ones)\n"
+    )
 
 
 @pytest.fixture

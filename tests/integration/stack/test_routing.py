@@ -59,6 +59,13 @@ def test_the_wrong_region_refuses_with_region_and_address(
         assert de.projects.ListProjects(project_pb.ListProjectsRequest(parent=f"organizations/{theirs[0]}"))
 
 
+def test_members_and_teams_are_found_in_their_region(stack: RunningStack, theirs: tuple[str, str]) -> None:
+    made = _document(stack, "teams", "create", theirs[1], "Night Shift", "--json")
+    listed = _document(stack, "teams", "list", theirs[0], "--region", "us", "--json")
+    assert made["uid"] in [team["uid"] for team in listed]
+    assert stack.command("members", "list", theirs[1]).returncode == 0
+
+
 def test_a_token_of_another_organization_is_not_told_where_it_is(stack: RunningStack, theirs: tuple[str, str]) -> None:
     secret = _minted(stack, organization="6755399441055744")
     with stack.region("us", secret) as us:

@@ -142,3 +142,9 @@ def test_the_tail_of_a_log_is_one_line(tmp_path: Path) -> None:
     assert log_tail(log) == ""
     log.write_text("\n".join(f"line {number}" for number in range(9)) + "\n")
     assert log_tail(log, 2) == "line 7 | line 8"
+
+
+def test_a_logs_tail_tells_the_error_and_not_where_to_read_about_it(tmp_path: Path) -> None:
+    log = tmp_path / "migrate.log"
+    log.write_text("OperationalError: no space left\n[SQL: SELECT 1]\n(Background on this error at: https://x)\n\n")
+    assert log_tail(log, 1) == "OperationalError: no space left"

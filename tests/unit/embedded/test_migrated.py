@@ -47,3 +47,12 @@ def test_a_broken_stamp_file_means_migrate(tmp_path: Path, revisions: Path) -> N
     stamps.stamp("us", revisions, {})
     file.write_text("{")
     assert not stamps.is_current("us", revisions, {})
+
+
+def test_what_may_have_been_restored_is_migrated_again(tmp_path: Path, revisions: Path) -> None:
+    stamps = MigrationStamps(tmp_path / "migrated.json")
+    stamps.stamp("us", revisions, {})
+    stamps.stamp("de", revisions, {})
+    stamps.forget({"us"})
+    assert not stamps.is_current("us", revisions, {})
+    assert stamps.is_current("de", revisions, {})

@@ -75,6 +75,14 @@ def test_no_silo_inherits_a_database_url() -> None:
     assert inherited_environment(settings) == {"SILOWAY_LOG_LEVEL": "debug"}
 
 
+def test_a_silo_whose_database_is_being_restored_is_left_out() -> None:
+    settings = read_settings({}, folder=_FOLDER, ports_from=7700, without=["us"])
+    assert [silo.name for silo in settings.started] == ["control", "de"]
+    assert [silo.name for silo in settings.silos] == ["control", "us", "de"]
+    with pytest.raises(SettingInvalid, match="no silo 'nl'; there are: control, us, de"):
+        read_settings({}, folder=_FOLDER, ports_from=7700, without=["nl"])
+
+
 @pytest.mark.parametrize("regions", ["", "us", "us=0", "us=32", "us=1,us=2", "us=1,de=1", "control=1", "US=1", "us=1,"])
 def test_wrong_regions_are_refused(regions: str) -> None:
     with pytest.raises(SettingInvalid, match="regions"):

@@ -303,6 +303,7 @@ class OrganizationRecord(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CHANGE_SET_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    PURGE_TIME_FIELD_NUMBER: _builtins.int
     organization_id: _builtins.int
     """The organization."""
     region: _builtins.str
@@ -322,7 +323,11 @@ class OrganizationRecord(_message.Message):
     change_set: _builtins.str
     """A region: the request that it was made for; empty for others."""
     in_flight: _builtins.bool
-    """Something about it waits in this silo's outbox, a change of it runs, or it changed a moment ago."""
+    """Something about it waits in this silo's outbox, a change of it runs, it is being deleted for good, or it changed a moment ago."""
+    @_builtins.property
+    def purge_time(self) -> _timestamp_pb2.Timestamp:
+        """When it will be deleted for good; not set for one that is not to be deleted."""
+
     def __init__(
         self,
         *,
@@ -336,10 +341,11 @@ class OrganizationRecord(_message.Message):
         state: _builtins.str = ...,
         change_set: _builtins.str = ...,
         in_flight: _builtins.bool = ...,
+        purge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["purge_time", b"purge_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "display_name", b"display_name", "fence_version", b"fence_version", "in_flight", b"in_flight", "organization_id", b"organization_id", "primary_slug", b"primary_slug", "region", b"region", "slug", b"slug", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "display_name", b"display_name", "fence_version", b"fence_version", "in_flight", b"in_flight", "organization_id", b"organization_id", "primary_slug", b"primary_slug", "purge_time", b"purge_time", "region", b"region", "slug", b"slug", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

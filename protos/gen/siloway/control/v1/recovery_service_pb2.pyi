@@ -128,11 +128,15 @@ class RepairOrganizationsRequest(_message.Message):
         ACTION_UNSPECIFIED: RepairOrganizationsRequest._Action.ValueType  # 0
         """Not given."""
         ACTION_ADOPT: RepairOrganizationsRequest._Action.ValueType  # 1
-        """Control takes over what the region has: existence, slug, fence version, the request that it was made for."""
+        """Control takes over what the region has: existence, slug, fence version, the request that it was made for, whether
+        it is to be deleted. One that was deleted for good since is purged there again.
+        """
         ACTION_FORGET: RepairOrganizationsRequest._Action.ValueType  # 2
         """Control forgets an organization that the region does not have; its slugs are free."""
         ACTION_TELL: RepairOrganizationsRequest._Action.ValueType  # 3
-        """The region is told control's slug again."""
+        """The region is told again what control has: the slug, and whether the organization is to be deleted."""
+        ACTION_PURGE: RepairOrganizationsRequest._Action.ValueType  # 4
+        """Control ends what it has of an organization that the region has deleted for good; its slugs rest as after any deletion."""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper):
         """Action is what is to be done about an organization."""
@@ -140,11 +144,15 @@ class RepairOrganizationsRequest(_message.Message):
     ACTION_UNSPECIFIED: RepairOrganizationsRequest.Action.ValueType  # 0
     """Not given."""
     ACTION_ADOPT: RepairOrganizationsRequest.Action.ValueType  # 1
-    """Control takes over what the region has: existence, slug, fence version, the request that it was made for."""
+    """Control takes over what the region has: existence, slug, fence version, the request that it was made for, whether
+    it is to be deleted. One that was deleted for good since is purged there again.
+    """
     ACTION_FORGET: RepairOrganizationsRequest.Action.ValueType  # 2
     """Control forgets an organization that the region does not have; its slugs are free."""
     ACTION_TELL: RepairOrganizationsRequest.Action.ValueType  # 3
-    """The region is told control's slug again."""
+    """The region is told again what control has: the slug, and whether the organization is to be deleted."""
+    ACTION_PURGE: RepairOrganizationsRequest.Action.ValueType  # 4
+    """Control ends what it has of an organization that the region has deleted for good; its slugs rest as after any deletion."""
 
     @_typing.final
     class Item(_message.Message):
