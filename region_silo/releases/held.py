@@ -42,7 +42,7 @@ def _hold(transaction: Transaction, statement: Select[Any], values: dict[str, ob
     row = transaction.execute(statement, values).one_or_none()
     if row is None:
         return None
-    fields = ReleaseFields(row.ref or "", row.url or "", row.date_released, ReleaseState(row.status))
+    fields = ReleaseFields(row.ref or "", row.url or "", row.date_released, ReleaseState(row.status), row.owner_id)
     return HeldRelease(row.id, row.version, fields, etag_of(row.id, row.row_version))
 
 
@@ -57,6 +57,7 @@ def _one_of(*, changeable: bool, as_user: bool) -> Select[Any]:
             release.c.url,
             release.c.date_released,
             release.c.status,
+            release.c.owner_id,
             release.c.row_version,
         )
         .where(

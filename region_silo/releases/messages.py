@@ -15,6 +15,7 @@ _STATES = {
     ReleaseState.OPEN: release_pb.Release.STATE_OPEN,
     ReleaseState.ARCHIVED: release_pb.Release.STATE_ARCHIVED,
 }
+USERS = "users"
 _STATES_READ: dict[int, ReleaseState] = {message: state for state, message in _STATES.items()}
 _FILE_TYPES = {
     release_pb.FileChange.TYPE_ADDED: "A",
@@ -29,11 +30,11 @@ def state_of(state: int) -> ReleaseState | None:
 
 
 def fields_of(message: release_pb.Release) -> ReleaseFields:
-    """The fields that a client may set. Raises InvalidArgument of `release.release_time`."""
+    """The fields that a client may set. Raises InvalidArgument of `release.release_time`, `release.owner`."""
     release_time = None
     if message.HasField("release_time"):
-        release_time = _time(message.release_time, "release.release_time")
-    return ReleaseFields(message.ref, message.url, release_time, state_of(message.state))
+        release_time = time_of(message.release_time, "release.release_time")
+    return ReleaseFields(message.ref, message.url, release_time, state_of(message.state), _owner(message.owner))
 
 
 def commits_of(message: release_pb.CommitSet, field: str) -> tuple[CommitSpec, ...]:
@@ -45,7 +46,7 @@ def commits_of(message: release_pb.CommitSet, field: str) -> tuple[CommitSpec, .
             message=spec.message,
             author_name=spec.author_name,
             author_email=spec.author_email,
-            commit_time=_time(spec.commit_time, f"{field}[{index}].commit_time")
+            commit_time=time_of(spec.commit_time, f"{field}[{index}].commit_time")
             if spec.HasField("commit_time")
             else None,
             files=tuple(FileChange(change.path, _FILE_TYPES[change.type]) for change in spec.patch_set),
@@ -70,14 +71,19 @@ def release_message(release: Release) -> release_pb.Release:
         ],
         authors=release.authors,
         etag=release.etag,
+        owner="" if release.owner is None else f"{USERS}/{release.owner}",
+        user_agent=release.user_agent,
+        deploy_count=release.deploy_count,
     )
+    if release.last_deploy_id is not None:
+        message.last_deploy = f"{message.name}/deploys/{release.last_deploy_id}"
     message.create_time.FromDatetime(release.create_time)
     if release.release_time is not None:
         message.release_time.FromDatetime(release.release_time)
     if release.last_commit is not None:
         message.last_commit.CopyFrom(commit_message(release.last_commit))
     if release.version_info is not None:
-        message.version_info.CopyFrom(_version_info(release.version_info))
+        message.version_info.CopyFrom(version_info_message(release.version_info))
     return message
 
 
@@ -95,7 +101,8 @@ def commit_message(commit: Commit) -> release_pb.Commit:
     return message
 
 
-def _version_info(info: VersionInfo) -> release_pb.VersionInfo:
+def version_info_message(info: VersionInfo) -> release_pb.VersionInfo:
+    """The parts of a version as an answer."""
     return release_pb.VersionInfo(
         package=info.package,
         major=info.major,
@@ -104,11 +111,18 @@ def _version_info(info: VersionInfo) -> release_pb.VersionInfo:
         revision=info.revision,
         prerelease=info.prerelease,
         build_code=info.build_code,
+        build_number=info.build_number,
+        build_hash=info.build_hash,
+        description=info.description,
     )
 
 
-def _time(timestamp: Timestamp, field: str) -> datetime:
-    """To the microsecond, as PostgreSQL keeps it."""
+def _owner(name: str) -> int | None:
+    return names.parse_numbered(name, USERS, "release.owner") if name else None
+
+
+def time_of(timestamp: Timestamp, field: str) -> datetime:
+    """To the microsecond, as PostgreSQL keeps it. Raises InvalidArgument of `field`."""
     try:
         return timestamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as exc:

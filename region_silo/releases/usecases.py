@@ -7,11 +7,11 @@ may not see is told as what is not there, in the same words (permission.py).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 from sqlalchemy.exc import IntegrityError
 
+from region_silo.organizations import store as organizations_store
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.projects import store as projects_store
 from region_silo.projects.lookup import ProjectLookup
@@ -19,8 +19,10 @@ from region_silo.releases import domain, store
 from region_silo.releases import held as held_releases
 from region_silo.releases.commit_list import ListedRelease, replace_commits
 from region_silo.releases.commits import CommitSpec, check_commits, default_repository, normalise
-from region_silo.releases.domain import Commit, CreatedRelease, Release, ReleaseFields, ReleaseState
+from region_silo.releases.deleting import ReleaseDeleting
+from region_silo.releases.domain import Commit, CreatedRelease, Release, ReleaseFields
 from region_silo.releases.permission import has_release_permission, has_unseen_project
+from region_silo.releases.reading import ReleaseReading
 from shared import deadline, errors
 from shared.database import Database, Transaction, constraint_name
 from shared.errors import Violation
@@ -61,15 +63,6 @@ class ReleaseUpdate:
     etag: str = ""
 
 
-@dataclass(frozen=True)
-class ReleaseQuery:
-    """Which releases of an organization a list shows; `project` is an id or slug, empty for all."""
-
-    state: ReleaseState = ReleaseState.OPEN
-    project: str = ""
-    text: str = ""
-
-
 class ReleaseUseCases:
     """Releases of the organizations that the caller may see."""
 
@@ -84,6 +77,8 @@ class ReleaseUseCases:
         self._ids = ids
         self._organizations = organizations
         self._projects = projects
+        self.reading = ReleaseReading(database, organizations, projects)
+        self.deleting = ReleaseDeleting(database, organizations)
 
     def create_release(self, parent: Key, draft: ReleaseDraft, identify: Identify) -> CreatedRelease:
         """The release of that version, made if it is not there, with all the projects attached.
@@ -130,10 +125,12 @@ class ReleaseUseCases:
             hold_active(transaction, organization_id)
             held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
             if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
-                raise _not_found(organization_id, name.version)
+                raise domain.release_not_found(organization_id, name.version)
             if update.etag and update.etag != held.etag:
                 raise errors.EtagMismatch(metadata={"etag": held.etag})
             fields = domain.apply_fields(held.fields, update.fields, paths)
+            if fields.owner != held.fields.owner:
+                check_owner(transaction, organization_id, fields.owner)
             if listed is not None:
                 replace_commits(transaction, ListedRelease(organization_id, held.id), listed)
             if listed is not None or fields != held.fields:
@@ -155,32 +152,8 @@ class ReleaseUseCases:
         )
         if found is None:
             self._organizations.check_known(organization_id, name.organization)
-            raise _not_found(organization_id, name.version)
+            raise domain.release_not_found(organization_id, name.version)
         return found
-
-    def list_releases(
-        self, parent: Key, query: ReleaseQuery, page_size: int, page_token: str
-    ) -> tuple[list[Release], str]:
-        """A page, newest first by (date_added, id), and the token of the next one, empty at the end.
-
-        Raises OrganizationNotFound, ProjectNotFound, InvalidPageToken, InvalidArgument.
-        """
-        if "\0" in query.text:
-            raise errors.InvalidArgument.of("query", "must not hold NUL")
-        organization_id = self._organizations.find(parent).id
-        project_id = None
-        if query.project:
-            project_id = self._projects.find(organization_id, parse_key(query.project)).id
-        wanted = store.ReleaseFilter(organization_id, query.state, project_id, query.text, current_caller().user_id)
-        digest = tokens.query_digest("releases", wanted)
-        limit = tokens.page_size(page_size)
-        before: tuple[datetime, int] | None = None
-        if page_token:
-            before = tokens.decode(page_token, digest, [datetime, int])  # type: ignore[assignment]
-        rows = self._database.read(lambda transaction: store.newest_releases(transaction, wanted, before, limit + 1))
-        page = rows[:limit]
-        more = len(rows) > limit
-        return page, tokens.encode((page[-1].create_time, page[-1].id), digest) if more else ""
 
     def list_release_commits(self, name: ReleaseName, page_size: int, page_token: str) -> tuple[list[Commit], str]:
         """A page of commits, newest first, and the token of the next one, empty at the end.
@@ -199,7 +172,7 @@ class ReleaseUseCases:
         def work(transaction: Transaction) -> tuple[list[tuple[int, Commit]], bool]:
             release_id = store.release_id(transaction, organization_id, name.version, user_id)
             if release_id is None:
-                raise _not_found(organization_id, name.version)
+                raise domain.release_not_found(organization_id, name.version)
             return store.newest_commits(transaction, release_id, before, limit, domain.COMMITS_PAGE_BYTES_MAX)
 
         rows, more = self._database.read(work)
@@ -220,6 +193,7 @@ class ReleaseUseCases:
             wanted = sorted({project_id for project_id in project_ids if project_id is not None})
             there = projects_store.hold(transaction, organization_id, wanted, user_id)
             _refuse_unknown_projects(project_ids, there)
+            check_owner(transaction, organization_id, row.fields.owner)
             projects_store.flag_has_releases(transaction, wanted)
             is_new = store.insert_release(transaction, row)
             held = held_releases.hold(transaction, organization_id, version)
@@ -249,13 +223,15 @@ def _refuse_unknown_projects(project_ids: Sequence[int | None], there: set[int])
         raise errors.InvalidArgument(f"{first.field}: {first.description}", violations=violations)
 
 
+def check_owner(transaction: Transaction, organization_id: int, owner: int | None) -> None:
+    """Raise InvalidArgument of `release.owner` for a user who is no member of the organization."""
+    if owner is not None and not organizations_store.knows(transaction, organization_id, owner):
+        raise errors.InvalidArgument.of("release.owner", "is no member of the organization")
+
+
 def _existing(release: Release | None) -> Release:
     assert release is not None, "a release that is held has gone"
     return release
-
-
-def _not_found(organization_id: int, version: str) -> errors.ReleaseNotFound:
-    return errors.ReleaseNotFound(resource=errors.Resource("siloway/Release", release_name(organization_id, version)))
 
 
 def _name(release: Release) -> str:
