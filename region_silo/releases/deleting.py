@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from region_silo.organizations.lookup import OrganizationLookup, hold_active
+from region_silo.organizations.lookup import OrganizationLookup
 from region_silo.releases import held as held_releases
 from region_silo.releases.domain import release_not_found
 from region_silo.releases.facts import HEALTH, HEALTH_KEPT
@@ -83,8 +83,7 @@ class ReleaseDeleting:
         user_id = current_caller().user_id
 
         def work(transaction: Transaction) -> DeletedRelease:
-            hold_active(transaction, organization_id)
-            held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
+            held = held_releases.hold_below_active(transaction, organization_id, name.version, user_id)
             if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
                 raise release_not_found(organization_id, name.version)
             if etag and etag != held.etag:

@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from region_silo.members.access import may_see
+from region_silo.organizations.store import organization
 from region_silo.releases.domain import (
     Commit,
     Release,
@@ -52,6 +53,7 @@ from region_silo.releases.tables import (
 )
 from region_silo.releases.versions import VersionInfo, describe, parse_hash, parse_version
 from shared.database import Transaction
+from shared.deletion import DeletionStage
 
 USER_AGENT_LENGTH_MAX = 256
 _IDENT_LENGTH_MAX = 64
@@ -168,15 +170,20 @@ def add_release_activities(
     transaction.execute(_ADD_ACTIVITIES, values)
 
 
-def read_release(transaction: Transaction, organization_id: int, version: str, user_id: int | None) -> Release | None:
-    """The release with its newest commit, heads and authors; None also for one that the caller may not read."""
-    statement = _whole_release(as_user=user_id is not None)
+def read_release(
+    transaction: Transaction, organization_id: int, version: str, user_id: int | None, *, below_held: bool = False
+) -> Release | None:
+    """The release with its newest commit, heads and authors; None also for one that the caller may not read.
+
+    Nor is it there when its organization is being purged, which is not asked `below_held`.
+    """
+    statement = _whole_release(as_user=user_id is not None, below_held=below_held)
     row = transaction.execute(statement, asking(organization_id, user_id, version=version)).one_or_none()
     return None if row is None else release_of(row, whole=True)
 
 
-@lru_cache(maxsize=2)
-def _whole_release(*, as_user: bool) -> Select[Any]:
+@lru_cache(maxsize=4)
+def _whole_release(*, as_user: bool, below_held: bool) -> Select[Any]:
     """The statement of `read_release`, made once: building it costs more than running it."""
     user_id = USER_ID if as_user else None
     head_commit, head_repository = commit.alias(), repository.alias()
@@ -210,8 +217,16 @@ def _whole_release(*, as_user: bool) -> Select[Any]:
             release.c.organization_id == ORGANIZATION_ID,
             release.c.version == bindparam("version", type_=Text),
             is_readable(ORGANIZATION_ID, user_id),
+            true() if below_held else _is_kept(),
         )
     )
+
+
+def _is_kept() -> ColumnElement[bool]:
+    kept = select(organization.c.id).where(
+        organization.c.id == ORGANIZATION_ID, organization.c.deletion != DeletionStage.DELETING
+    )
+    return kept.exists()
 
 
 def release_id(transaction: Transaction, organization_id: int, version: str, user_id: int | None) -> int | None:

@@ -115,15 +115,14 @@ class ReleaseUseCases:
         commits = update.commits
         if commits is not None:
             check_commits(commits, COMMITS_FIELD)
-        organization_id = self._organizations.find(name.organization).id
+        organization_id = self._organizations.id_to_hold(name.organization)
         wanted = {path: getattr(update.fields, path) for path in sorted(paths)}
         mutation = identify("UpdateRelease", organization_id, name.version, wanted, update.etag, commits)
         listed = None if commits is None else normalise(commits, default_repository(organization_id))
         user_id = current_caller().user_id
 
         def work(transaction: Transaction) -> Release:
-            hold_active(transaction, organization_id)
-            held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
+            held = held_releases.hold_below_active(transaction, organization_id, name.version, user_id)
             if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
                 raise domain.release_not_found(organization_id, name.version)
             if update.etag and update.etag != held.etag:
@@ -137,23 +136,38 @@ class ReleaseUseCases:
                 store.update_release(transaction, held.id, fields)
             if "release_time" in paths and fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, held.version, fields.release_time)
-            return _existing(store.read_release(transaction, organization_id, name.version, user_id))
+            return _existing(store.read_release(transaction, organization_id, name.version, user_id, below_held=True))
 
-        return self._database.transact(
-            lambda transaction: once(transaction, mutation, Release, lambda: work(transaction), resource=_name)
-        )
+        try:
+            return self._database.transact(
+                lambda transaction: once(transaction, mutation, Release, lambda: work(transaction), resource=_name)
+            )
+        except errors.OrganizationNotFound:
+            self._organizations.find(name.organization)  # says where it is instead
+            raise
 
     def get_release(self, name: ReleaseName) -> Release:
-        """The release with its newest commit, heads and authors. Raises OrganizationNotFound, ReleaseNotFound."""
+        """The release with its newest commit, heads and authors. Raises OrganizationNotFound, ReleaseNotFound.
+
+        By an id it is one statement, which costs less than a look into the cache before it.
+        """
+        caller, organization_id = current_caller(), name.organization
+        if isinstance(organization_id, int) and caller.organization_id in (None, organization_id):
+            found = self._read(organization_id, name.version)
+            if found is not None:
+                return found
         organization_id = self._organizations.locate(name.organization).id
-        user_id = current_caller().user_id
-        found = self._database.ask(
-            lambda transaction: store.read_release(transaction, organization_id, name.version, user_id)
-        )
+        found = self._read(organization_id, name.version)
         if found is None:
             self._organizations.check_known(organization_id, name.organization)
             raise domain.release_not_found(organization_id, name.version)
         return found
+
+    def _read(self, organization_id: int, version: str) -> Release | None:
+        user_id = current_caller().user_id
+        return self._database.ask(
+            lambda transaction: store.read_release(transaction, organization_id, version, user_id)
+        )
 
     def list_release_commits(self, name: ReleaseName, page_size: int, page_token: str) -> tuple[list[Commit], str]:
         """A page of commits, newest first, and the token of the next one, empty at the end.
@@ -206,7 +220,7 @@ class ReleaseUseCases:
                 store.update_release(transaction, held.id, None)
             if attached and held.fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, version, held.fields.release_time, attached)
-            release = _existing(store.read_release(transaction, organization_id, version, user_id))
+            release = _existing(store.read_release(transaction, organization_id, version, user_id, below_held=True))
             return CreatedRelease(release, already_existed=not (is_new or attached))
 
         return once(transaction, mutation, CreatedRelease, work, resource=lambda created: _name(created.release))
