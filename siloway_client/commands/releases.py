@@ -277,7 +277,7 @@ def show(release: release_pb.Release) -> None:
 
 def _show_facts(release: release_pb.Release) -> None:
     for fact in release.project_facts:
-        stage = release.adoption_stages[fact.slug].stage if fact.slug in release.adoption_stages else 0
+        stage = release.adoption_stages[fact.slug].stage
         told = release_pb.AdoptionStage.Stage.Name(stage).removeprefix("STAGE_").lower().replace("_", " ")
         output.say(f"  project {fact.slug}: {fact.new_issue_count} new issues, {told}")
     if release.HasField("current_project_meta"):

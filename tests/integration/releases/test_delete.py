@@ -67,12 +67,11 @@ def add_issue(features: RegionFeatures, *, first_release_id: int | None) -> int:
 
 
 def add_environment(features: RegionFeatures, name: str) -> int:
-    return features.value(
-        "INSERT INTO environment (organization_id, name, date_added) VALUES (100, :name, now()) RETURNING id", name=name
-    )
+    statement = "INSERT INTO environment (organization_id, name, date_added) VALUES (100, :name, now()) RETURNING id"
+    return int(features.value(statement, name=name))
 
 
-def test_case_47_row_23_a_release_that_an_issue_was_first_seen_in_stays(
+def test_release_case_47_row_23_a_release_that_an_issue_was_first_seen_in_stays(
     features: RegionFeatures, client: Client, releaser: Client
 ) -> None:
     made = client.create("1.0").release
@@ -84,7 +83,7 @@ def test_case_47_row_23_a_release_that_an_issue_was_first_seen_in_stays(
     assert client.get("1.0") == made
 
 
-def test_case_47_otherwise_the_release_is_gone_with_all_that_refers_to_it(
+def test_release_case_47_otherwise_the_release_is_gone_with_all_that_refers_to_it(
     features: RegionFeatures, client: Client, releaser: Client
 ) -> None:
     made = client.create("1.0", release_time=Timestamp(seconds=1_780_000_000)).release
@@ -136,7 +135,7 @@ def test_case_47_otherwise_the_release_is_gone_with_all_that_refers_to_it(
 
 
 @pytest.mark.parametrize(("where", "days"), [("link", 89), ("link", 91), ("seen", 89), ("seen", 91)])
-def test_row_24_a_release_with_health_data_of_ninety_days_stays(
+def test_release_row_24_a_release_with_health_data_of_ninety_days_stays(
     features: RegionFeatures, client: Client, releaser: Client, where: str, days: int
 ) -> None:
     release_id = int(client.create("1.0").release.uid)
@@ -186,14 +185,14 @@ def test_a_deletion_with_an_old_etag_is_refused(client: Client, releaser: Client
     delete(releaser, etag=new)
 
 
-def test_row_06_who_may_write_only_may_not_delete(client: Client) -> None:
+def test_release_row_06_who_may_write_only_may_not_delete(client: Client) -> None:
     client.create("1.0")
     with refused() as found:
         delete(client)
     assert (found[0].code, found[0].reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
 
 
-def test_row_02_deleting_takes_all_projects_of_the_release(acme: Acme) -> None:
+def test_release_row_02_deleting_takes_all_projects_of_the_release(acme: Acme) -> None:
     client = acme.features.client
     client.create("1.0", ("web", "api"))
     client.create("1.1", ("web",))

@@ -71,14 +71,14 @@ def adopt(features: RegionFeatures, version: str, adopted: str | None, unadopted
     )
 
 
-def test_case_11_18_without_a_project_there_are_no_neighbours(client: Client) -> None:
+def test_release_case_11_18_without_a_project_there_are_no_neighbours(client: Client) -> None:
     client.create("1.0")
     for query in ({}, {"project": "-1"}, {"project": ""}):
         assert not page(client, "1.0", **query).HasField("current_project_meta")
     assert page(client, "1.0", project="-1") == page(client, "1.0")
 
 
-def test_case_12_previous_is_older_and_next_is_newer(features: RegionFeatures, client: Client) -> None:
+def test_release_case_12_previous_is_older_and_next_is_newer(features: RegionFeatures, client: Client) -> None:
     features.add_project("api")
     for version in ("1.0", "1.1", "1.2"):
         client.create(version)
@@ -88,7 +88,7 @@ def test_case_12_previous_is_older_and_next_is_newer(features: RegionFeatures, c
     assert around(client, "1.2") == ("1.1", "", "1.0", "1.2")
 
 
-def test_case_13_of_equal_times_the_id_decides(features: RegionFeatures, client: Client) -> None:
+def test_release_case_13_of_equal_times_the_id_decides(features: RegionFeatures, client: Client) -> None:
     for version in ("1.0", "1.1", "1.2"):
         client.create(version)
     features.rows("UPDATE release SET date_added = '2026-01-01T00:00:00Z'")
@@ -96,7 +96,7 @@ def test_case_13_of_equal_times_the_id_decides(features: RegionFeatures, client:
     assert around(client, ordered[1]) == (ordered[0], ordered[2], ordered[0], ordered[2])
 
 
-def test_case_14_neighbours_pass_the_filters_and_case_15_first_and_last_that_of_environments_only(
+def test_release_case_14_neighbours_pass_the_filters_and_case_15_first_and_last_that_of_environments_only(
     features: RegionFeatures, client: Client
 ) -> None:
     for version in ("a-1", "b-1", "a-2", "b-2+7", "a-3"):
@@ -113,7 +113,7 @@ def test_case_14_neighbours_pass_the_filters_and_case_15_first_and_last_that_of_
     assert around(client, "a-2", environments=["nowhere"]) == ("", "", "", "")
 
 
-def test_case_16_row_25_neighbours_have_one_order(client: Client) -> None:
+def test_release_case_16_row_25_neighbours_have_one_order(client: Client) -> None:
     client.create("1.0")
     assert page(client, "1.0", sort="date").version == "1.0"
     for view in (release_pb.RELEASE_VIEW_FULL, release_pb.RELEASE_VIEW_BASIC):
@@ -125,7 +125,7 @@ def test_case_16_row_25_neighbours_have_one_order(client: Client) -> None:
 
 
 @pytest.mark.parametrize("field", ["summary_stats_period", "health_stats_period"])
-def test_case_17_row_25_a_period_is_one_of_a_few(client: Client, field: str) -> None:
+def test_release_case_17_row_25_a_period_is_one_of_a_few(client: Client, field: str) -> None:
     client.create("1.0")
     for period in ("1h", "24h", "1d", "48h", "2d", "7d", "14d", "30d", "90d"):
         assert page(client, "1.0", **{field: period}).version == "1.0"
@@ -135,7 +135,7 @@ def test_case_17_row_25_a_period_is_one_of_a_few(client: Client, field: str) -> 
     assert "14d" in found[0].violations[0][1]
 
 
-def test_case_19_adoption_is_told_when_asked_for(features: RegionFeatures, client: Client) -> None:
+def test_release_case_19_adoption_is_told_when_asked_for(features: RegionFeatures, client: Client) -> None:
     features.add_project("api")
     client.create("1.0")
     client.create("1.1")
@@ -201,7 +201,9 @@ def test_the_basic_view_has_no_facts_and_takes_three_statements_at_most(
     assert not found.author_facts
 
 
-def test_row_03_a_project_that_is_not_accessible_or_not_the_releases_is_told_as_an_unknown_release(acme: Acme) -> None:
+def test_release_row_03_a_project_that_is_not_accessible_or_not_the_releases_is_told_as_an_unknown_release(
+    acme: Acme,
+) -> None:
     client = acme.features.client
     client.create("1.0", ("web", "api"))
     client.create("1.1", ("web",))

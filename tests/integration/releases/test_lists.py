@@ -36,7 +36,7 @@ def pages(client: Client, size: int, **query: Any) -> Iterator[str]:
             return
 
 
-def test_case_20_by_version_the_highest_is_first_and_filters_compare(client: Client) -> None:
+def test_release_case_20_by_version_the_highest_is_first_and_filters_compare(client: Client) -> None:
     for version in ("a@1.2.3", "a@1.2.4", "a@1.2.3-alpha", "a@1.2.3-beta"):
         client.create(version)
     ordered = ["a@1.2.4", "a@1.2.3", "a@1.2.3-beta", "a@1.2.3-alpha"]
@@ -97,13 +97,13 @@ def test_finalized_is_having_a_release_time(client: Client) -> None:
     "query",
     ["color:red", "release.version:1.a", "release.version:>1.*", "release.build:>x", "release.stage:adopted", '"'],
 )
-def test_row_26_a_bad_query_is_refused(client: Client, query: str) -> None:
+def test_release_row_26_a_bad_query_is_refused(client: Client, query: str) -> None:
     with refused() as found:
         client.list(query=query)
     assert (found[0].code, found[0].fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["query"])
 
 
-def test_row_26_a_stage_needs_exactly_one_environment(features: RegionFeatures, client: Client) -> None:
+def test_release_row_26_a_stage_needs_exactly_one_environment(features: RegionFeatures, client: Client) -> None:
     for version in ("1.0", "1.1", "1.2", "1.3"):
         client.create(version)
     adopt(features, "1.0", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
@@ -131,7 +131,7 @@ def test_a_query_of_too_many_terms_has_its_own_refusal(client: Client) -> None:
 
 
 @pytest.mark.parametrize("order", ["sessions", "crash_free_users", "users_24h", "name"])
-def test_row_25_other_orders_are_refused(client: Client, order: str) -> None:
+def test_release_row_25_other_orders_are_refused(client: Client, order: str) -> None:
     with refused() as found:
         client.list(order_by=order)
     assert (found[0].code, found[0].fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["order_by"])

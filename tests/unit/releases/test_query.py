@@ -56,7 +56,7 @@ def test_queries_are_read(text: str, terms: list[Term]) -> None:
         "a\0b",
     ],
 )
-def test_row_26_broken_queries_are_refused_naming_the_field(text: str) -> None:
+def test_release_row_26_broken_queries_are_refused_naming_the_field(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_query(text)
     assert [violation.field for violation in caught.value.violations] == ["query"]
@@ -80,7 +80,7 @@ def test_versions_of_filters_are_read(value: str, operator: str, expected: Versi
 @pytest.mark.parametrize(
     ("value", "operator"), [("abc", "="), ("1.a", "="), ("1.*", ">"), ("1.2.3.4.5", "="), ("1.*.2", "="), ("1+7", "=")]
 )
-def test_row_26_text_in_the_place_of_a_number_is_refused(value: str, operator: str) -> None:
+def test_release_row_26_text_in_the_place_of_a_number_is_refused(value: str, operator: str) -> None:
     with pytest.raises(InvalidArgument):
         parse_version_filter(value, operator)
 

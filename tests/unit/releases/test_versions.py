@@ -21,21 +21,21 @@ from region_silo.releases.versions import (
 @pytest.mark.parametrize(
     "version", ["latest", "LATEST", " Latest ", ".", "..", " . ", "", "  ", "a\rb", "a\nb", "a\tb"]
 )
-def test_case_04_a_reserved_blank_or_broken_version_is_refused(version: str) -> None:
+def test_release_case_04_a_reserved_blank_or_broken_version_is_refused(version: str) -> None:
     assert broken_rules(version)
 
 
 @pytest.mark.parametrize("version", ["a\fb", "a/b", "a\\b", "a\0b", "a\x7fb", "a\x1fb"])
-def test_case_04_a_version_with_a_forbidden_character_is_refused(version: str) -> None:
+def test_release_case_04_a_version_with_a_forbidden_character_is_refused(version: str) -> None:
     assert len(broken_rules(version)) == 1
 
 
 @pytest.mark.parametrize("version", ["1.0", " 1.0", "pkg@1.0+1", "a b", "...", "latest1", "ünïcode", "a,b"])
-def test_case_04_other_texts_are_versions(version: str) -> None:
+def test_release_case_04_other_texts_are_versions(version: str) -> None:
     assert broken_rules(version) == []
 
 
-def test_case_05_two_hundred_characters_are_the_limit() -> None:
+def test_release_case_05_two_hundred_characters_are_the_limit() -> None:
     assert broken_rules("v" * 200) == []
     assert broken_rules("v" * 201) == [
         "must have at most 200 characters",
@@ -43,7 +43,7 @@ def test_case_05_two_hundred_characters_are_the_limit() -> None:
     ]
 
 
-def test_case_05_so_are_two_hundred_bytes() -> None:
+def test_release_case_05_so_are_two_hundred_bytes() -> None:
     assert broken_rules("ü" * 100) == []
     assert broken_rules("ü" * 101) == ["must have at most 200 bytes in UTF-8"]
 
@@ -52,20 +52,20 @@ def test_every_broken_rule_is_told() -> None:
     assert len(broken_rules("a/b\\c\n" + "d" * 200)) == 5
 
 
-def test_case_06_a_package_a_version_a_prerelease_and_a_build_are_told_apart() -> None:
+def test_release_case_06_a_package_a_version_a_prerelease_and_a_build_are_told_apart() -> None:
     assert parse_version("pkg@1.0rc1+20200101100") == VersionInfo(
         "pkg", 1, 0, 0, 0, "rc1", "20200101100", 20200101100, description="1.0rc1 (20200101100)"
     )
 
 
 @pytest.mark.parametrize("build", ["whatever", "-2020", str(2**63), "1.2"])
-def test_case_07_a_build_that_is_no_number_of_64_bits_keeps_its_text_only(build: str) -> None:
+def test_release_case_07_a_build_that_is_no_number_of_64_bits_keeps_its_text_only(build: str) -> None:
     info = parse_version(f"pkg@1.0+{build}")
     assert info is not None
     assert (info.build_code, info.build_number) == (build, None)
 
 
-def test_case_08_a_number_beyond_64_bits_makes_the_version_unreadable() -> None:
+def test_release_case_08_a_number_beyond_64_bits_makes_the_version_unreadable() -> None:
     assert parse_version(f"pkg@{2**63}.0") is None
     assert parse_version(f"pkg@1.{2**65}") is None
     assert parse_version(f"pkg@{NUMBER_MAX}") is not None
@@ -88,7 +88,7 @@ def test_case_08_a_number_beyond_64_bits_makes_the_version_unreadable() -> None:
         "pkg@\u0661.\u0660",
     ],
 )
-def test_case_09_other_versions_have_no_numbers(version: str) -> None:
+def test_release_case_09_other_versions_have_no_numbers(version: str) -> None:
     assert parse_version(version) is None
 
 
