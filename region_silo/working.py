@@ -38,8 +38,8 @@ _SPOOL_CLEAN_EVERY_S = 300.0
 
 
 def work(settings: RegionSettings) -> int:
-    """Write imports, fetch commits, announce deploys, purge organizations, tell of members, deliver the outbox and clean
-    until told to stop.
+    """Write imports, fetch commits, announce deploys, purge organizations, tell of members, deliver the outbox and
+    clean until told to stop.
 
     Returns the exit code.
     """

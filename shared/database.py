@@ -106,6 +106,7 @@ class Database:
             max_overflow=0,
             pool_recycle=1800,
             pool_use_lifo=True,
+            pool_reset_on_return=None,  # _give_back leaves no transaction open
             connect_args={
                 "application_name": application_name,
                 "connect_timeout": 5,
@@ -322,7 +323,7 @@ def _give_back(connection: Connection) -> None:
     if not connection.invalidated:
         driver = _driver(connection)
         try:
-            if not driver.closed:
+            if not driver.closed and driver.info.transaction_status is not TransactionStatus.IDLE:
                 driver.rollback()
         except psycopg.Error:
             _log.info("rollback_failed")

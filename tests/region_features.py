@@ -61,6 +61,7 @@ CALLERS: Mapping[str, Caller] = {
     "bound": Caller("tokens/5", ALL_SCOPES, organization_id=100),
     "nothing": Caller("tokens/6"),
     "administrator": Caller("tokens/7", ALL_SCOPES | {"org:admin"}),
+    "releaser": Caller("tokens/9", ALL_SCOPES | {"project:releases"}),
     "bound administrator": Caller("tokens/8", ALL_SCOPES | {"org:admin"}, organization_id=100),
 }
 USERS = "user "
@@ -70,7 +71,7 @@ USERS = "user "
 def _caller(secret: str) -> Caller:
     if secret.startswith(USERS):
         user_id = int(secret.removeprefix(USERS))
-        return Caller(f"users/{user_id}", ALL_SCOPES | {"org:admin"}, user_id=user_id)
+        return Caller(f"users/{user_id}", ALL_SCOPES | {"org:admin", "project:releases"}, user_id=user_id)
     if secret not in CALLERS:
         raise Unauthenticated
     return CALLERS[secret]

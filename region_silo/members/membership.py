@@ -18,7 +18,7 @@ def stands_for(organization_id: ColumnElement[int] | int, user_id: ColumnElement
     )
 
 
-def is_member(organization_id: ColumnElement[int] | int, user_id: int) -> ColumnElement[bool]:
+def is_member(organization_id: ColumnElement[int] | int, user_id: ColumnElement[int] | int) -> ColumnElement[bool]:
     """Whether the user is a member; `organization_id` may be a column of an enclosing FROM."""
     found = select(organization_member.c.id).where(stands_for(organization_id, user_id))
     return found.correlate_except(organization_member).exists()

@@ -54,6 +54,16 @@ class OrganizationLookup:
         self.check_known(found.id, key)
         return found
 
+    def id_to_hold(self, key: Key) -> int:
+        """The id for work that calls `hold_active` first: one that is given needs no look before. Raises as `find`.
+
+        Of an id that is not here `hold_active` says so; who then calls `find` hears where it is instead.
+        """
+        caller = current_caller()
+        if isinstance(key, int) and caller.user_id is None and caller.organization_id in (None, key):
+            return key
+        return self.find(key).id
+
     def locate(self, key: Key) -> Organization:
         """As `find`, for work that asks by itself whether an acting user is a member and then calls `check_known`."""
         if isinstance(key, int):
@@ -97,7 +107,11 @@ def hold_active(transaction: Transaction, organization_id: int) -> None:
     Raises OrganizationNotFound when it has gone, is being purged, or the caller acts as a user who is no member;
     OrganizationPendingDeletion when it is to be deleted, OrganizationImporting while an import writes it.
     """
-    held = store.hold(transaction, organization_id, current_caller().user_id)
+    check_active(store.hold(transaction, organization_id, current_caller().user_id), organization_id)
+
+
+def check_active(held: store.HeldOrganization | None, organization_id: int) -> None:
+    """Raise what `hold_active` raises of an organization that somebody holds, None for one that is not there."""
     if held is None or held.deletion is DeletionStage.DELETING:
         raise _not_found(organization_id)
     resource = errors.Resource("siloway/Organization", organization_name(organization_id))

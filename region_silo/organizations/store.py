@@ -1,7 +1,8 @@
 """Organizations' rows: reading them by id and slug, and holding one while something below it is written."""
 
 from datetime import datetime
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -11,9 +12,11 @@ from sqlalchemy import (
     DateTime,
     Integer,
     Row,
+    Select,
     SmallInteger,
     Table,
     Text,
+    bindparam,
     select,
     true,
 )
@@ -106,18 +109,30 @@ def hold(transaction: Transaction, organization_id: int, user_id: int | None = N
 
     With a `user_id` there is none for who is not its member.
     """
-    statement = (
+    values = {"organization_id": organization_id}
+    if user_id is not None:
+        values["user_id"] = user_id
+    row = transaction.execute(_held(as_user=user_id is not None), values).one_or_none()
+    return None if row is None else held_organization(row.state, row.deletion, row.purge_at)
+
+
+def held_organization(state: int, deletion: int, purge_at: datetime | None) -> HeldOrganization:
+    """What decides, from the columns of a row that is held."""
+    return HeldOrganization(OrganizationState(state), DeletionStage(deletion), purge_at)
+
+
+@lru_cache(maxsize=2)
+def _held(*, as_user: bool) -> Select[Any]:
+    """The statement of `hold`, made once: every write below an organization begins with it."""
+    organization_id = bindparam("organization_id", type_=BigInteger)
+    return (
         select(organization.c.state, organization.c.deletion, organization.c.purge_at)
         .where(
             organization.c.id == organization_id,
-            true() if user_id is None else is_member(organization_id, user_id),
+            is_member(organization_id, bindparam("user_id", type_=BigInteger)) if as_user else true(),
         )
         .with_for_update(read=True)
     )
-    row = transaction.execute(statement).one_or_none()
-    if row is None:
-        return None
-    return HeldOrganization(OrganizationState(row.state), DeletionStage(row.deletion), row.purge_at)
 
 
 def _one(transaction: Transaction, condition: ColumnElement[bool]) -> Organization | None:

@@ -10,9 +10,10 @@ from enum import IntEnum
 from urllib.parse import urlsplit
 
 from region_silo.releases.versions import VersionInfo, broken_rules
-from shared.errors import InvalidArgument, InvalidUpdateMask, Violation
+from shared.errors import InvalidArgument, InvalidUpdateMask, ReleaseNotFound, Resource, Violation
+from shared.names import release_name
 
-MUTABLE_PATHS = ("ref", "url", "release_time", "state")
+MUTABLE_PATHS = ("ref", "url", "release_time", "state", "owner")
 COMMITS_PAGE_BYTES_MAX = 1024 * 1024
 """A page of commits ends early when their messages are longer than this: an answer must fit a client's limit."""
 
@@ -28,12 +29,16 @@ class ReleaseState(IntEnum):
 
 @dataclass(frozen=True)
 class ReleaseFields:
-    """The fields that a client sets. Empty texts and None are no value; a state that is None means open."""
+    """The fields that a client sets. Empty texts and None are no value; a state that is None means open.
+
+    `owner` is the id of a user.
+    """
 
     ref: str = ""
     url: str = ""
     release_time: datetime | None = None
     state: ReleaseState | None = None
+    owner: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,10 @@ class Release:
     last_commit: Commit | None = None
     heads: tuple[RepositoryHead, ...] = field(default=())
     authors: tuple[str, ...] = field(default=())
+    owner: int | None = None
+    user_agent: str = ""
+    deploy_count: int = 0
+    last_deploy_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,11 @@ class CreatedRelease:
 def etag_of(release_id: int, row_version: int) -> str:
     """Changes with every change of the release's row, and differs between releases."""
     return f"{release_id:x}-{row_version:x}"
+
+
+def release_not_found(organization_id: int, version: str) -> ReleaseNotFound:
+    """The one refusal for a release that is not there, and for one that the caller may not know."""
+    return ReleaseNotFound(resource=Resource("siloway/Release", release_name(organization_id, version)))
 
 
 def check_new_release(version: str, fields: ReleaseFields) -> None:

@@ -4,12 +4,32 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, Text, bindparam, select, true
+from sqlalchemy import Row, Select, Text, bindparam, select, text, true
 
+from region_silo.organizations.lookup import check_active, hold_active
+from region_silo.organizations.store import held_organization
 from region_silo.releases.domain import ReleaseFields, ReleaseState, etag_of
 from region_silo.releases.permission import ORGANIZATION_ID, USER_ID, asking, is_changeable
 from region_silo.releases.tables import release
 from shared.database import Transaction
+
+# The organization's lock is taken first: the release is looked for by what that found.
+_WITH_ORGANIZATION = text(
+    """
+    WITH place AS MATERIALIZED (
+        SELECT id, state, deletion, purge_at FROM organization WHERE id = :organization_id FOR SHARE
+    )
+    SELECT place.state, place.deletion, place.purge_at, held.*
+    FROM place LEFT JOIN LATERAL (
+        SELECT release.id, release.version, release.ref, release.url, release.date_released, release.status,
+            release.owner_id, release.row_version
+        FROM release
+        WHERE release.organization_id = place.id AND release.version = :version
+            AND EXISTS (SELECT FROM release_project WHERE release_project.release_id = release.id)
+        FOR UPDATE
+    ) AS held ON true
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +58,26 @@ def hold_changeable(
     return _hold(transaction, statement, asking(organization_id, user_id, version=version))
 
 
+def hold_below_active(
+    transaction: Transaction, organization_id: int, version: str, user_id: int | None
+) -> HeldRelease | None:
+    """`hold_active`, then `hold_changeable`; one statement for a caller without a user. Raises as the former."""
+    if user_id is not None:
+        hold_active(transaction, organization_id)
+        return hold_changeable(transaction, organization_id, version, user_id)
+    values = {"organization_id": organization_id, "version": version}
+    row = transaction.execute(_WITH_ORGANIZATION, values).one_or_none()
+    check_active(None if row is None else held_organization(row.state, row.deletion, row.purge_at), organization_id)
+    return None if row is None or row.id is None else _held(row)
+
+
 def _hold(transaction: Transaction, statement: Select[Any], values: dict[str, object]) -> HeldRelease | None:
     row = transaction.execute(statement, values).one_or_none()
-    if row is None:
-        return None
-    fields = ReleaseFields(row.ref or "", row.url or "", row.date_released, ReleaseState(row.status))
+    return None if row is None else _held(row)
+
+
+def _held(row: Row[Any]) -> HeldRelease:
+    fields = ReleaseFields(row.ref or "", row.url or "", row.date_released, ReleaseState(row.status), row.owner_id)
     return HeldRelease(row.id, row.version, fields, etag_of(row.id, row.row_version))
 
 
@@ -57,6 +92,7 @@ def _one_of(*, changeable: bool, as_user: bool) -> Select[Any]:
             release.c.url,
             release.c.date_released,
             release.c.status,
+            release.c.owner_id,
             release.c.row_version,
         )
         .where(

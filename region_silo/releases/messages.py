@@ -20,6 +20,7 @@ _STATES = {
     ReleaseState.OPEN: release_pb.Release.STATE_OPEN,
     ReleaseState.ARCHIVED: release_pb.Release.STATE_ARCHIVED,
 }
+USERS = "users"
 _STATES_READ: dict[int, ReleaseState] = {message: state for state, message in _STATES.items()}
 _FILE_TYPES = {
     release_pb.FileChange.TYPE_ADDED: "A",
@@ -34,11 +35,11 @@ def state_of(state: int) -> ReleaseState | None:
 
 
 def fields_of(message: release_pb.Release) -> ReleaseFields:
-    """The fields that a client may set. Raises InvalidArgument of `release.release_time`."""
+    """The fields that a client may set. Raises InvalidArgument of `release.release_time`, `release.owner`."""
     release_time = None
     if message.HasField("release_time"):
-        release_time = _time(message.release_time, "release.release_time")
-    return ReleaseFields(message.ref, message.url, release_time, state_of(message.state))
+        release_time = time_of(message.release_time, "release.release_time")
+    return ReleaseFields(message.ref, message.url, release_time, state_of(message.state), _owner(message.owner))
 
 
 def commits_of(messages: Iterable[release_pb.CommitSpec], field: str, *, first: int = 0) -> list[CommitSpec]:
@@ -77,14 +78,19 @@ def release_message(release: Release) -> release_pb.Release:
         ],
         authors=release.authors,
         etag=release.etag,
+        owner="" if release.owner is None else f"{USERS}/{release.owner}",
+        user_agent=release.user_agent,
+        deploy_count=release.deploy_count,
     )
+    if release.last_deploy_id is not None:
+        message.last_deploy = f"{message.name}/deploys/{release.last_deploy_id}"
     message.create_time.FromDatetime(release.create_time)
     if release.release_time is not None:
         message.release_time.FromDatetime(release.release_time)
     if release.last_commit is not None:
         message.last_commit.CopyFrom(commit_message(release.last_commit))
     if release.version_info is not None:
-        message.version_info.CopyFrom(_version_info(release.version_info))
+        message.version_info.CopyFrom(version_info_message(release.version_info))
     return message
 
 
@@ -111,7 +117,7 @@ def _times_us(specs: Sequence[release_pb.CommitSpec], field: str, first: int) ->
     if not (_SECONDS_MIN <= min(seconds) <= max(seconds) <= _SECONDS_MAX and 0 <= min(nanos) <= max(nanos) < 10**9):
         for index, time in enumerate(times, first):
             if time is not None:
-                _time(time, f"{field}[{index}].commit_time")
+                time_of(time, f"{field}[{index}].commit_time")
     return [None if time is None else time.seconds * 1_000_000 + time.nanos // 1000 for time in times]
 
 
@@ -119,7 +125,8 @@ def _files(changes: Sequence[release_pb.FileChange]) -> tuple[FileChange, ...]:
     return tuple(FileChange(change.path, _FILE_TYPES[change.type]) for change in changes) if changes else ()
 
 
-def _version_info(info: VersionInfo) -> release_pb.VersionInfo:
+def version_info_message(info: VersionInfo) -> release_pb.VersionInfo:
+    """The parts of a version as an answer."""
     return release_pb.VersionInfo(
         package=info.package,
         major=info.major,
@@ -128,11 +135,18 @@ def _version_info(info: VersionInfo) -> release_pb.VersionInfo:
         revision=info.revision,
         prerelease=info.prerelease,
         build_code=info.build_code,
+        build_number=info.build_number,
+        build_hash=info.build_hash,
+        description=info.description,
     )
 
 
-def _time(timestamp: Timestamp, field: str) -> datetime:
-    """To the microsecond, as PostgreSQL keeps it."""
+def _owner(name: str) -> int | None:
+    return names.parse_numbered(name, USERS, "release.owner") if name else None
+
+
+def time_of(timestamp: Timestamp, field: str) -> datetime:
+    """To the microsecond, as PostgreSQL keeps it. Raises InvalidArgument of `field`."""
     try:
         return timestamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as exc:

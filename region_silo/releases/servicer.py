@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from functools import partial
 
 import grpc
+from google.protobuf import empty_pb2
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 
 from region_silo.fetches import messages as ref_messages
 from region_silo.fetches.servicer import METHODS as REF_METHODS
 from region_silo.fetches.servicer import RefCalls, RefFeatures
-from region_silo.releases import commit_messages, messages
+from region_silo.releases import commit_messages, facts_messages, messages
 from region_silo.releases.commit_changes import CommitChanges
 from region_silo.releases.commits import CommitMode
-from region_silo.releases.domain import ReleaseState
-from region_silo.releases.usecases import ReleaseDraft, ReleaseQuery, ReleaseUpdate, ReleaseUseCases
+from region_silo.releases.reading import check_facts_query
+from region_silo.releases.usecases import ReleaseDraft, ReleaseUpdate, ReleaseUseCases
 from shared import names
 from shared.rpc.call import mutation
 from shared.rpc.methods import Budget, Door, Method, Whose
@@ -54,6 +55,15 @@ METHODS: tuple[Method, ...] = (
         whose=Whose.ORGANIZATION,
         names=("release.name",),
     ),
+    Method(
+        f"{_SERVICE}/DeleteRelease",
+        Door.PUBLIC,
+        ("project:admin", "project:releases"),
+        mutating=True,
+        whose=Whose.ORGANIZATION,
+        names=("name",),
+    ),
+    Method(f"{_SERVICE}/ParseVersion", Door.PUBLIC, _READ, whose=Whose.EVERYBODY),
     Method(
         f"{_SERVICE}/ListReleaseCommits",
         Door.PUBLIC,
@@ -125,15 +135,21 @@ class ReleaseServicer(RefCalls, release_rpc.ReleaseServiceServicer):
 
     def GetRelease(self, request: release_pb.GetReleaseRequest, context: grpc.ServicerContext) -> release_pb.Release:
         del context
-        return messages.release_message(self._usecases.get_release(names.parse_release(request.name, "name")))
+        name = names.parse_release(request.name, "name")
+        wanted = facts_messages.facts_query_of(request)
+        if request.view != release_pb.RELEASE_VIEW_FULL:
+            check_facts_query(wanted)
+            return messages.release_message(self._usecases.get_release(name))
+        return facts_messages.full_message(*self._usecases.reading.get_facts(name, wanted))
 
     def ListReleases(
         self, request: release_pb.ListReleasesRequest, context: grpc.ServicerContext
     ) -> release_pb.ListReleasesResponse:
         del context
-        query = ReleaseQuery(messages.state_of(request.state) or ReleaseState.OPEN, request.project, request.query)
-        page, next_page_token = self._usecases.list_releases(
-            names.parse_organization(request.parent, "parent"), query, request.page_size, request.page_token
+        parent = names.parse_organization(request.parent, "parent")
+        query = facts_messages.release_query_of(request)
+        page, next_page_token = self._usecases.reading.list_releases(
+            parent, query, request.page_size, request.page_token
         )
         return release_pb.ListReleasesResponse(
             releases=[messages.release_message(release) for release in page], next_page_token=next_page_token
@@ -152,6 +168,18 @@ class ReleaseServicer(RefCalls, release_rpc.ReleaseServiceServicer):
         )
         name = names.parse_release(request.release.name, "release.name")
         return messages.release_message(self._usecases.update_release(name, update, partial(mutation, request)))
+
+    def DeleteRelease(self, request: release_pb.DeleteReleaseRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        del context
+        name = names.parse_release(request.name, "name")
+        self._usecases.deleting.delete_release(name, request.etag, partial(mutation, request))
+        return empty_pb2.Empty()
+
+    def ParseVersion(
+        self, request: release_pb.ParseVersionRequest, context: grpc.ServicerContext
+    ) -> release_pb.ParseVersionResponse:
+        del context
+        return facts_messages.parsed_message(request.version, request.other_version)
 
     def ListReleaseCommits(
         self, request: release_pb.ListReleaseCommitsRequest, context: grpc.ServicerContext

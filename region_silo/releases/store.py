@@ -33,6 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from region_silo.members.access import may_see
+from region_silo.organizations.store import organization
 from region_silo.releases.domain import (
     Commit,
     Release,
@@ -53,11 +54,13 @@ from region_silo.releases.tables import (
     release_project,
     repository,
 )
-from region_silo.releases.versions import VersionInfo, parse_version
+from region_silo.releases.versions import VersionInfo, describe, parse_hash, parse_version
 from shared.database import Transaction
+from shared.deletion import DeletionStage
 
 USER_AGENT_LENGTH_MAX = 256
 IDENT_LENGTH_MAX = 64
+_SEMVER_COLUMNS = ("package", "major", "minor", "patch", "revision", "prerelease", "build_code", "build_number")
 
 CommitPlace = tuple[int, int, int]
 """A commit's place in its release: layer, sort_time_us, position; higher is newer."""
@@ -67,7 +70,7 @@ _COUNT_CHANGE = text("UPDATE release SET row_version = row_version + 1 WHERE id 
 _WRITE_FIELDS = text(
     """
     UPDATE release SET ref = :ref, url = :url, date_released = :date_released, status = :status,
-        row_version = row_version + 1
+        owner_id = :owner_id, row_version = row_version + 1
     WHERE id = :release_id
     """
 )
@@ -96,21 +99,10 @@ class NewRelease:
     user_agent: str
 
 
-@dataclass(frozen=True)
-class ReleaseFilter:
-    """Which releases a list shows."""
-
-    organization_id: int
-    state: ReleaseState
-    project_id: int | None
-    query: str
-    user_id: int | None
-
-
 def insert_release(transaction: Transaction, row: NewRelease) -> bool:
     """Write a new release; False, and nothing written, when its organization has the version already."""
     info = parse_version(row.version)
-    numbers: dict[str, Any] = {} if info is None else vars(info)
+    numbers = {} if info is None or info.build_hash else {name: getattr(info, name) for name in _SEMVER_COLUMNS}
     statement = (
         upsert(release)
         .values(
@@ -121,6 +113,7 @@ def insert_release(transaction: Transaction, row: NewRelease) -> bool:
             ref=row.fields.ref or None,
             url=row.fields.url or None,
             date_released=row.fields.release_time,
+            owner_id=row.fields.owner,
             date_added=transaction.now,
             user_agent=row.user_agent[:USER_AGENT_LENGTH_MAX] or None,
             **numbers,
@@ -159,6 +152,7 @@ def update_release(transaction: Transaction, release_id: int, fields: ReleaseFie
         "url": fields.url or None,
         "date_released": fields.release_time,
         "status": fields.state or ReleaseState.OPEN,
+        "owner_id": fields.owner,
     }
     transaction.execute(_WRITE_FIELDS, values)
 
@@ -182,15 +176,20 @@ def add_release_activities(
     transaction.execute(_ADD_ACTIVITIES, values)
 
 
-def read_release(transaction: Transaction, organization_id: int, version: str, user_id: int | None) -> Release | None:
-    """The release with its newest commit, heads and authors; None also for one that the caller may not read."""
-    statement = _whole_release(as_user=user_id is not None)
+def read_release(
+    transaction: Transaction, organization_id: int, version: str, user_id: int | None, *, below_held: bool = False
+) -> Release | None:
+    """The release with its newest commit, heads and authors; None also for one that the caller may not read.
+
+    Nor is it there when its organization is being purged, which is not asked `below_held`.
+    """
+    statement = _whole_release(as_user=user_id is not None, below_held=below_held)
     row = transaction.execute(statement, asking(organization_id, user_id, version=version)).one_or_none()
-    return None if row is None else _release(row, whole=True)
+    return None if row is None else release_of(row, whole=True)
 
 
-@lru_cache(maxsize=2)
-def _whole_release(*, as_user: bool) -> Select[Any]:
+@lru_cache(maxsize=4)
+def _whole_release(*, as_user: bool, below_held: bool) -> Select[Any]:
     """The statement of `read_release`, made once: building it costs more than running it."""
     user_id = USER_ID if as_user else None
     head_commit, head_repository = commit.alias(), repository.alias()
@@ -217,38 +216,23 @@ def _whole_release(*, as_user: bool) -> Select[Any]:
     )
     last = _commit_of(release.c.last_commit_id)
     return (
-        _shown(ORGANIZATION_ID, user_id)
+        shown(ORGANIZATION_ID, user_id)
         .add_columns(heads.label("heads"), authors.label("emails"), *last.c)
         .select_from(release.outerjoin(last, true()))
         .where(
             release.c.organization_id == ORGANIZATION_ID,
             release.c.version == bindparam("version", type_=Text),
             is_readable(ORGANIZATION_ID, user_id),
+            true() if below_held else _is_kept(),
         )
     )
 
 
-def newest_releases(
-    transaction: Transaction, wanted: ReleaseFilter, before: tuple[datetime, int] | None, limit: int
-) -> list[Release]:
-    """At most `limit` releases that the caller may read, newest first by (date_added, id), older than `before`."""
-    statement = _shown(wanted.organization_id, wanted.user_id).where(
-        release.c.organization_id == wanted.organization_id,
-        release.c.status == wanted.state,
-        is_readable(wanted.organization_id, wanted.user_id),
+def _is_kept() -> ColumnElement[bool]:
+    kept = select(organization.c.id).where(
+        organization.c.id == ORGANIZATION_ID, organization.c.deletion != DeletionStage.DELETING
     )
-    if wanted.project_id is not None:
-        statement = statement.where(
-            select(release_project.c.id)
-            .where(release_project.c.release_id == release.c.id, release_project.c.project_id == wanted.project_id)
-            .exists()
-        )
-    if wanted.query:
-        statement = statement.where(release.c.version.icontains(wanted.query, autoescape=True))
-    if before is not None:
-        statement = statement.where(tuple_(release.c.date_added, release.c.id) < tuple_(*map(literal, before)))
-    statement = statement.order_by(release.c.date_added.desc(), release.c.id.desc()).limit(limit)
-    return [_release(row, whole=False) for row in transaction.execute(statement)]
+    return kept.exists()
 
 
 def release_id(transaction: Transaction, organization_id: int, version: str, user_id: int | None) -> int | None:
@@ -292,7 +276,8 @@ def newest_commits(
     return kept, len(kept) < len(rows)
 
 
-def _shown(organization_id: int | ColumnElement[int], user_id: int | ColumnElement[int] | None) -> Select[Any]:
+def shown(organization_id: int | ColumnElement[int], user_id: int | ColumnElement[int] | None) -> Select[Any]:
+    """The columns of a release as lists show it, with the projects that the caller sees."""
     projects = func.array(
         select(release_project.c.project_id)
         .where(
@@ -321,6 +306,10 @@ def _shown(organization_id: int | ColumnElement[int], user_id: int | ColumnEleme
         release.c.build_code,
         release.c.build_number,
         release.c.row_version,
+        release.c.owner_id,
+        release.c.user_agent,
+        release.c.total_deploys,
+        release.c.last_deploy_id,
         projects.label("project_ids"),
     )
 
@@ -348,7 +337,8 @@ def _commit_of(commit_id: ColumnElement[int]) -> FromClause:
     )
 
 
-def _release(row: Row[Any], *, whole: bool) -> Release:
+def release_of(row: Row[Any], *, whole: bool) -> Release:
+    """The release in a row of `shown`; `whole` when it has the commit, heads and addresses too."""
     return Release(
         id=row.id,
         organization_id=row.organization_id,
@@ -365,6 +355,10 @@ def _release(row: Row[Any], *, whole: bool) -> Release:
         last_commit=_commit(row) if whole and row.commit_key is not None else None,
         heads=tuple(RepositoryHead(*head) for head in row.heads or ()) if whole else (),
         authors=tuple(row.emails) if whole else (),
+        owner=row.owner_id,
+        user_agent=row.user_agent or "",
+        deploy_count=row.total_deploys,
+        last_deploy_id=row.last_deploy_id,
     )
 
 
@@ -381,7 +375,7 @@ def _commit(row: Row[Any]) -> Commit:
 
 def _version_info(row: Row[Any]) -> VersionInfo | None:
     if row.package is None:
-        return None
+        return parse_hash(row.version)
     return VersionInfo(
         package=row.package,
         major=row.major,
@@ -391,4 +385,5 @@ def _version_info(row: Row[Any]) -> VersionInfo | None:
         prerelease=row.prerelease,
         build_code=row.build_code,
         build_number=row.build_number,
+        description=describe(row.version),
     )

@@ -8,22 +8,24 @@ may not see is told as what is not there, in the same words (permission.py).
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 from sqlalchemy.exc import IntegrityError
 
 from region_silo.deploys.announcing import announce_pending
+from region_silo.organizations import store as organizations_store
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.projects import store as projects_store
 from region_silo.projects.lookup import ProjectLookup
 from region_silo.releases import domain, store
 from region_silo.releases import held as held_releases
-from region_silo.releases.commit_changes import COMMITS_FIELD, not_found, telling_lock
+from region_silo.releases.commit_changes import COMMITS_FIELD, telling_lock
 from region_silo.releases.commit_list import ListedRelease, replace_commits
 from region_silo.releases.commits import GivenCommits, ReleaseCommit, check_commits, default_repository, normalise
-from region_silo.releases.domain import Commit, CreatedRelease, Release, ReleaseFields, ReleaseState
+from region_silo.releases.deleting import ReleaseDeleting
+from region_silo.releases.domain import Commit, CreatedRelease, Release, ReleaseFields
 from region_silo.releases.permission import has_release_permission, has_unseen_project
+from region_silo.releases.reading import ReleaseReading
 from region_silo.releases.refs import CheckedRefs, RefChange, check_refs, write_refs
 from shared import deadline, errors
 from shared.database import Database, Transaction, constraint_name
@@ -76,15 +78,6 @@ class _Contents:
     fetch_id: int | None
 
 
-@dataclass(frozen=True)
-class ReleaseQuery:
-    """Which releases of an organization a list shows; `project` is an id or slug, empty for all."""
-
-    state: ReleaseState = ReleaseState.OPEN
-    project: str = ""
-    text: str = ""
-
-
 class ReleaseUseCases:
     """Releases of the organizations that the caller may see."""
 
@@ -99,6 +92,8 @@ class ReleaseUseCases:
         self._ids = ids
         self._organizations = organizations
         self._projects = projects
+        self.reading = ReleaseReading(database, organizations, projects)
+        self.deleting = ReleaseDeleting(database, organizations)
 
     def create_release(self, parent: Key, draft: ReleaseDraft, identify: Identify) -> CreatedRelease:
         """The release of that version, made if it is not there, with all the projects attached.
@@ -137,7 +132,7 @@ class ReleaseUseCases:
         """
         paths = domain.changed_paths(update.fields, update.mask)
         refs = _checked(update.commits, update.refs)
-        organization_id = self._organizations.find(name.organization).id
+        organization_id = self._organizations.id_to_hold(name.organization)
         wanted = {path: getattr(update.fields, path) for path in sorted(paths)}
         told = _told(update, refs)
         mutation = identify("UpdateRelease", organization_id, name.version, wanted, update.etag, *told)
@@ -145,14 +140,15 @@ class ReleaseUseCases:
         user_id = current_caller().user_id
 
         def work(transaction: Transaction) -> Release:
-            hold_active(transaction, organization_id)
             with telling_lock(organization_id, name.version) if contents.listed is not None else nullcontext():
-                held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
+                held = held_releases.hold_below_active(transaction, organization_id, name.version, user_id)
             if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
-                raise not_found(organization_id, name.version)
+                raise domain.release_not_found(organization_id, name.version)
             if update.etag and update.etag != held.etag:
                 raise errors.EtagMismatch(metadata={"etag": held.etag})
             fields = domain.apply_fields(held.fields, update.fields, paths)
+            if fields.owner != held.fields.owner:
+                check_owner(transaction, organization_id, fields.owner)
             # The release before is chosen by the time that the update sets.
             is_counted = fields != held.fields
             if is_counted:
@@ -161,47 +157,38 @@ class ReleaseUseCases:
                 store.update_release(transaction, held.id, None)
             if "release_time" in paths and fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, held.version, fields.release_time)
-            return _existing(store.read_release(transaction, organization_id, name.version, user_id))
+            return _existing(store.read_release(transaction, organization_id, name.version, user_id, below_held=True))
 
-        return self._database.transact(
-            lambda transaction: once(transaction, mutation, Release, lambda: work(transaction), resource=_name)
-        )
+        try:
+            return self._database.transact(
+                lambda transaction: once(transaction, mutation, Release, lambda: work(transaction), resource=_name)
+            )
+        except errors.OrganizationNotFound:
+            self._organizations.find(name.organization)  # says where it is instead
+            raise
 
     def get_release(self, name: ReleaseName) -> Release:
-        """The release with its newest commit, heads and authors. Raises OrganizationNotFound, ReleaseNotFound."""
+        """The release with its newest commit, heads and authors. Raises OrganizationNotFound, ReleaseNotFound.
+
+        By an id it is one statement, which costs less than a look into the cache before it.
+        """
+        caller, organization_id = current_caller(), name.organization
+        if isinstance(organization_id, int) and caller.organization_id in (None, organization_id):
+            found = self._read(organization_id, name.version)
+            if found is not None:
+                return found
         organization_id = self._organizations.locate(name.organization).id
-        user_id = current_caller().user_id
-        found = self._database.ask(
-            lambda transaction: store.read_release(transaction, organization_id, name.version, user_id)
-        )
+        found = self._read(organization_id, name.version)
         if found is None:
             self._organizations.check_known(organization_id, name.organization)
-            raise not_found(organization_id, name.version)
+            raise domain.release_not_found(organization_id, name.version)
         return found
 
-    def list_releases(
-        self, parent: Key, query: ReleaseQuery, page_size: int, page_token: str
-    ) -> tuple[list[Release], str]:
-        """A page, newest first by (date_added, id), and the token of the next one, empty at the end.
-
-        Raises OrganizationNotFound, ProjectNotFound, InvalidPageToken, InvalidArgument.
-        """
-        if "\0" in query.text:
-            raise errors.InvalidArgument.of("query", "must not hold NUL")
-        organization_id = self._organizations.find(parent).id
-        project_id = None
-        if query.project:
-            project_id = self._projects.find(organization_id, parse_key(query.project)).id
-        wanted = store.ReleaseFilter(organization_id, query.state, project_id, query.text, current_caller().user_id)
-        digest = tokens.query_digest("releases", wanted)
-        limit = tokens.page_size(page_size)
-        before: tuple[datetime, int] | None = None
-        if page_token:
-            before = tokens.decode(page_token, digest, [datetime, int])  # type: ignore[assignment]
-        rows = self._database.read(lambda transaction: store.newest_releases(transaction, wanted, before, limit + 1))
-        page = rows[:limit]
-        more = len(rows) > limit
-        return page, tokens.encode((page[-1].create_time, page[-1].id), digest) if more else ""
+    def _read(self, organization_id: int, version: str) -> Release | None:
+        user_id = current_caller().user_id
+        return self._database.ask(
+            lambda transaction: store.read_release(transaction, organization_id, version, user_id)
+        )
 
     def list_release_commits(self, name: ReleaseName, page_size: int, page_token: str) -> tuple[list[Commit], str]:
         """A page of commits, newest first, and the token of the next one, empty at the end.
@@ -220,7 +207,7 @@ class ReleaseUseCases:
         def work(transaction: Transaction) -> tuple[list[tuple[store.CommitPlace, Commit]], bool]:
             release_id = store.release_id(transaction, organization_id, name.version, user_id)
             if release_id is None:
-                raise not_found(organization_id, name.version)
+                raise domain.release_not_found(organization_id, name.version)
             return store.newest_commits(transaction, release_id, before, limit, domain.COMMITS_PAGE_BYTES_MAX)
 
         rows, more = self._database.read(work)
@@ -251,6 +238,7 @@ class ReleaseUseCases:
             wanted = sorted({project_id for project_id in project_ids if project_id is not None})
             there = projects_store.hold(transaction, organization_id, wanted, user_id)
             _refuse_unknown_projects(project_ids, there)
+            check_owner(transaction, organization_id, row.fields.owner)
             projects_store.flag_has_releases(transaction, wanted)
             is_new = store.insert_release(transaction, row)
             with telling_lock(organization_id, version) if contents.listed is not None else nullcontext():
@@ -265,7 +253,7 @@ class ReleaseUseCases:
                 store.update_release(transaction, held.id, None)
             if attached and held.fields.release_time is not None:
                 store.add_release_activities(transaction, held.id, version, held.fields.release_time, attached)
-            release = _existing(store.read_release(transaction, organization_id, version, user_id))
+            release = _existing(store.read_release(transaction, organization_id, version, user_id, below_held=True))
             return CreatedRelease(release, already_existed=not (is_new or attached))
 
         return once(transaction, mutation, CreatedRelease, work, resource=lambda created: _name(created.release))
@@ -303,6 +291,12 @@ def _refuse_unknown_projects(project_ids: Sequence[int | None], there: set[int])
     if violations:
         first = violations[0]
         raise errors.InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+
+
+def check_owner(transaction: Transaction, organization_id: int, owner: int | None) -> None:
+    """Raise InvalidArgument of `release.owner` for a user who is no member of the organization."""
+    if owner is not None and not organizations_store.knows(transaction, organization_id, owner):
+        raise errors.InvalidArgument.of("release.owner", "is no member of the organization")
 
 
 def _existing(release: Release | None) -> Release:

@@ -21,6 +21,12 @@ class InvalidPageToken(InvalidArgument):
     reason = "INVALID_PAGE_TOKEN"
 
 
+class QueryTooLarge(InvalidArgument):
+    """The query has more terms, or a longer list, than a query may have."""
+
+    reason = "QUERY_TOO_LARGE"
+
+
 class InvalidUpdateMask(InvalidArgument):
     """The update mask names a path that cannot be updated."""
 

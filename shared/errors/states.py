@@ -34,6 +34,18 @@ class OrganizationDeleting(FailedPrecondition):
     reason = "ORGANIZATION_DELETING"
 
 
+class ReleaseReferenced(FailedPrecondition):
+    """Issues were first seen in the release; it stays."""
+
+    reason = "RELEASE_REFERENCED"
+
+
+class ReleaseHealthData(FailedPrecondition):
+    """The release has health data of the last 90 days; it stays."""
+
+    reason = "RELEASE_HEALTH_DATA"
+
+
 class LastOwner(FailedPrecondition):
     """The last owner of an organization stays its owner."""
 

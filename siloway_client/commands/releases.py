@@ -30,6 +30,7 @@ def create(
     project: Annotated[list[str], typer.Option("--project", "-p", help="A project's id or slug; may be repeated.")],
     ref: Annotated[str, typer.Option(help="A branch, tag or commit.")] = "",
     url: Annotated[str, typer.Option(help="Where people read about it.")] = "",
+    owner: Annotated[str, typer.Option(help="The id of the user that answers for it.")] = "",
     region: FirstRegion = None,
     request_id: RequestId = None,
     json_output: Json = False,
@@ -37,7 +38,7 @@ def create(
     """Make a release, or attach more projects to one that exists."""
     request = release_pb.CreateReleaseRequest(
         parent=f"organizations/{organization}",
-        release=release_pb.Release(version=version, ref=ref, url=url),
+        release=release_pb.Release(version=version, ref=ref, url=url, owner=_user(owner)),
         projects=project,
         request_id=request_id_of(request_id),
     )
@@ -55,19 +56,25 @@ def get(
     context: typer.Context,
     organization: Organization,
     version: Version,
+    full: Annotated[bool, typer.Option("--full", help="With its projects, authors and files.")] = False,
+    project: Annotated[str, typer.Option(help="With --full: the releases around it in this project.")] = "",
     region: FirstRegion = None,
     json_output: Json = False,
 ) -> None:
     """Show a release."""
+    if project and not full:
+        raise typer.BadParameter("--project goes with --full")
+    request = release_pb.GetReleaseRequest(name=_name(organization, version), project=project)
+    if full:
+        request.view = release_pb.RELEASE_VIEW_FULL
+        request.adoption_stages = True
     with session(context).targets().router(region) as router:
-        found = router.call(
-            organization,
-            lambda client: client.releases.GetRelease(release_pb.GetReleaseRequest(name=_name(organization, version))),
-        )
+        found = router.call(organization, lambda client: client.releases.GetRelease(request))
     if json_output:
         output.as_json(found)
     else:
         show(found)
+        _show_facts(found)
 
 
 @app.command("list")
@@ -75,19 +82,25 @@ def list_releases(
     context: typer.Context,
     organization: Organization,
     project: Annotated[str, typer.Option(help="Only releases of this project.")] = "",
-    query: Annotated[str, typer.Option(help="Only versions that contain this text.")] = "",
+    query: Annotated[str, typer.Option(help="For example: release.version:>=1.2 finalized:true text")] = "",
     archived: Annotated[bool, typer.Option("--archived", help="Archived ones instead of open ones.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Open and archived ones.")] = False,
+    order_by: Annotated[str, typer.Option(help="date, build, semver or adoption.")] = "",
+    environment: Annotated[list[str] | None, typer.Option(help="Only of this one; may be repeated.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     region: FirstRegion = None,
     json_output: Json = False,
 ) -> None:
-    """List releases, newest first."""
+    """List releases, newest first unless another order is asked for."""
     request = release_pb.ListReleasesRequest(
         parent=f"organizations/{organization}",
         page_size=limit,
-        state=State.STATE_ARCHIVED if archived else State.STATE_OPEN,
+        state=State.STATE_UNSPECIFIED if every else State.STATE_ARCHIVED if archived else State.STATE_OPEN,
         project=project,
         query=query,
+        order_by=order_by,
+        environments=environment or (),
+        all_states=every,
     )
     with session(context).targets().router(region) as router:
         answer = router.call(organization, lambda client: client.releases.ListReleases(request))
@@ -110,6 +123,7 @@ def update(
     url: Annotated[str | None, typer.Option(help="Where people read about it; empty clears it.")] = None,
     released: Annotated[str | None, typer.Option(help="now, an ISO 8601 time, or empty to clear it.")] = None,
     state: Annotated[str | None, typer.Option(help="open or archived.")] = None,
+    owner: Annotated[str | None, typer.Option(help="The id of a user; empty clears it.")] = None,
     commits: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="A JSON array of commits; replaces all commits of the release."),
@@ -120,15 +134,17 @@ def update(
     json_output: Json = False,
 ) -> None:
     """Change a release. Only what is given is touched."""
-    release = release_pb.Release(name=_name(organization, version), ref=ref or "", url=url or "", etag=etag)
+    release = release_pb.Release(
+        name=_name(organization, version), ref=ref or "", url=url or "", owner=_user(owner), etag=etag
+    )
     if released:
         release.release_time.CopyFrom(_time(released))
     if state is not None:
         release.state = _state(state)
-    given = (("ref", ref), ("url", url), ("release_time", released), ("state", state))
+    given = (("ref", ref), ("url", url), ("release_time", released), ("state", state), ("owner", owner))
     paths = [path for path, value in given if value is not None]
     if not paths and commits is None:
-        raise typer.BadParameter("give at least one of --ref, --url, --released, --state, --commits")
+        raise typer.BadParameter("give at least one of --ref, --url, --released, --state, --owner, --commits")
     request = release_pb.UpdateReleaseRequest(
         release=release, update_mask=FieldMask(paths=paths), request_id=request_id_of(request_id)
     )
@@ -140,6 +156,49 @@ def update(
         output.as_json(answer)
     else:
         show(answer)
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    organization: Organization,
+    version: Version,
+    etag: Annotated[str, typer.Option(help="Refuse when the release has changed since this etag.")] = "",
+    region: FirstRegion = None,
+    request_id: RequestId = None,
+) -> None:
+    """Delete a release that no issue was first seen in and that has no health data."""
+    request = release_pb.DeleteReleaseRequest(
+        name=_name(organization, version), etag=etag, request_id=request_id_of(request_id)
+    )
+    with session(context).targets().router(region) as router:
+        router.call(organization, lambda client: client.releases.DeleteRelease(request))
+    output.say(f"deleted {version}")
+
+
+@app.command("parse-version")
+def parse_version(
+    context: typer.Context,
+    version: Version,
+    other: Annotated[str, typer.Argument(help="Another version to compare with.")] = "",
+    region: FirstRegion = None,
+    json_output: Json = False,
+) -> None:
+    """Take a version apart, say which rules it breaks, and where it stands beside another one."""
+    request = release_pb.ParseVersionRequest(version=version, other_version=other)
+    targets = session(context).targets()
+    with targets.region(region or targets.region_names()[0]) as client:
+        parsed = client.releases.ParseVersion(request)
+    if json_output:
+        output.as_json(parsed)
+        return
+    info = parsed.version_info
+    output.say(f"{info.package}: {info.description}" if parsed.HasField("version_info") else "has no numbers")
+    for rule in parsed.broken_rules:
+        output.say(f"  {rule}")
+    if other:
+        comparison = release_pb.ParseVersionResponse.Comparison.Name(parsed.comparison)
+        output.say(f"  {comparison.removeprefix('COMPARISON_').lower()} beside {other}")
 
 
 @app.command("commits")
@@ -216,6 +275,16 @@ def show(release: release_pb.Release) -> None:
         output.say(f"  {head.repository}: {head.commit_id}")
 
 
+def _show_facts(release: release_pb.Release) -> None:
+    for fact in release.project_facts:
+        stage = release.adoption_stages[fact.slug].stage
+        told = release_pb.AdoptionStage.Stage.Name(stage).removeprefix("STAGE_").lower().replace("_", " ")
+        output.say(f"  project {fact.slug}: {fact.new_issue_count} new issues, {told}")
+    if release.HasField("current_project_meta"):
+        near = release.current_project_meta
+        output.say(f"  between {near.previous_release_version or '-'} and {near.next_release_version or '-'}")
+
+
 def read_commits(path: Path) -> release_pb.CommitSet:
     """A JSON array of objects with the fields of CommitSpec. Raises typer.BadParameter naming what is wrong."""
     try:
@@ -245,6 +314,10 @@ def _state(text: str) -> State.ValueType:
         return {"open": State.STATE_OPEN, "archived": State.STATE_ARCHIVED}[text]
     except KeyError:
         raise typer.BadParameter(f"--state must be open or archived, not {text!r}") from None
+
+
+def _user(user_id: str | None) -> str:
+    return f"users/{user_id}" if user_id else ""
 
 
 def _name(organization: str, version: str) -> str:

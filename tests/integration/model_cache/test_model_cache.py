@@ -33,7 +33,9 @@ def test_another_process_reads_what_the_first_has_filled(open_things: OpenThings
 
 
 @pytest.mark.parametrize("lookup", [{}, {"name": "one"}, {"id": 1, "slug": "first"}, {"id": None}, {"id": True}])
-def test_a_lookup_that_is_not_one_declared_field_is_a_programming_error(things: Things, lookup: dict[str, Any]) -> None:
+def test_release_row_34_a_lookup_that_is_not_one_declared_field_is_a_programming_error(
+    things: Things, lookup: dict[str, Any]
+) -> None:
     with pytest.raises(ValueError, match=r"by|must be"):
         things.cache.get_from_cache(**lookup)
 

@@ -75,7 +75,7 @@ def test_row_06_reading_needs_its_scope(features: RegionFeatures) -> None:
     assert (found[0].reason, found[0].metadata["scope"]) == ("SCOPE_MISSING", "org:read")
 
 
-def test_case_49_a_changed_slug_is_seen_at_once(features: RegionFeatures, client: Client) -> None:
+def test_release_case_49_a_changed_slug_is_seen_at_once(features: RegionFeatures, client: Client) -> None:
     get(client, "acme")
     with features.organization_cache.changing(100):
         features.rows("UPDATE organization SET slug = 'initech' WHERE id = 100")

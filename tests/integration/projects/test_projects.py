@@ -46,18 +46,18 @@ def test_a_project_is_made_with_a_snowflake_a_slug_of_its_name_and_one_key(
     assert all(len(bytes.fromhex(half)) == 16 for half in keys[0])
 
 
-def test_case_50_a_reserved_name_gets_another_slug(client: Client) -> None:
+def test_release_case_50_a_reserved_name_gets_another_slug(client: Client) -> None:
     assert create(client, "Settings").slug not in PROJECT_RESERVED
 
 
-def test_case_50_equal_names_get_slugs_of_their_own(client: Client) -> None:
+def test_release_case_50_equal_names_get_slugs_of_their_own(client: Client) -> None:
     name = "A very long name of a project that does not fit into fifty characters"
     slugs = [create(client, name).slug for _ in range(4)]
     assert len(set(slugs)) == 4
     assert all(len(slug) <= 50 for slug in slugs)
 
 
-def test_case_50_equal_names_at_once_get_slugs_of_their_own(features: RegionFeatures) -> None:
+def test_release_case_50_equal_names_at_once_get_slugs_of_their_own(features: RegionFeatures) -> None:
     count = 8
     barrier = threading.Barrier(count)
 
@@ -79,7 +79,7 @@ def test_a_name_without_letters_gets_a_slug_that_is_no_id(client: Client, name: 
     assert get(client, slug).display_name == name
 
 
-def test_case_09_row_33_a_given_slug_that_is_taken_is_refused_at_the_first_try(
+def test_release_row_33_case_09_a_given_slug_that_is_taken_is_refused_at_the_first_try(
     features: RegionFeatures, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
@@ -101,7 +101,7 @@ def test_case_09_row_33_a_given_slug_that_is_taken_is_refused_at_the_first_try(
 
 
 @pytest.mark.parametrize("slug", ["settings", "123", "Upper", "a b", "x" * 51])
-def test_row_33_a_slug_that_is_reserved_or_malformed_is_refused(client: Client, slug: str) -> None:
+def test_release_row_33_a_slug_that_is_reserved_or_malformed_is_refused(client: Client, slug: str) -> None:
     with refused() as found:
         create(client, "Other", slug)
     assert found[0].code is grpc.StatusCode.INVALID_ARGUMENT
@@ -205,7 +205,7 @@ def test_a_project_that_is_known_is_read_without_a_statement(features: RegionFea
     assert [statement for statement in statements if "model_cache_gate" not in statement] == []
 
 
-def test_case_49_a_changed_project_is_seen_at_once(features: RegionFeatures, client: Client) -> None:
+def test_release_case_49_a_changed_project_is_seen_at_once(features: RegionFeatures, client: Client) -> None:
     project_id = int(get(client, "web").uid)
     with features.project_cache.changing(project_id):
         features.rows("UPDATE project SET slug = 'shop', name = 'Shop' WHERE id = :id", id=project_id)

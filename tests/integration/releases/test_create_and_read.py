@@ -17,7 +17,9 @@ RELEASED = Timestamp(seconds=1_780_000_000)
 ACTIVITIES = "SELECT project_id, ident, data ->> 'version', datetime FROM activity WHERE type = 10 ORDER BY project_id"
 
 
-def test_case_01_a_new_release_is_open_linked_and_flags_its_project(features: RegionFeatures, client: Client) -> None:
+def test_release_case_01_a_new_release_is_open_linked_and_flags_its_project(
+    features: RegionFeatures, client: Client
+) -> None:
     created = client.create("1.0", ref="main", url="https://example.com/1.0")
     release = created.release
     project_id = features.value("SELECT id FROM project WHERE slug = 'web'")
@@ -33,7 +35,7 @@ def test_case_01_a_new_release_is_open_linked_and_flags_its_project(features: Re
     assert client.get("1.0") == release
 
 
-def test_case_02_the_same_again_makes_no_second_row_and_no_second_activity(
+def test_release_case_02_the_same_again_makes_no_second_row_and_no_second_activity(
     features: RegionFeatures, client: Client
 ) -> None:
     first = client.create("1.0", release_time=RELEASED)
@@ -44,7 +46,9 @@ def test_case_02_the_same_again_makes_no_second_row_and_no_second_activity(
     assert len(features.rows(ACTIVITIES)) == 1
 
 
-def test_case_03_another_project_is_attached_to_an_existing_release(features: RegionFeatures, client: Client) -> None:
+def test_release_case_03_another_project_is_attached_to_an_existing_release(
+    features: RegionFeatures, client: Client
+) -> None:
     features.add_project("api")
     first = client.create("1.0", release_time=RELEASED)
     second = client.create("1.0", ("api", "web"))
@@ -57,21 +61,21 @@ def test_case_03_another_project_is_attached_to_an_existing_release(features: Re
 @pytest.mark.parametrize(
     "version", ["latest", "LATEST", ".", "..", "", "  ", "a\rb", "a\nb", "a\tb", "a\fb", "a/b", "a\\b"]
 )
-def test_case_04_row_07_a_bad_version_is_refused(client: Client, version: str) -> None:
+def test_release_case_04_row_07_a_bad_version_is_refused(client: Client, version: str) -> None:
     with refused() as found:
         client.create(version)
     assert found[0].code is grpc.StatusCode.INVALID_ARGUMENT
     assert set(found[0].fields) == {"release.version"}
 
 
-def test_row_07_each_broken_rule_is_one_violation(client: Client) -> None:
+def test_release_row_07_each_broken_rule_is_one_violation(client: Client) -> None:
     with refused() as found:
         client.create("a/b\\c\n")
     assert found[0].fields == ["release.version"] * 3
     assert found[0].reason == "INVALID_FIELD"
 
 
-def test_case_05_the_limits_of_version_and_ref(client: Client) -> None:
+def test_release_case_05_the_limits_of_version_and_ref(client: Client) -> None:
     assert client.create("v" * 200, ref="r" * 200).release.ref == "r" * 200
     for version, ref in (("v" * 201, ""), ("1.0", "r" * 201)):
         with refused() as found:
@@ -80,7 +84,7 @@ def test_case_05_the_limits_of_version_and_ref(client: Client) -> None:
         assert found[0].fields[0] == ("release.ref" if ref else "release.version")
 
 
-def test_row_08_a_text_that_is_no_address_is_refused(client: Client) -> None:
+def test_release_row_08_a_text_that_is_no_address_is_refused(client: Client) -> None:
     for url in ("example.com", "ftp://a", "https://" + "a" * 200):
         with refused() as found:
             client.create("1.0", url=url)
@@ -90,7 +94,7 @@ def test_row_08_a_text_that_is_no_address_is_refused(client: Client) -> None:
     assert found[0].fields == ["release.release_time"]
 
 
-def test_case_06_semver_columns_and_version_info(features: RegionFeatures, client: Client) -> None:
+def test_release_case_06_semver_columns_and_version_info(features: RegionFeatures, client: Client) -> None:
     info = client.create("pkg@1.0rc1+20200101100").release.version_info
     assert (info.package, info.major, info.minor, info.patch, info.revision) == ("pkg", 1, 0, 0, 0)
     assert (info.prerelease, info.build_code) == ("rc1", "20200101100")
@@ -98,23 +102,27 @@ def test_case_06_semver_columns_and_version_info(features: RegionFeatures, clien
 
 
 @pytest.mark.parametrize("build", ["whatever", "-2020", "9" * 20])
-def test_case_07_a_build_that_is_no_number_keeps_its_code(features: RegionFeatures, client: Client, build: str) -> None:
+def test_release_case_07_a_build_that_is_no_number_keeps_its_code(
+    features: RegionFeatures, client: Client, build: str
+) -> None:
     client.create(f"pkg@1.0+{build}")
     assert features.rows("SELECT build_code, build_number FROM release") == [(build, None)]
 
 
-def test_case_08_a_number_beyond_64_bits_leaves_the_columns_empty(features: RegionFeatures, client: Client) -> None:
+def test_release_case_08_a_number_beyond_64_bits_leaves_the_columns_empty(
+    features: RegionFeatures, client: Client
+) -> None:
     release = client.create(f"pkg@{2**63}.0").release
     assert not release.HasField("version_info")
     assert features.rows("SELECT package, major, prerelease, build_code FROM release") == [(None, None, None, None)]
 
 
-def test_case_09_a_version_without_numbers_is_a_release(client: Client) -> None:
+def test_release_case_09_a_version_without_numbers_is_a_release(client: Client) -> None:
     assert client.create("hello world").release.version == "hello world"
     assert not client.get("hello world").HasField("version_info")
 
 
-def test_case_10_22_one_activity_a_project_with_a_short_ident(features: RegionFeatures, client: Client) -> None:
+def test_release_case_10_22_one_activity_a_project_with_a_short_ident(features: RegionFeatures, client: Client) -> None:
     ids = sorted([features.add_project("api"), features.value("SELECT id FROM project WHERE slug = 'web'")])
     version = "v" * 65
     client.create(version, ("web", "api"), release_time=RELEASED)
@@ -123,7 +131,7 @@ def test_case_10_22_one_activity_a_project_with_a_short_ident(features: RegionFe
     assert found == [(project_id, "v" * 64, version, released) for project_id in ids]
 
 
-def test_row_01_an_unknown_release_is_not_found_with_its_name(client: Client) -> None:
+def test_release_row_01_an_unknown_release_is_not_found_with_its_name(client: Client) -> None:
     with refused() as found:
         client.get("9.9")
     assert found[0].code is grpc.StatusCode.NOT_FOUND
@@ -131,7 +139,7 @@ def test_row_01_an_unknown_release_is_not_found_with_its_name(client: Client) ->
     assert found[0].resource == ("siloway/Release", "organizations/100/releases/9.9")
 
 
-def test_row_02_04_an_organization_of_others_looks_like_an_unknown_one(features: RegionFeatures) -> None:
+def test_release_row_02_04_an_organization_of_others_looks_like_an_unknown_one(features: RegionFeatures) -> None:
     features.add_organization(200, "globex")
     bound = features.client_of("bound")
     answers = []
@@ -146,7 +154,7 @@ def test_row_02_04_an_organization_of_others_looks_like_an_unknown_one(features:
     assert (answers[0].code, answers[0].reason) == (grpc.StatusCode.NOT_FOUND, "ORGANIZATION_NOT_FOUND")
 
 
-def test_row_03_a_filter_by_an_unknown_project_is_not_found(features: RegionFeatures, client: Client) -> None:
+def test_release_row_03_a_filter_by_an_unknown_project_is_not_found(features: RegionFeatures, client: Client) -> None:
     features.add_organization(200, "globex")
     elsewhere = features.add_project("web", "organizations/200")
     for project in ("nothing", str(elsewhere), "7" * 30):
@@ -155,14 +163,14 @@ def test_row_03_a_filter_by_an_unknown_project_is_not_found(features: RegionFeat
         assert (found[0].code, found[0].reason) == (grpc.StatusCode.NOT_FOUND, "PROJECT_NOT_FOUND")
 
 
-def test_row_05_bad_credentials_are_refused(features: RegionFeatures) -> None:
+def test_release_row_05_bad_credentials_are_refused(features: RegionFeatures) -> None:
     with refused() as found:
         features.client_of("unknown").get("1.0")
     assert (found[0].code, found[0].reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
 
 
 @pytest.mark.parametrize("token", ["reader", "nothing"])
-def test_row_06_a_missing_scope_is_named(features: RegionFeatures, token: str) -> None:
+def test_release_row_06_a_missing_scope_is_named(features: RegionFeatures, token: str) -> None:
     client = features.client_of(token)
     for call in (lambda: client.create("1.0"), lambda: client.update("1.0", ref="x")):
         with refused() as found:
@@ -177,13 +185,13 @@ def test_a_writer_may_read_and_a_reader_may_read(features: RegionFeatures) -> No
     assert features.client_of("ci").get("1.0") == features.client_of("reader").get("1.0") == made
 
 
-def test_row_09_an_unknown_state_is_refused(client: Client) -> None:
+def test_release_row_09_an_unknown_state_is_refused(client: Client) -> None:
     with refused() as found:
         client.create("1.0", state=7)
     assert found[0].fields == ["release.state"]
 
 
-def test_row_20_unknown_projects_are_named_by_index_and_nothing_is_written(
+def test_release_row_20_unknown_projects_are_named_by_index_and_nothing_is_written(
     features: RegionFeatures, client: Client
 ) -> None:
     features.add_organization(200, "globex")
@@ -197,7 +205,9 @@ def test_row_20_unknown_projects_are_named_by_index_and_nothing_is_written(
     assert features.value("SELECT sum(flags) FROM project") == 0
 
 
-def test_row_22_a_link_of_a_known_project_by_id_and_slug_is_one(features: RegionFeatures, client: Client) -> None:
+def test_release_row_22_a_link_of_a_known_project_by_id_and_slug_is_one(
+    features: RegionFeatures, client: Client
+) -> None:
     project_id = features.value("SELECT id FROM project")
     assert len(client.create("1.0", ("web", str(project_id))).release.projects) == 1
     assert client.create("1.0", (str(project_id),)).already_existed
@@ -270,7 +280,7 @@ def test_a_release_is_read_in_three_statements_and_in_fewer_from_the_cache(
     assert len(warm.heads) == 2
 
 
-def test_everything_works_without_redis(region_database_url: str) -> None:
+def test_release_row_35_everything_works_without_redis(region_database_url: str) -> None:
     with opened(region_database_url, None) as features:
         made = features.client.create("1.0").release
         assert features.client.get("1.0") == made
@@ -323,3 +333,34 @@ def test_a_list_is_filtered_by_project_and_text(features: RegionFeatures, client
     assert client.list(query="%") == ["Web-100%"]
     assert client.list(query="_") == ["api_1"]
     assert client.list(project="web", query="1") == ["both-1", "Web-100%"]
+
+
+def test_release_row_19_a_used_id_is_replaced_by_a_new_one(features: RegionFeatures, client: Client) -> None:
+    taken = int(client.create("1.0").release.uid)
+    (free,) = features.ids.take(1)
+    given = iter([[taken], [free]])
+    real_take = features.ids.take
+    features.ids.take = lambda _count=1: next(given)  # type: ignore[method-assign,assignment]
+    try:
+        assert client.create("1.1").release.uid == str(free)
+    finally:
+        features.ids.take = real_take  # type: ignore[method-assign]
+    assert client.list() == ["1.1", "1.0"]
+
+
+def test_a_release_is_read_by_an_id_in_one_statement_and_not_while_its_organization_is_purged(
+    features: RegionFeatures, client: Client
+) -> None:
+    made = client.create("1.0").release
+    with counted(features.database.engine) as statements:
+        assert client.get("1.0", "100") == made
+    assert len(statements) == 1
+    with refused() as found:
+        features.client_of("bound").get("1.0", "200")
+    assert found[0].reason == "ORGANIZATION_NOT_FOUND"
+    with features.organization_cache.changing(100):
+        features.rows("UPDATE organization SET deletion = 2 WHERE id = 100")
+    for organization in ("100", "acme"):
+        with refused() as found:
+            client.get("1.0", organization)
+        assert found[0].reason == "ORGANIZATION_NOT_FOUND"

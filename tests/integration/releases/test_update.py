@@ -40,7 +40,7 @@ def everything(features: RegionFeatures) -> dict[str, list[Any]]:
     return {table: features.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}
 
 
-def test_case_21_fields_are_stored_and_the_first_release_time_makes_the_activity(
+def test_release_case_21_fields_are_stored_and_the_first_release_time_makes_the_activity(
     features: RegionFeatures, client: Client, release: release_pb.Release
 ) -> None:
     client.update("1.0", ref="main", url="https://example.com/1")
@@ -55,7 +55,7 @@ def test_case_21_fields_are_stored_and_the_first_release_time_makes_the_activity
     assert updated.etag != release.etag
 
 
-def test_case_22_the_ident_is_cut_and_the_data_is_not(features: RegionFeatures, client: Client) -> None:
+def test_release_case_22_the_ident_is_cut_and_the_data_is_not(features: RegionFeatures, client: Client) -> None:
     for last in "ab":
         client.create("v" * 64 + last)
         client.update("v" * 64 + last, release_time=RELEASED)
@@ -63,7 +63,7 @@ def test_case_22_the_ident_is_cut_and_the_data_is_not(features: RegionFeatures, 
     assert found == [("v" * 64, "v" * 64 + "a"), ("v" * 64, "v" * 64 + "b")]
 
 
-def test_case_23_an_archived_release_leaves_the_default_list_and_comes_back(client: Client) -> None:
+def test_release_case_23_an_archived_release_leaves_the_default_list_and_comes_back(client: Client) -> None:
     assert client.update("1.0", state=release_pb.Release.STATE_ARCHIVED).state == release_pb.Release.STATE_ARCHIVED
     assert client.list() == []
     assert client.list(state=release_pb.Release.STATE_ARCHIVED) == ["1.0"]
@@ -101,7 +101,7 @@ def test_an_update_of_nothing_changes_nothing(client: Client, release: release_p
     assert client.update("1.0", mask=("ref",)) == release
 
 
-def test_row_01_an_unknown_release_is_not_updated(client: Client) -> None:
+def test_release_row_01_an_unknown_release_is_not_updated(client: Client) -> None:
     with refused() as found:
         client.update("2.0", ref="x")
     assert (found[0].code, found[0].reason) == (grpc.StatusCode.NOT_FOUND, "RELEASE_NOT_FOUND")
@@ -116,7 +116,7 @@ def test_a_malformed_name_is_refused(client: Client, name: str) -> None:
     assert found[0].fields == ["release.name"]
 
 
-def test_row_10_case_26_a_commit_without_id_is_told_by_index(client: Client) -> None:
+def test_release_row_10_case_26_a_commit_without_id_is_told_by_index(client: Client) -> None:
     for bad, field in ((Spec(), "id"), (Spec(id="a" * 65), "id"), (Spec(id=" "), "id"), (Spec(id="a\0"), "id")):
         with refused() as found:
             client.update("1.0", commits=[Spec(id="ok"), bad])
@@ -124,7 +124,7 @@ def test_row_10_case_26_a_commit_without_id_is_told_by_index(client: Client) -> 
         assert found[0].fields == [f"commits.commits[1].{field}"]
 
 
-def test_row_11_a_file_change_is_told_by_both_indexes(client: Client) -> None:
+def test_release_row_11_a_file_change_is_told_by_both_indexes(client: Client) -> None:
     change: Any = release_pb.FileChange
     added = change.TYPE_ADDED
     bad = ((change(path="p" * 511, type=added), "path"), (change(path="p"), "type"), (change(path="p", type=9), "type"))
@@ -135,7 +135,7 @@ def test_row_11_a_file_change_is_told_by_both_indexes(client: Client) -> None:
         assert found[0].fields == [f"commits.commits[0].patch_set[1].{field}"]
 
 
-def test_row_12_an_empty_list_of_commits_is_refused(client: Client) -> None:
+def test_release_row_12_an_empty_list_of_commits_is_refused(client: Client) -> None:
     with refused() as found:
         client.update("1.0", commits=[])
     assert found[0].fields == ["commits.commits"]
@@ -176,7 +176,9 @@ def test_a_repeat_with_the_same_request_id_gets_the_first_answer(client: Client)
     assert found[0].reason == "REQUEST_ID_REUSED"
 
 
-def test_case_27_row_17_a_writer_waits_for_another_up_to_its_deadline(features: RegionFeatures, client: Client) -> None:
+def test_release_case_27_row_17_a_writer_waits_for_another_up_to_its_deadline(
+    features: RegionFeatures, client: Client
+) -> None:
     locked, done = threading.Event(), threading.Event()
 
     def hold(transaction: Transaction) -> None:
@@ -243,3 +245,18 @@ def test_releases_that_share_commits_and_authors_do_not_deadlock(features: Regio
     assert features.value("SELECT count(*) FROM commit") == 100
     assert features.value("SELECT count(*) FROM release_commit") == 400
     assert features.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+
+
+def test_release_case_21_the_activity_is_made_once_also_after_a_failed_first_try(
+    features: RegionFeatures, client: Client, release: release_pb.Release
+) -> None:
+    released, later = Timestamp(seconds=1_780_000_000), Timestamp(seconds=1_790_000_000)
+    with refused() as found:
+        client.update(release.version, release_time=released, etag="0-0")
+    assert found[0].reason == "ETAG_MISMATCH"
+    assert features.value("SELECT count(*) FROM activity") == 0
+    for time in (released, later):
+        client.update(release.version, release_time=time)
+    client.update(release.version, mask=("release_time",))
+    client.update(release.version, release_time=later)
+    assert features.value("SELECT count(*) FROM activity WHERE type = 10") == 1

@@ -42,7 +42,7 @@ def test_one_accessible_project_is_enough_to_read_and_all_are_needed_to_change(a
     assert len(member.get("1.0").projects) == 2
 
 
-def test_row_02_an_etag_is_not_told_to_who_may_not_read(acme: Acme) -> None:
+def test_release_row_02_an_etag_is_not_told_to_who_may_not_read(acme: Acme) -> None:
     member = acme.user(MEMBER)
 
     def update() -> object:
@@ -54,7 +54,7 @@ def test_row_02_an_etag_is_not_told_to_who_may_not_read(acme: Acme) -> None:
     assert wire(update) == unknown
 
 
-def test_row_20_a_project_that_is_not_accessible_looks_like_an_unknown_one_in_create(acme: Acme) -> None:
+def test_release_row_20_a_project_that_is_not_accessible_looks_like_an_unknown_one_in_create(acme: Acme) -> None:
     member = acme.user(MEMBER)
     hidden = wire(lambda: member.create("1.0", ("web", "api")))
     assert wire(lambda: member.create("1.0", ("web", "nothing"))) == hidden
@@ -69,7 +69,7 @@ def test_row_20_a_project_that_is_not_accessible_looks_like_an_unknown_one_in_cr
     assert member.create("1.0", ("web",)).release.version == "1.0"
 
 
-def test_row_21_a_release_with_a_project_that_the_caller_lacks_is_refused_without_naming_it(acme: Acme) -> None:
+def test_release_row_21_a_release_with_a_project_that_the_caller_lacks_is_refused_without_naming_it(acme: Acme) -> None:
     acme.features.client.create("1.0", ("api", "cli"))
     before = changed(acme.features)
     with refused() as found:

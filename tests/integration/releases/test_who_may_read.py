@@ -27,7 +27,9 @@ from tests.statements import counted
 pytestmark = pytest.mark.integration
 
 
-def test_row_02_case_24_without_permission_a_release_looks_like_an_unknown_one_byte_for_byte(acme: Acme) -> None:
+def test_release_row_02_case_24_without_permission_a_release_looks_like_an_unknown_one_byte_for_byte(
+    acme: Acme,
+) -> None:
     member = acme.user(MEMBER)
     unknown = [wire(call) for call in reads_and_changes(member, "1.0")]
     acme.features.client.create("1.0", ("api",))
@@ -105,7 +107,7 @@ def test_access_that_is_taken_is_gone_with_the_next_call(acme: Acme, statement: 
         assert found[0].reason == "RELEASE_NOT_FOUND"
 
 
-def test_row_04_a_stranger_hears_of_no_organization_byte_for_byte(acme: Acme) -> None:
+def test_release_row_04_a_stranger_hears_of_no_organization_byte_for_byte(acme: Acme) -> None:
     acme.features.client.create("1.0", ("api",))
     acme.features.add_organization(200, "globex")
     stranger = acme.user(STRANGER)
@@ -167,7 +169,7 @@ def test_a_list_shows_releases_with_an_accessible_project_only_in_pages_without_
     assert acme.user(ADMIN).list(project="web") == expected
 
 
-def test_row_03_asking_for_a_project_that_is_not_accessible_is_as_for_an_unknown_one(acme: Acme) -> None:
+def test_release_row_03_asking_for_a_project_that_is_not_accessible_is_as_for_an_unknown_one(acme: Acme) -> None:
     acme.features.client.create("1.0", ("api",))
     member = acme.user(MEMBER)
     for call in (

@@ -117,7 +117,9 @@ def test_a_token_without_a_quota_costs_redis_nothing(
     assert counted.answer("control", secret) == counted.answer("us", secret) == "OK"
 
 
-def test_used_up_calls_are_refused_with_quota_failure_and_retry_info(counted: Doors, silos: Silos) -> None:
+def test_release_row_31_used_up_calls_are_refused_with_quota_failure_and_retry_info(
+    counted: Doors, silos: Silos
+) -> None:
     made = counted.create_token(scopes=["ids:generate"], quota={"calls_per_minute": 3})
     silos.drain()
     for silo in ("control", "us", "de"):

@@ -17,7 +17,7 @@ from region_silo.releases.domain import (
 )
 from shared.errors import InvalidArgument, InvalidUpdateMask
 
-FULL = ReleaseFields("main", "https://example.com/1", datetime(2026, 1, 1, tzinfo=UTC), ReleaseState.ARCHIVED)
+FULL = ReleaseFields("main", "https://example.com/1", datetime(2026, 1, 1, tzinfo=UTC), ReleaseState.ARCHIVED, owner=7)
 EMPTY = ReleaseFields(state=ReleaseState.OPEN)
 
 

@@ -190,6 +190,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: There is no such deploy."""
     ERROR_REASON_DEPLOY_ANNOUNCED: _ErrorReason.ValueType  # 133
     """FAILED_PRECONDITION: The deploy is announced, so the time of its finish stays."""
+    ERROR_REASON_RELEASE_REFERENCED: _ErrorReason.ValueType  # 135
+    """FAILED_PRECONDITION: Issues were first seen in the release; it stays."""
+    ERROR_REASON_RELEASE_HEALTH_DATA: _ErrorReason.ValueType  # 136
+    """FAILED_PRECONDITION: The release has health data of the last 90 days; it stays."""
+    ERROR_REASON_QUERY_TOO_LARGE: _ErrorReason.ValueType  # 137
+    """INVALID_ARGUMENT: The query has more terms, or a longer list, than a query may have."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -364,4 +370,10 @@ ERROR_REASON_DEPLOY_NOT_FOUND: ErrorReason.ValueType  # 132
 """NOT_FOUND: There is no such deploy."""
 ERROR_REASON_DEPLOY_ANNOUNCED: ErrorReason.ValueType  # 133
 """FAILED_PRECONDITION: The deploy is announced, so the time of its finish stays."""
+ERROR_REASON_RELEASE_REFERENCED: ErrorReason.ValueType  # 135
+"""FAILED_PRECONDITION: Issues were first seen in the release; it stays."""
+ERROR_REASON_RELEASE_HEALTH_DATA: ErrorReason.ValueType  # 136
+"""FAILED_PRECONDITION: The release has health data of the last 90 days; it stays."""
+ERROR_REASON_QUERY_TOO_LARGE: ErrorReason.ValueType  # 137
+"""INVALID_ARGUMENT: The query has more terms, or a longer list, than a query may have."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
