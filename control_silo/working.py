@@ -1,5 +1,6 @@
 """Puts the control silo's `work` together: the outbox behind its transport, loops, what is cleaned."""
 
+from control_silo.announcements.store import announcement_tasks
 from control_silo.callbacks.registry import sending_registry
 from control_silo.callbacks.transport import RegionTransport
 from control_silo.changes.usecases import change_tasks
@@ -36,7 +37,13 @@ def work(settings: ControlSettings) -> int:
             registry=sending_registry(),
             transport=transport,
             loops=loops,
-            cleaning=(*model_import_tasks(), *change_tasks(), *redirect_tasks(), *reconciliation_tasks()),
+            cleaning=(
+                *model_import_tasks(),
+                *change_tasks(),
+                *redirect_tasks(),
+                *reconciliation_tasks(),
+                *announcement_tasks(),
+            ),
         )
     finally:
         transport.close()

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import region_comparison_service_pb2_grpc as comparison_rpc
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
+from siloway.region.v1 import issue_service_pb2_grpc as issue_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
+from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 
 from region_silo.callbacks import servicer as callbacks
@@ -16,6 +18,8 @@ from region_silo.comparison import servicer as comparison
 from region_silo.doctor.part import RegionPart
 from region_silo.imports import servicer as imports
 from region_silo.imports.usecases import ImportUseCases
+from region_silo.issues import servicer as issues
+from region_silo.issues.usecases import IssueUseCases
 from region_silo.members import servicer as members
 from region_silo.members.teams import TeamLookup, TeamUseCases
 from region_silo.members.usecases import MemberUseCases
@@ -28,6 +32,8 @@ from region_silo.projects.lookup import ProjectLookup, project_cache
 from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
 from region_silo.releases.usecases import ReleaseUseCases
+from region_silo.repositories.pull_request_servicer import PULL_REQUEST_METHODS, PullRequestServicer
+from region_silo.repositories.pull_requests import PullRequestUseCases
 from region_silo.routing.control_peer import OwnerQuestion
 from region_silo.routing.owners import Owners
 from region_silo.settings import RegionSettings
@@ -48,6 +54,8 @@ PUBLIC_METHODS = (
     *members.METHODS,
     *projects.METHODS,
     *releases.METHODS,
+    *issues.METHODS,
+    *PULL_REQUEST_METHODS,
     *imports.METHODS,
     *snowflakes.METHODS,
 )
@@ -108,6 +116,14 @@ def public_servicers(
         (
             release_rpc.add_ReleaseServiceServicer_to_server,
             releases.ReleaseServicer(ReleaseUseCases(database, ids, organization_lookup, project_lookup)),
+        ),
+        (
+            issue_rpc.add_IssueServiceServicer_to_server,
+            issues.IssueServicer(IssueUseCases(database, ids, organization_lookup, project_lookup)),
+        ),
+        (
+            repository_rpc.add_RepositoryServiceServicer_to_server,
+            PullRequestServicer(PullRequestUseCases(database, organization_lookup)),
         ),
         (
             import_rpc.add_ImportServiceServicer_to_server,

@@ -53,6 +53,12 @@ CANCEL = Category("cancel", Mode.EVERY, Direction.TO_REGION)
 CHANGE_STALLED = Category("change_stalled", Mode.EVERY, Direction.TO_CONTROL)
 """Region to control: an answer was parked, so a change cannot end."""
 
+STATUS_SYNC = Category("status_sync", Mode.EVERY, Direction.TO_CONTROL)
+"""Region to control: issues of trackers outside whose issues here were resolved, or opened again."""
+
+STATUS_SYNCS_MAX = 200
+"""The most entries in one StatusSyncs."""
+
 PAIRS_MAX = 500
 """The most pairs in one ApplySlugs."""
 
@@ -255,6 +261,25 @@ class UserState:
     addresses: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class StatusSync:
+    """What an integration is to tell its tracker about one of its issues; `resolved_version` is the release, if any."""
+
+    organization_id: int
+    issue_id: int
+    tracker_integration: str
+    tracker_key: str
+    resolved: bool
+    resolved_version: str = ""
+
+
+@dataclass(frozen=True)
+class StatusSyncs:
+    """Entries for one organization, in the order in which they happened."""
+
+    syncs: tuple[StatusSync, ...]
+
+
 Payload = (
     ApplySlugs
     | SlugsApplied
@@ -269,6 +294,7 @@ Payload = (
     | Cancel
     | ChangeStalled
     | OrganizationDeletion
+    | StatusSyncs
 )
 _Shape = TypeVar(
     "_Shape",
@@ -285,6 +311,7 @@ _Shape = TypeVar(
     Cancel,
     ChangeStalled,
     OrganizationDeletion,
+    StatusSyncs,
 )
 
 

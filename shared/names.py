@@ -48,6 +48,22 @@ class ReleaseName:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class IssueName:
+    """An issue by its organization's key and its id or short id."""
+
+    organization: Key
+    issue: Key
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryName:
+    """A repository by its organization's key and its own id."""
+
+    organization: Key
+    repository: int
+
+
 def parse_key(text: str) -> Key:
     """The id that canonical decimal digits within 1..2^63-1 stand for; every other text is taken for a slug."""
     if text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 19 and int(text) <= _ID_MAX:
@@ -93,6 +109,19 @@ def parse_release(name: str, field: str) -> ReleaseName:
     return ReleaseName(parse_key(parts[1]), parts[3])
 
 
+def parse_issue(name: str, field: str) -> IssueName:
+    """The keys in `organizations/<key>/issues/<key>`. Raises InvalidArgument of `field`."""
+    return IssueName(*_parse_child(name, "issues", field, "{id or short id}"))
+
+
+def parse_repository(name: str, field: str) -> RepositoryName:
+    """The keys in `organizations/<key>/repositories/<id>`. Raises InvalidArgument of `field`."""
+    organization, repository = _parse_child(name, "repositories", field, "{id}")
+    if not isinstance(repository, int):
+        raise InvalidArgument.of(field, "must read organizations/{id or slug}/repositories/{id}")
+    return RepositoryName(organization, repository)
+
+
 def parse_numbered(name: str, collection: str, field: str) -> int:
     """The id in `<collection>/<id>`, for things that have no slugs. Raises InvalidArgument of `field`."""
     first, _, last = name.partition("/")
@@ -125,6 +154,21 @@ def team_name(organization: Key, team: Key) -> str:
 def release_name(organization: Key, version: str) -> str:
     """`organizations/<key>/releases/<version>`."""
     return f"organizations/{organization}/releases/{version}"
+
+
+def issue_name(organization: Key, issue: Key) -> str:
+    """`organizations/<key>/issues/<key>`."""
+    return f"organizations/{organization}/issues/{issue}"
+
+
+def repository_name(organization: Key, repository: int) -> str:
+    """`organizations/<key>/repositories/<id>`."""
+    return f"organizations/{organization}/repositories/{repository}"
+
+
+def pull_request_name(organization: Key, repository: int, key: str) -> str:
+    """`organizations/<key>/repositories/<id>/pullRequests/<key>`."""
+    return f"organizations/{organization}/repositories/{repository}/pullRequests/{key}"
 
 
 def _parse_child(name: str, collection: str, field: str, child: str) -> tuple[Key, Key]:

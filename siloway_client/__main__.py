@@ -14,6 +14,7 @@ from siloway_client import output
 from siloway_client.commands import (
     ids,
     imports,
+    issues,
     members,
     operators,
     organizations,
@@ -37,6 +38,7 @@ app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
 app.add_typer(releases.app, name="release")
 app.add_typer(releases.project_app, name="project")
+app.add_typer(issues.app, name="issues")
 app.add_typer(members.app, name="members")
 app.add_typer(teams.app, name="teams")
 app.add_typer(organizations.app, name="orgs")

@@ -13,13 +13,17 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from siloway.region.v1 import issue_service_pb2_grpc as issue_rpc
 from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
+from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 from sqlalchemy import text
 
+from region_silo.issues import servicer as issues
+from region_silo.issues.usecases import IssueUseCases
 from region_silo.members import servicer as members
 from region_silo.members.teams import TeamLookup, TeamUseCases
 from region_silo.members.usecases import MemberUseCases
@@ -31,6 +35,8 @@ from region_silo.projects.lookup import ProjectLookup, project_cache
 from region_silo.projects.usecases import ProjectUseCases
 from region_silo.releases import servicer as releases
 from region_silo.releases.usecases import ReleaseUseCases
+from region_silo.repositories.pull_request_servicer import PULL_REQUEST_METHODS, PullRequestServicer
+from region_silo.repositories.pull_requests import PullRequestUseCases
 from region_silo.routing.owners import Owners
 from shared.clock import Clock, SystemClock
 from shared.database import Database
@@ -137,7 +143,14 @@ class RegionFeatures:
         shared = (self.database, self.ids, self.organizations, self.projects)
         self.server = build_server(
             address="127.0.0.1:0",
-            table=MethodTable.of(*organizations.METHODS, *members.METHODS, *projects.METHODS, *releases.METHODS),
+            table=MethodTable.of(
+                *organizations.METHODS,
+                *members.METHODS,
+                *projects.METHODS,
+                *releases.METHODS,
+                *issues.METHODS,
+                *PULL_REQUEST_METHODS,
+            ),
             door=Door.PUBLIC,
             servicers=[
                 (
@@ -150,6 +163,11 @@ class RegionFeatures:
                 ),
                 (project_rpc.add_ProjectServiceServicer_to_server, projects.ProjectServicer(ProjectUseCases(*shared))),
                 (release_rpc.add_ReleaseServiceServicer_to_server, releases.ReleaseServicer(ReleaseUseCases(*shared))),
+                (issue_rpc.add_IssueServiceServicer_to_server, issues.IssueServicer(IssueUseCases(*shared))),
+                (
+                    repository_rpc.add_RepositoryServiceServicer_to_server,
+                    PullRequestServicer(PullRequestUseCases(self.database, self.organizations)),
+                ),
             ],
             authenticate=_caller,
         )
@@ -221,6 +239,8 @@ class Client:
         self.organization: Any = organization_rpc.RegionOrganizationServiceStub(called)
         self.project: Any = project_rpc.ProjectServiceStub(called)
         self.release: Any = release_rpc.ReleaseServiceStub(called)
+        self.issue: Any = issue_rpc.IssueServiceStub(called)
+        self.repository: Any = repository_rpc.RepositoryServiceStub(called)
 
     def create(
         self,

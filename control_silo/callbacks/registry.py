@@ -6,6 +6,7 @@ What a region may change depends on which region it is, so the handlers of a del
 from collections.abc import Callable, Sequence
 from functools import cache
 
+from control_silo.announcements.usecases import keep
 from control_silo.deletions.usecases import DeletionSource, apply_gone
 from control_silo.memberships.usecases import apply_memberships
 from control_silo.organizations.usecases import apply_organizations
@@ -70,6 +71,10 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
         told = [delivery.decode(message.payload, delivery.ChangeStalled) for message in messages]
         change_stalled(transaction, region=region, told=told, wake=wake)
 
+    def sync(transaction: Transaction, messages: Sequence[Message]) -> None:
+        told = [delivery.decode(message.payload, delivery.StatusSyncs) for message in messages]
+        keep(transaction, region, [sync for each in told for sync in each.syncs])
+
     return Registry(
         receives={
             delivery.MEMBERSHIP: mirror,
@@ -77,5 +82,6 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
             delivery.ORGANIZATION: apply,
             delivery.ORGANIZATION_CREATED: create,
             delivery.CHANGE_STALLED: stall,
+            delivery.STATUS_SYNC: sync,
         }
     )

@@ -18,7 +18,8 @@ from shared.outbox.registry import Registry
 
 
 def sending_registry() -> Registry:
-    """For the drainer: answers about slugs and new organizations, the state of organizations and members go out.
+    """For the drainer: answers about slugs and new organizations, the state of organizations and members, and
+    what trackers are to be told go out.
 
     Without an answer control would hold a slug for ever, so an answer may be parked and replayed, but not skipped.
     """
@@ -29,6 +30,7 @@ def sending_registry() -> Registry:
             delivery.ORGANIZATION: OrganizationSource(),
             delivery.MEMBERSHIP: MembershipSource(),
             delivery.CHANGE_STALLED: None,
+            delivery.STATUS_SYNC: None,
         },
         on_parked={delivery.SLUGS_APPLIED: tell_stalled, delivery.ORGANIZATION_CREATED: tell_stalled},
         needed=(delivery.SLUGS_APPLIED, delivery.ORGANIZATION_CREATED),

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from region_silo.issues.resolving import resolve_issues
 from region_silo.releases.commits import ReleaseCommit
 from region_silo.releases.tables import REPOSITORY_ACTIVE
 from shared.database import Transaction
@@ -226,6 +227,7 @@ def replace_commits(transaction: Transaction, target: ListedRelease, commits: Se
     transaction.execute(_ADD_LINKS, values)
     transaction.execute(_SAVE_HEADS, values)
     transaction.execute(_SAVE_STATISTICS, values)
+    resolve_issues(transaction, target.organization_id, target.release_id)
 
 
 def _save_repositories(transaction: Transaction, organization_id: int, names: set[str]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Making, changing and reading releases.
 
 Each mutation is one transaction with all its effects, or nothing; locks are taken in the order request record,
-organization, project, release, repository, author, commit. Writers of one release take turns on its row. What a caller
-may not see is told as what is not there, in the same words (permission.py).
+organization, project, release, repository, author, commit, issue. Writers of one release take turns on its row. What a
+caller may not see is told as what is not there, in the same words (permission.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from functools import partial
 
 from sqlalchemy.exc import IntegrityError
 
+from region_silo.issues.resolving import attach_issues, keep_order
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.projects import store as projects_store
 from region_silo.projects.lookup import ProjectLookup
@@ -221,6 +222,7 @@ class ReleaseUseCases:
             there = projects_store.hold(transaction, organization_id, wanted, user_id)
             _refuse_unknown_projects(project_ids, there)
             projects_store.flag_has_releases(transaction, wanted)
+            keep_order(transaction, wanted)
             is_new = store.insert_release(transaction, row)
             held = held_releases.hold(transaction, organization_id, version)
             if held is None:  # it was there, and has gone between the two statements
@@ -228,6 +230,7 @@ class ReleaseUseCases:
             if has_unseen_project(transaction, organization_id, held.id, user_id):
                 raise errors.ProjectNotAccessible
             attached = store.attach_projects(transaction, organization_id, held.id, wanted)
+            attach_issues(transaction, organization_id, held.id, attached)
             if attached and not is_new:
                 store.update_release(transaction, held.id, None)
             if attached and held.fields.release_time is not None:

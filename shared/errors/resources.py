@@ -46,6 +46,18 @@ class ReleaseNotFound(NotFound):
     reason = "RELEASE_NOT_FOUND"
 
 
+class IssueNotFound(NotFound):
+    """There is no such issue."""
+
+    reason = "ISSUE_NOT_FOUND"
+
+
+class RepositoryNotFound(NotFound):
+    """There is no such repository."""
+
+    reason = "REPOSITORY_NOT_FOUND"
+
+
 class ImportNotFound(NotFound):
     """There is no such import."""
 

@@ -28,6 +28,12 @@ class OrganizationDeleting(FailedPrecondition):
     reason = "ORGANIZATION_DELETING"
 
 
+class ProjectWithoutRelease(FailedPrecondition):
+    """The project has no release yet, so there is no next one."""
+
+    reason = "PROJECT_WITHOUT_RELEASE"
+
+
 class LastOwner(FailedPrecondition):
     """The last owner of an organization stays its owner."""
 

@@ -37,6 +37,7 @@ SILO_WIDE = {
     "inbox_origin",
     "inbox_shard",
     "inbox_subject",
+    "known_user",
     "model_cache_gate",
     "organization",
     "outbox_lease",

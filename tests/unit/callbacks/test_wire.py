@@ -29,6 +29,7 @@ PAYLOADS: dict[str, shapes.Payload] = {
     shapes.CREATE_ORGANIZATION.name: shapes.CreateOrganization("requests/t/1", "acme", 1, "Acme", 7, "", True, True),
     shapes.ORGANIZATION_CREATED.name: shapes.OrganizationCreated("requests/t/1", 2**53 - 1, 1, shapes.CLASH),
     shapes.CANCEL.name: shapes.Cancel("requests/t/1", (shapes.SlugPair(2**53 - 1, "acme", 3),)),
+    shapes.STATUS_SYNC.name: shapes.StatusSyncs((shapes.StatusSync(1, 2, "jira", "OPS-1", True, "1.0"),)),
     shapes.CHANGE_STALLED.name: shapes.ChangeStalled("requests/t/1", "requests/t/1", 2, "INTERNAL", "it failed"),
 }
 

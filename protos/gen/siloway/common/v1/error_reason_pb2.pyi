@@ -176,6 +176,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: There is no such difference."""
     ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: _ErrorReason.ValueType  # 97
     """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
+    ERROR_REASON_ISSUE_NOT_FOUND: _ErrorReason.ValueType  # 123
+    """NOT_FOUND: There is no such issue."""
+    ERROR_REASON_PROJECT_WITHOUT_RELEASE: _ErrorReason.ValueType  # 124
+    """FAILED_PRECONDITION: The project has no release yet, so there is no next one."""
+    ERROR_REASON_REPOSITORY_NOT_FOUND: _ErrorReason.ValueType  # 125
+    """NOT_FOUND: There is no such repository."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -336,4 +342,10 @@ ERROR_REASON_DIFFERENCE_NOT_FOUND: ErrorReason.ValueType  # 96
 """NOT_FOUND: There is no such difference."""
 ERROR_REASON_DIFFERENCE_NOT_REPAIRABLE: ErrorReason.ValueType  # 97
 """FAILED_PRECONDITION: The difference is pending, resolved, or has no safe repair."""
+ERROR_REASON_ISSUE_NOT_FOUND: ErrorReason.ValueType  # 123
+"""NOT_FOUND: There is no such issue."""
+ERROR_REASON_PROJECT_WITHOUT_RELEASE: ErrorReason.ValueType  # 124
+"""FAILED_PRECONDITION: The project has no release yet, so there is no next one."""
+ERROR_REASON_REPOSITORY_NOT_FOUND: ErrorReason.ValueType  # 125
+"""NOT_FOUND: There is no such repository."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,1 @@
+"""What integrations are to tell others, as regions announced it."""

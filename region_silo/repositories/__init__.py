@@ -1,0 +1,1 @@
+"""Repositories of source code, and their pull requests."""
