@@ -49,73 +49,115 @@ _FIND_ISSUES = text(
 _TOLD_LINKS = "unnest(CAST(:commit_ids AS bigint[]), CAST(:issue_ids AS bigint[])) AS told (commit_id, issue_id)"
 _NEW_LINKS = f"""
     FROM {_TOLD_LINKS}
-    JOIN issue ON issue.id = told.issue_id
-    JOIN commit ON commit.id = told.commit_id
-    WHERE issue.status < {VISIBLE_BELOW} AND NOT EXISTS (
-        SELECT FROM issue_link known
-        WHERE known.issue_id = told.issue_id AND known.linked_type = {LINKED_COMMIT}
-            AND known.linked_id = told.commit_id AND known.relationship = {RESOLVES}
-    )
+    CROSS JOIN LATERAL (
+        SELECT * FROM issue WHERE issue.id = told.issue_id AND issue.status < {VISIBLE_BELOW} LIMIT 1
+    ) issue
+    LEFT JOIN LATERAL (
+        SELECT stored.id FROM issue_link stored
+        WHERE stored.issue_id = told.issue_id AND stored.linked_type = {LINKED_COMMIT}
+            AND stored.linked_id = told.commit_id AND stored.relationship = {RESOLVES} LIMIT 1
+    ) stored ON true
+    WHERE stored.id IS NULL
 """
 # A commit without a message tells nothing, and its links stay.
 _STALE_LINKS = f"""
     FROM pg_temp.staged_commit staged
-    JOIN issue_link link ON link.linked_type = {LINKED_COMMIT} AND link.linked_id = staged.commit_id
-    WHERE staged.message IS NOT NULL AND link.relationship = {RESOLVES} AND NOT EXISTS (
-        SELECT FROM {_TOLD_LINKS} WHERE told.commit_id = link.linked_id AND told.issue_id = link.issue_id
-    )
+    CROSS JOIN LATERAL (
+        SELECT * FROM issue_link stored
+        WHERE stored.linked_type = {LINKED_COMMIT} AND stored.linked_id = staged.commit_id
+            AND stored.relationship = {RESOLVES} OFFSET 0
+    ) link
+    WHERE staged.message IS NOT NULL
+        AND (link.linked_id, link.issue_id) NOT IN (SELECT told.commit_id, told.issue_id FROM {_TOLD_LINKS})
+"""
+_OF_CALL = """
+    pg_temp.staged_commit staged
+    CROSS JOIN LATERAL (
+        SELECT member.commit_id, member.position FROM release_commit member
+        WHERE member.release_id = :release_id AND member.commit_id = staged.commit_id LIMIT 1
+    ) listed
+"""
+_OF_RELEASE = """
+    (
+        SELECT member.commit_id, member.position FROM release_commit member
+        WHERE member.release_id = :release_id OFFSET 0
+    ) listed
 """
 
 
-def _carried(only_staged: str) -> str:
-    """Rows (issue_id, linked_at, author_id, way, position) of what a release's commits, and merges, resolve."""
+def _carried(listed: str) -> str:
+    """Rows (issue_id, linked_at, author_id, way, position) of what commits, and merges, resolve.
+
+    Statistics lag behind a release that grew a moment ago: every step is a look by key, in this order.
+    """
+    carried = "SELECT * FROM commit WHERE commit.id = listed.commit_id LIMIT 1"
     return f"""
     SELECT link.issue_id, link.datetime AS linked_at, carried.author_id, 0 AS way, listed.position
-    FROM release_commit listed {only_staged}
-    JOIN commit carried ON carried.id = listed.commit_id
-    JOIN issue_link link ON link.linked_type = {LINKED_COMMIT} AND link.linked_id = listed.commit_id
-    WHERE listed.release_id = :release_id AND link.relationship = {RESOLVES}
+    FROM {listed}
+    CROSS JOIN LATERAL (
+        SELECT * FROM issue_link stored
+        WHERE stored.linked_type = {LINKED_COMMIT} AND stored.linked_id = listed.commit_id
+            AND stored.relationship = {RESOLVES} OFFSET 0
+    ) link
+    CROSS JOIN LATERAL ({carried}) carried
     UNION ALL
     SELECT link.issue_id, link.datetime, pull.author_id, 1, listed.position
-    FROM release_commit listed {only_staged}
-    JOIN commit carried ON carried.id = listed.commit_id
-    JOIN pull_request pull ON pull.repository_id = carried.repository_id AND pull.merge_commit_key = carried.key
-    JOIN issue_link link ON link.linked_type = {LINKED_PULL_REQUEST} AND link.linked_id = pull.id
-    WHERE listed.release_id = :release_id AND link.relationship = {RESOLVES}
+    FROM {listed}
+    CROSS JOIN LATERAL ({carried}) carried
+    CROSS JOIN LATERAL (
+        SELECT * FROM pull_request merged
+        WHERE merged.repository_id = carried.repository_id AND merged.merge_commit_key = carried.key OFFSET 0
+    ) pull
+    CROSS JOIN LATERAL (
+        SELECT * FROM issue_link stored
+        WHERE stored.linked_type = {LINKED_PULL_REQUEST} AND stored.linked_id = pull.id
+            AND stored.relationship = {RESOLVES} OFFSET 0
+    ) link
     """
 
 
-def _reached(only_staged: str) -> str:
+def _reached(listed: str) -> str:
     """FROM and WHERE of the issues that the release is to resolve, each perhaps several times."""
     return f"""
-    FROM ({_carried(only_staged)}) reached
-    JOIN issue ON issue.id = reached.issue_id
-    JOIN release_project place ON place.release_id = :release_id AND place.project_id = issue.project_id
-    LEFT JOIN issue_resolution ended ON ended.issue_id = issue.id
-    WHERE issue.organization_id = :organization_id AND issue.status < {VISIBLE_BELOW}
+    FROM ({_carried(listed)} OFFSET 0) reached
+    CROSS JOIN LATERAL (
+        SELECT * FROM issue
+        WHERE issue.id = reached.issue_id AND issue.organization_id = :organization_id
+            AND issue.status < {VISIBLE_BELOW} LIMIT 1
+    ) issue
+    CROSS JOIN LATERAL (
+        SELECT FROM release_project place
+        WHERE place.release_id = :release_id AND place.project_id = issue.project_id LIMIT 1
+    ) place
+    LEFT JOIN LATERAL (
+        SELECT * FROM issue_resolution stored WHERE stored.issue_id = issue.id LIMIT 1
+    ) ended ON true
+    LEFT JOIN LATERAL (
+        SELECT history.id FROM issue_history history
+        WHERE history.issue_id = issue.id AND history.release_id = :release_id
+            AND history.status = {HISTORY_RESOLVED} AND history.date_added >= reached.linked_at LIMIT 1
+    ) once ON true
+    WHERE once.id IS NULL
         AND (CAST(:project_ids AS bigint[]) IS NULL OR issue.project_id = ANY(CAST(:project_ids AS bigint[])))
         AND NOT (
             issue.status = {_RESOLVED} AND ended.issue_id IS NOT NULL AND ended.release_id = :release_id
             AND ended.type = {IN_RELEASE} AND ended.status = {SETTLED}
         )
-        AND NOT EXISTS (
-            SELECT FROM issue_history history
-            WHERE history.issue_id = issue.id AND history.release_id = :release_id
-                AND history.status = {HISTORY_RESOLVED} AND history.date_added >= reached.linked_at
-        )
     """
 
 
-_STAGED = "JOIN pg_temp.staged_commit staged ON staged.commit_id = listed.commit_id"
 _PENDING = f"""
-    FROM issue_resolution pending
-    JOIN issue ON issue.id = pending.issue_id
-    JOIN release older ON older.id = pending.release_id
-    JOIN release newer ON newer.id = :release_id
-    WHERE pending.organization_id = :organization_id AND pending.status = {PENDING}
-        AND pending.type = {IN_NEXT_RELEASE}
-        AND issue.project_id = ANY(CAST(:project_ids AS bigint[]))
-        AND (older.date_added, older.id) < (newer.date_added, newer.id)
+    FROM (
+        SELECT * FROM issue_resolution stored
+        WHERE stored.organization_id = :organization_id AND stored.status = {PENDING} OFFSET 0
+    ) pending
+    CROSS JOIN LATERAL (
+        SELECT * FROM issue
+        WHERE issue.id = pending.issue_id AND issue.project_id = ANY(CAST(:project_ids AS bigint[])) LIMIT 1
+    ) issue
+    CROSS JOIN LATERAL (SELECT * FROM release WHERE release.id = pending.release_id LIMIT 1) older
+    CROSS JOIN LATERAL (SELECT * FROM release WHERE release.id = :release_id LIMIT 1) newer
+    WHERE pending.type = {IN_NEXT_RELEASE} AND (older.date_added, older.id) < (newer.date_added, newer.id)
 """
 
 _HOLD_OF_COMMITS = text(
@@ -123,7 +165,7 @@ _HOLD_OF_COMMITS = text(
     SELECT issue.id FROM issue WHERE issue.id IN (
         SELECT told.issue_id {_NEW_LINKS}
         UNION SELECT link.issue_id {_STALE_LINKS}
-        UNION SELECT issue.id {_reached(_STAGED)}
+        UNION SELECT issue.id {_reached(_OF_CALL)}
     )
     ORDER BY issue.id FOR NO KEY UPDATE
     """
@@ -138,7 +180,10 @@ _KEEP_ORDER = text(
 )
 _HOLD_OF_PROJECTS = text(
     f"""
-    SELECT issue.id FROM issue WHERE issue.id IN (SELECT issue.id {_PENDING} UNION SELECT issue.id {_reached("")})
+    SELECT issue.id FROM issue WHERE issue.id IN (
+        SELECT issue.id {_PENDING}
+        UNION SELECT issue.id {_reached(_OF_RELEASE)}
+    )
     ORDER BY issue.id FOR NO KEY UPDATE
     """
 )
@@ -160,39 +205,39 @@ _ADD_LINKS = text(
     SELECT fresh.organization_id, fresh.project_id, fresh.issue_id, {_REFERENCED_IN_COMMIT},
         {USER_OF_AUTHOR.format(author_id="commit.author_id", organization_id="fresh.organization_id")}, :now,
         jsonb_build_object('commit', commit.key)
-    FROM fresh JOIN commit ON commit.id = fresh.linked_id
+    FROM fresh
+    CROSS JOIN LATERAL (SELECT * FROM commit stored WHERE stored.id = fresh.linked_id LIMIT 1) commit
     ORDER BY fresh.issue_id, fresh.linked_id
     """
 )
 
 
-def _find_reached(only_staged: str) -> str:
+def _find_reached(listed: str) -> str:
     return f"""
     SELECT found.id, found.project_id, found.status, found.is_pending,
         {USER_OF_AUTHOR.format(author_id="found.author_id", organization_id=":organization_id")} AS user_id
     FROM (
         SELECT DISTINCT ON (issue.id) issue.id, issue.project_id, issue.status, reached.author_id,
             ended.issue_id IS NOT NULL AND ended.status = {PENDING} AS is_pending
-        {_reached(only_staged)} AND issue.id = ANY(CAST(:held AS bigint[]))
+        {_reached(listed)} AND issue.id = ANY(CAST(:held AS bigint[]))
         ORDER BY issue.id, reached.way, reached.position DESC
     ) found
     ORDER BY found.id
     """
 
 
-_FIND_REACHED_BY_COMMITS = text(_find_reached(_STAGED))
-_FIND_REACHED_BY_RELEASE = text(_find_reached(""))
+_FIND_REACHED_BY_COMMITS = text(_find_reached(_OF_CALL))
+_FIND_REACHED_BY_RELEASE = text(_find_reached(_OF_RELEASE))
 _SETTLE_PENDING = text(
     f"""
     WITH due AS (
         SELECT issue.id {_PENDING} AND issue.id = ANY(CAST(:held AS bigint[]))
     ), told AS (
         UPDATE activity SET data = activity.data || jsonb_build_object('version', newer.version)
-        FROM release newer, (
-            SELECT DISTINCT ON (activity.group_id) activity.id
-            FROM activity JOIN due ON due.id = activity.group_id
-            WHERE activity.type = {_SET_RESOLVED_IN_RELEASE}
-            ORDER BY activity.group_id, activity.datetime DESC, activity.id DESC
+        FROM release newer, due CROSS JOIN LATERAL (
+            SELECT told.id FROM activity told
+            WHERE told.group_id = due.id AND told.type = {_SET_RESOLVED_IN_RELEASE}
+            ORDER BY told.datetime DESC, told.id DESC LIMIT 1
         ) last
         WHERE newer.id = :release_id AND activity.id = last.id
     )

@@ -69,11 +69,11 @@ _ADD_ACTIVITIES = text(
 _TELL_VERSION = text(
     f"""
     UPDATE activity SET data = activity.data || jsonb_build_object('version', release.version)
-    FROM release, (
-        SELECT DISTINCT ON (activity.group_id) activity.id
-        FROM {_TOLD} JOIN activity ON activity.group_id = told.issue_id
-        WHERE told.is_pending AND told.is_resolved AND activity.type = {_SET_RESOLVED_IN_RELEASE}
-        ORDER BY activity.group_id, activity.datetime DESC, activity.id DESC
+    FROM release, {_TOLD} CROSS JOIN LATERAL (
+        SELECT stored.id FROM activity stored
+        WHERE told.is_pending AND told.is_resolved AND stored.group_id = told.issue_id
+            AND stored.type = {_SET_RESOLVED_IN_RELEASE}
+        ORDER BY stored.datetime DESC, stored.id DESC LIMIT 1
     ) last
     WHERE release.id = :release_id AND activity.id = last.id
     """
