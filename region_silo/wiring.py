@@ -6,6 +6,7 @@ from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import region_comparison_service_pb2_grpc as comparison_rpc
 from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
+from siloway.region.v1 import issue_service_pb2_grpc as issue_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
@@ -21,6 +22,8 @@ from region_silo.doctor.part import RegionPart
 from region_silo.fetches.servicer import RefFeatures
 from region_silo.imports import servicer as imports
 from region_silo.imports.usecases import ImportUseCases
+from region_silo.issues import servicer as issues
+from region_silo.issues.usecases import IssueUseCases
 from region_silo.members import servicer as members
 from region_silo.members.teams import TeamLookup, TeamUseCases
 from region_silo.members.usecases import MemberUseCases
@@ -35,6 +38,7 @@ from region_silo.releases import servicer as releases
 from region_silo.releases.commit_changes import CommitChanges
 from region_silo.releases.usecases import ReleaseUseCases
 from region_silo.repositories import servicer as repositories
+from region_silo.repositories.pull_requests import PullRequestUseCases
 from region_silo.repositories.usecases import RepositoryUseCases
 from region_silo.routing.control_peer import OwnerQuestion
 from region_silo.routing.owners import Owners
@@ -58,6 +62,7 @@ PUBLIC_METHODS = (
     *releases.METHODS,
     *repositories.METHODS,
     *deploys.METHODS,
+    *issues.METHODS,
     *imports.METHODS,
     *snowflakes.METHODS,
 )
@@ -125,11 +130,17 @@ def public_servicers(
         ),
         (
             repository_rpc.add_RepositoryServiceServicer_to_server,
-            repositories.RepositoryServicer(RepositoryUseCases(database, organization_lookup)),
+            repositories.RepositoryServicer(
+                RepositoryUseCases(database, organization_lookup), PullRequestUseCases(database, organization_lookup)
+            ),
         ),
         (
             deploy_rpc.add_DeployServiceServicer_to_server,
             deploys.DeployServicer(DeployUseCases(database, ids, organization_lookup, project_lookup)),
+        ),
+        (
+            issue_rpc.add_IssueServiceServicer_to_server,
+            issues.IssueServicer(IssueUseCases(database, ids, organization_lookup, project_lookup)),
         ),
         (
             import_rpc.add_ImportServiceServicer_to_server,

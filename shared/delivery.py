@@ -56,6 +56,12 @@ CHANGE_STALLED = Category("change_stalled", Mode.EVERY, Direction.TO_CONTROL)
 DEPLOY_ANNOUNCED = Category("deploy_announced", Mode.EVERY, Direction.TO_CONTROL)
 """Region to control: a deploy that integrations are to hear of, each once."""
 
+STATUS_SYNC = Category("status_sync", Mode.EVERY, Direction.TO_CONTROL)
+"""Region to control: issues of trackers outside whose issues here were resolved, or opened again."""
+
+STATUS_SYNCS_MAX = 200
+"""The most entries in one StatusSyncs."""
+
 PAIRS_MAX = 500
 """The most pairs in one ApplySlugs."""
 
@@ -280,6 +286,29 @@ class DeployAnnounced:
     project_count: int
 
 
+@dataclass(frozen=True)
+class StatusSync:
+    """What an integration is to tell its tracker about one of its issues; `resolved_version` is the release, if any.
+
+    `sync_id` is the region's own mark, never given twice: control keeps each once.
+    """
+
+    organization_id: int
+    issue_id: int
+    tracker_integration: str
+    tracker_key: str
+    resolved: bool
+    resolved_version: str = ""
+    sync_id: str = ""
+
+
+@dataclass(frozen=True)
+class StatusSyncs:
+    """Entries for one organization, in the order in which they happened."""
+
+    syncs: tuple[StatusSync, ...]
+
+
 Payload = (
     ApplySlugs
     | SlugsApplied
@@ -295,6 +324,7 @@ Payload = (
     | ChangeStalled
     | OrganizationDeletion
     | DeployAnnounced
+    | StatusSyncs
 )
 _Shape = TypeVar(
     "_Shape",
@@ -312,6 +342,7 @@ _Shape = TypeVar(
     ChangeStalled,
     OrganizationDeletion,
     DeployAnnounced,
+    StatusSyncs,
 )
 
 

@@ -49,6 +49,14 @@ class ReleaseName:
 
 
 @dataclass(frozen=True, slots=True)
+class IssueName:
+    """An issue by its organization's key and its id or short id."""
+
+    organization: Key
+    issue: Key
+
+
+@dataclass(frozen=True, slots=True)
 class RepositoryName:
     """A repository by its organization's key and its own id."""
 
@@ -118,6 +126,11 @@ def parse_release(name: str, field: str) -> ReleaseName:
     return ReleaseName(parse_key(parts[1]), parts[3])
 
 
+def parse_issue(name: str, field: str) -> IssueName:
+    """The keys in `organizations/<key>/issues/<key>`. Raises InvalidArgument of `field`."""
+    return IssueName(*_parse_child(name, "issues", field, "{id or short id}"))
+
+
 def parse_repository(name: str, field: str) -> RepositoryName:
     """The key and id in `organizations/<key>/repositories/<id>`. Raises InvalidArgument of `field`."""
     organization, repository = _parse_child(name, "repositories", field, "{id}")
@@ -183,6 +196,11 @@ def release_name(organization: Key, version: str) -> str:
     return f"organizations/{organization}/releases/{version}"
 
 
+def issue_name(organization: Key, issue: Key) -> str:
+    """`organizations/<key>/issues/<key>`."""
+    return f"organizations/{organization}/issues/{issue}"
+
+
 def repository_name(organization: Key, repository: int) -> str:
     """`organizations/<key>/repositories/<id>`."""
     return f"organizations/{organization}/repositories/{repository}"
@@ -206,6 +224,11 @@ def environment_name(organization: Key, environment: int) -> str:
 def announcement_name(organization: Key, number: int) -> str:
     """`organizations/<key>/announcements/<number>`."""
     return f"organizations/{organization}/announcements/{number}"
+
+
+def pull_request_name(organization: Key, repository: int, key: str) -> str:
+    """`organizations/<key>/repositories/<id>/pullRequests/<key>`."""
+    return f"organizations/{organization}/repositories/{repository}/pullRequests/{key}"
 
 
 def _parse_child(name: str, collection: str, field: str, child: str) -> tuple[Key, Key]:

@@ -15,6 +15,7 @@ from siloway_client.commands import (
     deploys,
     ids,
     imports,
+    issues,
     members,
     operators,
     organizations,
@@ -49,6 +50,7 @@ app.add_typer(repositories.app, name="repositories")
 app.add_typer(deploys.app, name="deploys")
 app.add_typer(deploys.environments_app, name="environments")
 app.add_typer(deploys.announcements_app, name="announcements")
+app.add_typer(issues.app, name="issues")
 app.add_typer(members.app, name="members")
 app.add_typer(teams.app, name="teams")
 app.add_typer(organizations.app, name="orgs")

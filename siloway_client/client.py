@@ -28,6 +28,7 @@ from siloway.control.v1 import user_service_pb2_grpc as user_rpc
 from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
+from siloway.region.v1 import issue_service_pb2_grpc as issue_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
@@ -115,6 +116,7 @@ class RegionClient(_Silo):
         super().__init__(address, token, ca_file=ca_file, timeout_s=timeout_s)
         self.organizations = organization_rpc.RegionOrganizationServiceStub(self.channel)
         self.projects = project_rpc.ProjectServiceStub(self.channel)
+        self.issues = issue_rpc.IssueServiceStub(self.channel)
         self.releases = release_rpc.ReleaseServiceStub(self.channel)
         self.repositories = repository_rpc.RepositoryServiceStub(self.channel)
         self.deploys = deploy_rpc.DeployServiceStub(self.channel)

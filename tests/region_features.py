@@ -15,6 +15,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
+from siloway.region.v1 import issue_service_pb2_grpc as issue_rpc
 from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
@@ -27,6 +28,8 @@ from sqlalchemy import text
 from region_silo.deploys import servicer as deploys
 from region_silo.deploys.usecases import DeployUseCases
 from region_silo.fetches.servicer import RefFeatures
+from region_silo.issues import servicer as issues
+from region_silo.issues.usecases import IssueUseCases
 from region_silo.members import servicer as members
 from region_silo.members.teams import TeamLookup, TeamUseCases
 from region_silo.members.usecases import MemberUseCases
@@ -40,6 +43,7 @@ from region_silo.releases import servicer as releases
 from region_silo.releases.commit_changes import CommitChanges
 from region_silo.releases.usecases import ReleaseUseCases
 from region_silo.repositories import servicer as repositories
+from region_silo.repositories.pull_requests import PullRequestUseCases
 from region_silo.repositories.usecases import RepositoryUseCases
 from region_silo.routing.owners import Owners
 from shared.clock import Clock, SystemClock
@@ -155,6 +159,7 @@ class RegionFeatures:
                 *releases.METHODS,
                 *repositories.METHODS,
                 *deploys.METHODS,
+                *issues.METHODS,
             ),
             door=Door.PUBLIC,
             servicers=[
@@ -177,9 +182,13 @@ class RegionFeatures:
                 ),
                 (
                     repository_rpc.add_RepositoryServiceServicer_to_server,
-                    repositories.RepositoryServicer(RepositoryUseCases(self.database, self.organizations)),
+                    repositories.RepositoryServicer(
+                        RepositoryUseCases(self.database, self.organizations),
+                        PullRequestUseCases(self.database, self.organizations),
+                    ),
                 ),
                 (deploy_rpc.add_DeployServiceServicer_to_server, deploys.DeployServicer(DeployUseCases(*shared))),
+                (issue_rpc.add_IssueServiceServicer_to_server, issues.IssueServicer(IssueUseCases(*shared))),
             ],
             authenticate=_caller,
         )
@@ -254,6 +263,7 @@ class Client:
         self.release: Any = release_rpc.ReleaseServiceStub(called)
         self.repository: Any = repository_rpc.RepositoryServiceStub(called)
         self.deploys: Any = deploy_rpc.DeployServiceStub(called)
+        self.issue: Any = issue_rpc.IssueServiceStub(called)
 
     def create(
         self,

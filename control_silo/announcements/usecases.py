@@ -13,7 +13,7 @@ from control_silo.announcements.domain import ADMINISTERING, KEY_LENGTH_MAX, Ann
 from control_silo.memberships import store as membership_store
 from control_silo.organizations.usecases import not_found, resolve
 from shared.database import Transaction
-from shared.delivery import DeployAnnounced
+from shared.delivery import DeployAnnounced, StatusSync
 from shared.errors import PeerRefused, PermissionDenied
 from shared.names import Key
 from shared.rpc import page_token
@@ -36,6 +36,11 @@ def keep(transaction: Transaction, region: str, kind: Kind, items: Sequence[Item
 def keep_deploys(transaction: Transaction, *, region: str, told: Sequence[DeployAnnounced]) -> None:
     """The outbox's handler of announced deploys. Raises PeerRefused for an organization of another region."""
     keep(transaction, region, Kind.DEPLOY, [_item(deploy) for deploy in told])
+
+
+def keep_status_syncs(transaction: Transaction, *, region: str, told: Sequence[StatusSync]) -> None:
+    """The outbox's handler of what trackers are to be told, in this order. Raises PeerRefused as above."""
+    keep(transaction, region, Kind.STATUS_SYNC, [_sync_item(sync) for sync in told])
 
 
 def list_announcements(
@@ -88,6 +93,17 @@ def _item(deploy: DeployAnnounced) -> Item:
         "project_count": deploy.project_count,
     }
     return Item(deploy.organization_id, str(deploy.deploy_id), payload)
+
+
+def _sync_item(sync: StatusSync) -> Item:
+    payload = {
+        "issue": str(sync.issue_id),
+        "integration": sync.tracker_integration,
+        "key": sync.tracker_key,
+        "resolved": sync.resolved,
+        "release": sync.resolved_version,
+    }
+    return Item(sync.organization_id, sync.sync_id, payload)
 
 
 def _time(at: datetime | None) -> str | None:

@@ -6,7 +6,7 @@ What a region may change depends on which region it is, so the handlers of a del
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from control_silo.announcements.usecases import keep_deploys
+from control_silo.announcements.usecases import keep_deploys, keep_status_syncs
 from control_silo.deletions.usecases import DeletionSource, apply_gone
 from control_silo.memberships.usecases import apply_memberships
 from control_silo.organizations.usecases import apply_organizations
@@ -75,6 +75,10 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
         told = [delivery.decode(message.payload, delivery.DeployAnnounced) for message in messages]
         keep_deploys(transaction, region=region, told=told)
 
+    def sync(transaction: Transaction, messages: Sequence[Message]) -> None:
+        told = [delivery.decode(message.payload, delivery.StatusSyncs) for message in messages]
+        keep_status_syncs(transaction, region=region, told=[each for syncs in told for each in syncs.syncs])
+
     return Registry(
         receives={
             delivery.DEPLOY_ANNOUNCED: announce,
@@ -83,5 +87,6 @@ def receiving_registry(region: str, wake: Callable[[str], None] | None = None) -
             delivery.ORGANIZATION: apply,
             delivery.ORGANIZATION_CREATED: create,
             delivery.CHANGE_STALLED: stall,
+            delivery.STATUS_SYNC: sync,
         }
     )

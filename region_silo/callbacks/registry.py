@@ -19,7 +19,7 @@ from shared.outbox.registry import Registry
 
 def sending_registry() -> Registry:
     """For the drainer: answers about slugs and new organizations, the state of organizations and members, and
-    announcements go out.
+    announcements, what trackers are to be told among them, go out.
 
     Without an answer control would hold a slug for ever, so an answer may be parked and replayed, but not skipped.
     """
@@ -31,6 +31,7 @@ def sending_registry() -> Registry:
             delivery.MEMBERSHIP: MembershipSource(),
             delivery.CHANGE_STALLED: None,
             delivery.DEPLOY_ANNOUNCED: None,
+            delivery.STATUS_SYNC: None,
         },
         on_parked={delivery.SLUGS_APPLIED: tell_stalled, delivery.ORGANIZATION_CREATED: tell_stalled},
         needed=(delivery.SLUGS_APPLIED, delivery.ORGANIZATION_CREATED),

@@ -42,14 +42,21 @@ _LOCKED_RETRY_S = 0.5
 Identify = Callable[..., Mutation]
 
 
+RESOLVED_SHOWN_MAX = 1000
+
+
 @dataclass(frozen=True)
 class CommitsSet:
-    """A release after its commits were set: how many the call added and took away, and how many it left out."""
+    """A release after its commits were set: how many the call added and took away, and how many it left out.
+
+    `resolved_issue_ids` are the first RESOLVED_SHOWN_MAX of the issues that it resolved.
+    """
 
     release: Release
     added: int
     removed: int
     skipped: int
+    resolved_issue_ids: tuple[int, ...] = ()
 
 
 class CommitChanges:
@@ -150,7 +157,7 @@ class CommitChanges:
                 store.update_release(transaction, release.id, None)
             found = store.read_release(transaction, organization_id, version, user_id)
             assert found is not None, "a release that is held has gone"
-            return CommitsSet(found, done.added, done.removed, skipped)
+            return CommitsSet(found, done.added, done.removed, skipped, done.resolved_issue_ids[:RESOLVED_SHOWN_MAX])
 
         def name_of(answer: CommitsSet) -> str:
             return release_name(organization_id, answer.release.version)

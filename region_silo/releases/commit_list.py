@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import TextClause, text
 
+from region_silo.issues.resolving import resolve_issues
 from region_silo.releases.commit_rows import Placing, StagedCommits, plan_anew, save_commits, save_repositories
 from region_silo.releases.commits import CommitMode, ReleaseCommit
 from shared.database import Transaction
@@ -178,11 +179,15 @@ class ListedRelease:
 
 @dataclass(frozen=True)
 class ListChange:
-    """How many commits a call added to the list and took away; `is_written` when any row at all was touched."""
+    """How many commits a call added to the list and took away; `is_written` when any row at all was touched.
+
+    `resolved_issue_ids` are the issues that it resolved.
+    """
 
     added: int
     removed: int
     is_written: bool
+    resolved_issue_ids: tuple[int, ...] = ()
 
 
 def replace_commits(transaction: Transaction, target: ListedRelease, commits: Sequence[ReleaseCommit]) -> ListChange:
@@ -225,7 +230,9 @@ def write_commits(
         count = before - scope + staged.count
         statistics = _STATISTICS_OF_CALL if mode is CommitMode.REPLACE_ALL else _STATISTICS_OF_LIST
     is_counted = _touched(transaction, statistics, {**values, "count": count})
-    return ListChange(change.added, change.removed, change.is_written or staged.is_written or is_counted)
+    resolved = resolve_issues(transaction, target.organization_id, target.release_id)
+    is_written = change.is_written or staged.is_written or is_counted
+    return ListChange(change.added, change.removed, is_written, tuple(resolved))
 
 
 def clear_commits(transaction: Transaction, target: ListedRelease) -> ListChange:

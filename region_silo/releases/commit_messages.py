@@ -12,6 +12,7 @@ from region_silo.releases.commit_stream import CommitPart
 from region_silo.releases.commits import GivenCommits
 from region_silo.releases.files import ChangedFile
 from region_silo.releases.messages import commits_of, release_message
+from shared import names
 from shared.errors import CommitsIncomplete, InvalidArgument, Violation
 
 _INDEX = re.compile(rf"{re.escape(COMMITS_FIELD)}\[([0-9]+)\]")
@@ -62,6 +63,9 @@ def set_message(answer: CommitsSet) -> release_pb.SetCommitsResponse:
         added_count=answer.added,
         removed_count=answer.removed,
         skipped_count=answer.skipped,
+        resolved_issues=[
+            names.issue_name(answer.release.organization_id, issue) for issue in answer.resolved_issue_ids
+        ],
     )
 
 

@@ -1,8 +1,8 @@
 """Making, changing and reading releases.
 
 Each mutation is one transaction with all its effects, or nothing; locks are taken in the order request record,
-organization, project, release, repository, author, commit. Writers of one release take turns on its row. What a caller
-may not see is told as what is not there, in the same words (permission.py).
+organization, project, release, repository, author, commit, issue. Writers of one release take turns on its row. What a
+caller may not see is told as what is not there, in the same words (permission.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from functools import partial
 from sqlalchemy.exc import IntegrityError
 
 from region_silo.deploys.announcing import announce_pending
+from region_silo.issues.resolving import attach_issues, keep_order
 from region_silo.organizations import store as organizations_store
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.projects import store as projects_store
@@ -240,6 +241,7 @@ class ReleaseUseCases:
             _refuse_unknown_projects(project_ids, there)
             check_owner(transaction, organization_id, row.fields.owner)
             projects_store.flag_has_releases(transaction, wanted)
+            keep_order(transaction, wanted)
             is_new = store.insert_release(transaction, row)
             with telling_lock(organization_id, version) if contents.listed is not None else nullcontext():
                 held = held_releases.hold(transaction, organization_id, version)
@@ -249,6 +251,7 @@ class ReleaseUseCases:
                 raise errors.ProjectNotAccessible
             attached = store.attach_projects(transaction, organization_id, held.id, wanted)
             is_written = _write(transaction, ListedRelease(organization_id, held.id), contents)
+            attach_issues(transaction, organization_id, held.id, attached)
             if (attached or is_written) and not is_new:
                 store.update_release(transaction, held.id, None)
             if attached and held.fields.release_time is not None:

@@ -1,1 +1,1 @@
-"""Repositories of source code, and the commits that they have."""
+"""Repositories of source code, their commits and pull requests."""

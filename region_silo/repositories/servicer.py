@@ -4,9 +4,10 @@ from functools import partial
 
 import grpc
 from siloway.region.v1 import repository_service_pb2 as repository_pb
-from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 
 from region_silo.repositories.domain import Repository, RepositoryCommit, RepositoryFields, RepositoryState
+from region_silo.repositories.pull_request_servicer import PULL_REQUEST_METHODS, PullRequestServicer
+from region_silo.repositories.pull_requests import PullRequestUseCases
 from region_silo.repositories.usecases import RepositoryUseCases
 from shared import names
 from shared.rpc.call import mutation
@@ -36,13 +37,15 @@ METHODS: tuple[Method, ...] = (
         names=("repository.name",),
     ),
     Method(f"{_SERVICE}/ListRepositoryCommits", Door.PUBLIC, _READ, whose=Whose.ORGANIZATION, names=("parent",)),
+    *PULL_REQUEST_METHODS,
 )
 
 
-class RepositoryServicer(repository_rpc.RepositoryServiceServicer):
+class RepositoryServicer(PullRequestServicer):
     """Serves the repositories of this region's organizations."""
 
-    def __init__(self, usecases: RepositoryUseCases) -> None:
+    def __init__(self, usecases: RepositoryUseCases, pull_requests: PullRequestUseCases) -> None:
+        super().__init__(pull_requests)
         self._usecases = usecases
 
     def CreateRepository(

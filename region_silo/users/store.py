@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import BigInteger, Column, SmallInteger, Table, text
+from sqlalchemy import BigInteger, Column, SmallInteger, Table, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from region_silo.schema import METADATA
 from region_silo.users.domain import KnownUser, Standing
@@ -15,6 +16,7 @@ known_user = Table(
     Column("id", BigInteger, primary_key=True),
     Column("state", SmallInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
+    Column("addresses", ARRAY(Text), nullable=False),
 )
 
 _EXPECT = text(
@@ -27,11 +29,12 @@ _EXPECT = text(
 _HOLD = text("SELECT id, state FROM known_user WHERE id = ANY (CAST(:ids AS bigint[])) ORDER BY id FOR SHARE")
 _WRITE = text(
     """
-    INSERT INTO known_user (id, state, version)
-    SELECT id, state, version
-    FROM json_to_recordset(CAST(:rows AS json)) AS told (id bigint, state smallint, version bigint)
+    INSERT INTO known_user (id, state, version, addresses)
+    SELECT id, state, version, addresses
+    FROM json_to_recordset(CAST(:rows AS json)) AS told (id bigint, state smallint, version bigint, addresses text[])
     ORDER BY id
-    ON CONFLICT ON CONSTRAINT known_user_pkey DO UPDATE SET state = excluded.state, version = excluded.version
+    ON CONFLICT ON CONSTRAINT known_user_pkey DO UPDATE
+    SET state = excluded.state, version = excluded.version, addresses = excluded.addresses
     WHERE known_user.version < excluded.version
     """
 )
@@ -48,5 +51,8 @@ def expect(transaction: Transaction, user_ids: Iterable[int]) -> dict[int, Stand
 
 def write(transaction: Transaction, users: Sequence[KnownUser]) -> None:
     """Insert the users, or replace those with a lower version; waits for all who hold one."""
-    rows = [{"id": user.id, "state": user.standing.value, "version": user.version} for user in users]
+    rows = [
+        {"id": user.id, "state": user.standing.value, "version": user.version, "addresses": user.addresses}
+        for user in users
+    ]
     transaction.execute(_WRITE, {"rows": msgspec.json.encode(rows).decode()})

@@ -46,6 +46,12 @@ class ReleaseNotFound(NotFound):
     reason = "RELEASE_NOT_FOUND"
 
 
+class IssueNotFound(NotFound):
+    """There is no such issue."""
+
+    reason = "ISSUE_NOT_FOUND"
+
+
 class RepositoryNotFound(NotFound):
     """There is no such repository."""
 

@@ -46,6 +46,12 @@ class ReleaseHealthData(FailedPrecondition):
     reason = "RELEASE_HEALTH_DATA"
 
 
+class ProjectWithoutRelease(FailedPrecondition):
+    """The project has no release yet, so there is no next one."""
+
+    reason = "PROJECT_WITHOUT_RELEASE"
+
+
 class LastOwner(FailedPrecondition):
     """The last owner of an organization stays its owner."""
 

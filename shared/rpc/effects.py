@@ -294,6 +294,34 @@ def _read_deploy_announced(wire: delivery_pb.Message) -> shapes.DeployAnnounced:
     )
 
 
+def _fill_status_syncs(wire: delivery_pb.Message, message: Message) -> None:
+    told = shapes.decode(message.payload, shapes.StatusSyncs)
+    wire.status_sync.SetInParent()
+    wire.status_sync.syncs.extend(
+        delivery_pb.StatusSyncs.StatusSync(
+            organization_id=sync.organization_id,
+            issue_id=sync.issue_id,
+            integration=sync.tracker_integration,
+            key=sync.tracker_key,
+            resolved=sync.resolved,
+            version=sync.resolved_version,
+            id=sync.sync_id,
+        )
+        for sync in told.syncs
+    )
+
+
+def _read_status_syncs(wire: delivery_pb.Message) -> shapes.StatusSyncs:
+    return shapes.StatusSyncs(
+        tuple(
+            shapes.StatusSync(
+                sync.organization_id, sync.issue_id, sync.integration, sync.key, sync.resolved, sync.version, sync.id
+            )
+            for sync in wire.status_sync.syncs
+        )
+    )
+
+
 def _refusal(result: delivery_pb.SlugsApplied.Result) -> str:
     if result.applied:
         return ""
@@ -321,6 +349,7 @@ FILL: dict[str, Callable[[delivery_pb.Message, Message], None]] = {
     shapes.CANCEL.name: _fill_cancel,
     shapes.CHANGE_STALLED.name: _fill_change_stalled,
     shapes.DEPLOY_ANNOUNCED.name: _fill_deploy_announced,
+    shapes.STATUS_SYNC.name: _fill_status_syncs,
     SKIP: _fill_skip,
 }
 READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
@@ -338,4 +367,5 @@ READ: dict[str, Callable[[delivery_pb.Message], shapes.Payload]] = {
     shapes.CANCEL.name: _read_cancel,
     shapes.CHANGE_STALLED.name: _read_change_stalled,
     shapes.DEPLOY_ANNOUNCED.name: _read_deploy_announced,
+    shapes.STATUS_SYNC.name: _read_status_syncs,
 }

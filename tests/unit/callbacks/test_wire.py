@@ -32,6 +32,7 @@ PAYLOADS: dict[str, shapes.Payload] = {
     shapes.DEPLOY_ANNOUNCED.name: shapes.DeployAnnounced(
         2**53 - 1, 7, "shop@1.0", "production", "Friday", "https://x.example", None, NOW, NOW, (1, 2**53 - 1), 2
     ),
+    shapes.STATUS_SYNC.name: shapes.StatusSyncs((shapes.StatusSync(1, 2, "jira", "OPS-1", True, "1.0", "a1"),)),
     shapes.CHANGE_STALLED.name: shapes.ChangeStalled("requests/t/1", "requests/t/1", 2, "INTERNAL", "it failed"),
 }
 

@@ -196,6 +196,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The release has health data of the last 90 days; it stays."""
     ERROR_REASON_QUERY_TOO_LARGE: _ErrorReason.ValueType  # 137
     """INVALID_ARGUMENT: The query has more terms, or a longer list, than a query may have."""
+    ERROR_REASON_ISSUE_NOT_FOUND: _ErrorReason.ValueType  # 123
+    """NOT_FOUND: There is no such issue."""
+    ERROR_REASON_PROJECT_WITHOUT_RELEASE: _ErrorReason.ValueType  # 124
+    """FAILED_PRECONDITION: The project has no release yet, so there is no next one."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -376,4 +380,8 @@ ERROR_REASON_RELEASE_HEALTH_DATA: ErrorReason.ValueType  # 136
 """FAILED_PRECONDITION: The release has health data of the last 90 days; it stays."""
 ERROR_REASON_QUERY_TOO_LARGE: ErrorReason.ValueType  # 137
 """INVALID_ARGUMENT: The query has more terms, or a longer list, than a query may have."""
+ERROR_REASON_ISSUE_NOT_FOUND: ErrorReason.ValueType  # 123
+"""NOT_FOUND: There is no such issue."""
+ERROR_REASON_PROJECT_WITHOUT_RELEASE: ErrorReason.ValueType  # 124
+"""FAILED_PRECONDITION: The project has no release yet, so there is no next one."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -113,6 +113,7 @@ class Message(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     CHANGE_STALLED_FIELD_NUMBER: _builtins.int
     DEPLOY_ANNOUNCED_FIELD_NUMBER: _builtins.int
+    STATUS_SYNC_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the shard."""
     subject: _builtins.str
@@ -181,6 +182,10 @@ class Message(_message.Message):
     def deploy_announced(self) -> Global___DeployAnnounced:
         """EVERY, region to control: a deploy to announce, each once."""
 
+    @_builtins.property
+    def status_sync(self) -> Global___StatusSyncs:
+        """Issues of trackers outside that are to follow."""
+
     def __init__(
         self,
         *,
@@ -203,12 +208,13 @@ class Message(_message.Message):
         cancel: Global___Cancel | None = ...,
         change_stalled: Global___ChangeStalled | None = ...,
         deploy_announced: Global___DeployAnnounced | None = ...,
+        status_sync: Global___StatusSyncs | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "deploy_announced", b"deploy_announced", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "token", b"token", "user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "deploy_announced", b"deploy_announced", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "skip", b"skip", "slugs_applied", b"slugs_applied", "status_sync", b"status_sync", "token", b"token", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "deploy_announced", b"deploy_announced", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "subject", b"subject", "token", b"token", "user", b"user", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_slugs", b"apply_slugs", "cancel", b"cancel", "change_stalled", b"change_stalled", "confirmation", b"confirmation", "create_organization", b"create_organization", "deleted", b"deleted", "deploy_announced", b"deploy_announced", "effect", b"effect", "membership", b"membership", "organization", b"organization", "organization_created", b"organization_created", "organization_deletion", b"organization_deletion", "region", b"region", "sequence", b"sequence", "skip", b"skip", "slugs_applied", b"slugs_applied", "status_sync", b"status_sync", "subject", b"subject", "token", b"token", "user", b"user", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "membership", "user", "confirmation", "organization_deletion", "skip", "cancel", "change_stalled", "deploy_announced"]  # noqa: Y015
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["token", "apply_slugs", "slugs_applied", "organization", "region", "create_organization", "organization_created", "membership", "user", "confirmation", "organization_deletion", "skip", "cancel", "change_stalled", "deploy_announced", "status_sync"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
@@ -844,6 +850,74 @@ class DeployAnnounced(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeployAnnounced: _TypeAlias = DeployAnnounced  # noqa: Y015
+
+@_typing.final
+class StatusSyncs(_message.Message):
+    """StatusSyncs tell control of issues of trackers outside whose issues in the region were resolved, or opened again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class StatusSync(_message.Message):
+        """StatusSync is one of them."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ORGANIZATION_ID_FIELD_NUMBER: _builtins.int
+        ISSUE_ID_FIELD_NUMBER: _builtins.int
+        INTEGRATION_FIELD_NUMBER: _builtins.int
+        KEY_FIELD_NUMBER: _builtins.int
+        RESOLVED_FIELD_NUMBER: _builtins.int
+        VERSION_FIELD_NUMBER: _builtins.int
+        ID_FIELD_NUMBER: _builtins.int
+        organization_id: _builtins.int
+        """The organization."""
+        issue_id: _builtins.int
+        """The issue in the region."""
+        integration: _builtins.str
+        """The integration that keeps the tracker's issue in step."""
+        key: _builtins.str
+        """The tracker's key."""
+        resolved: _builtins.bool
+        """It was resolved; otherwise it was opened again."""
+        version: _builtins.str
+        """The version of the release that resolved it; may be empty."""
+        id: _builtins.str
+        """What control knows it by: given by the region, once."""
+        def __init__(
+            self,
+            *,
+            organization_id: _builtins.int = ...,
+            issue_id: _builtins.int = ...,
+            integration: _builtins.str = ...,
+            key: _builtins.str = ...,
+            resolved: _builtins.bool = ...,
+            version: _builtins.str = ...,
+            id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "integration", b"integration", "issue_id", b"issue_id", "key", b"key", "organization_id", b"organization_id", "resolved", b"resolved", "version", b"version"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SYNCS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def syncs(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatusSyncs.StatusSync]:
+        """In the order in which they happened."""
+
+    def __init__(
+        self,
+        *,
+        syncs: _abc.Iterable[Global___StatusSyncs.StatusSync] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["syncs", b"syncs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusSyncs: _TypeAlias = StatusSyncs  # noqa: Y015
 
 @_typing.final
 class DeliverMessagesResponse(_message.Message):

@@ -1,0 +1,1 @@
+"""Issues of projects, as far as releases resolve them: their links, inbox, history and resolutions."""

@@ -1,0 +1,65 @@
+"""What a pull request is, and what a client may say of one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.errors import InvalidArgument, Violation
+
+
+@dataclass(frozen=True)
+class PullRequestDraft:
+    """A pull request as a client tells it; empty texts, and no commits, tell nothing."""
+
+    key: str
+    title: str = ""
+    message: str = ""
+    author_name: str = ""
+    author_email: str = ""
+    merge_commit_key: str = ""
+    commit_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """A pull request as it is shown; lists leave `commit_keys` out."""
+
+    id: int
+    organization_id: int
+    repository_id: int
+    key: str
+    title: str
+    message: str
+    author_name: str
+    author_email: str
+    merge_commit_key: str
+    create_time: datetime
+    commit_keys: tuple[str, ...] = ()
+
+
+def check_draft(draft: PullRequestDraft) -> None:
+    """Raise InvalidArgument with one violation for each broken rule; lengths are checked where the message comes in."""
+    violations = []
+    if not draft.key.strip():
+        violations.append(Violation("pull_request.key", "must not be blank"))
+    if "/" in draft.key:
+        violations.append(Violation("pull_request.key", 'must not hold "/"'))
+    texts = {
+        "key": draft.key,
+        "title": draft.title,
+        "message": draft.message,
+        "author_name": draft.author_name,
+        "author_email": draft.author_email,
+        "merge_commit_id": draft.merge_commit_key,
+    }
+    texts |= {f"commit_ids[{index}]": key for index, key in enumerate(draft.commit_keys)}
+    violations += [
+        Violation(f"pull_request.{name}", "must not hold NUL") for name, text in texts.items() if "\0" in text
+    ]
+    violations += [
+        Violation(f"pull_request.commit_ids[{index}]", "must not be blank")
+        for index, key in enumerate(draft.commit_keys)
+        if not key.strip()
+    ]
+    if violations:
+        first = violations[0]
+        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)
