@@ -130,8 +130,7 @@ class CommitChanges:
 
         def change(transaction: Transaction, target: ListedRelease) -> ListChange:
             done = write_commits(transaction, target, mode, commits, named)
-            if done.is_written:
-                announce_pending(transaction, organization_id, target.release_id)
+            announce_pending(transaction, organization_id, target.release_id)
             return done
 
         return self._change(mutation, organization_id, version, len(given.specs) - len(commits), change)

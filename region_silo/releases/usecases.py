@@ -278,7 +278,7 @@ def _checked(commits: GivenCommits | None, refs: RefChange | None) -> CheckedRef
 def _write(transaction: Transaction, target: ListedRelease, contents: _Contents) -> bool:
     """Commits, then refs, whose heads win over the commits'; whether anything was written."""
     is_written = contents.listed is not None and replace_commits(transaction, target, contents.listed).is_written
-    if is_written:
+    if contents.listed is not None:
         announce_pending(transaction, target.organization_id, target.release_id)
     if contents.refs is None or (contents.listed is not None and not contents.refs.refs):
         return is_written

@@ -282,7 +282,7 @@ def test_a_name_that_is_taken_between_resolve_and_write_gets_a_suffix(stack: Imp
     import_id = stack.upload(json.dumps([rows.user(1, "late@example.com")]).encode()).id
     importing = threading.Thread(target=lambda: stack.runner().run_once())
     with stack.control.engine.connect() as beside:
-        beside.execute(text("BEGIN"))
+        beside.execute(text("BEGIN READ WRITE"))
         columns = [row["column_name"] for row in stack.all_in("control", _COLUMNS)]
         values = ["17" if name == "id" else "'late@example.com'" if name == "username" else name for name in columns]
         insert = f"INSERT INTO user_account ({', '.join(columns)}) SELECT {', '.join(values)} FROM user_account"

@@ -170,7 +170,7 @@ def test_metrics_tell_how_many_wait_and_since_when(silos: Silos, clock: FakeCloc
     region = deleting(silos, organization)
     clock.advance(77)
     with region.engine.connect() as connection:
-        connection.execute(text("BEGIN"))
+        connection.execute(text("BEGIN READ WRITE"))
         connection.execute(text("SELECT 1 FROM organization WHERE id = :id FOR UPDATE"), {"id": organization})
         assert Purger(region).run_once() == 0, "somebody else works on it"
         connection.execute(text("ROLLBACK"))
