@@ -104,10 +104,11 @@ def refused() -> Iterator[list[Refusal]]:
     found: list[Refusal] = []
     with pytest.raises(grpc.RpcError) as caught:
         yield found
-    found.append(_refusal(caught.value))
+    found.append(refusal_of(caught.value))
 
 
-def _refusal(error: Any) -> Refusal:
+def refusal_of(error: Any) -> Refusal:
+    """What the error of a call tells."""
     status: Any = rpc_status.from_call(error)
     refusal = Refusal(error.code(), error.details(), "", {}, [], None, None)
     for packed in status.details:

@@ -57,6 +57,9 @@ class ReleaseQuery:
     end: datetime | None = None
 
 
+_NO_ID = 0
+
+
 class ReleaseReading:
     """Releases of the organizations that the caller may see."""
 
@@ -69,16 +72,21 @@ class ReleaseReading:
         """The release and the facts of its page.
 
         Raises InvalidArgument (`sort`, `query`, `summary_stats_period`, `health_stats_period`), OrganizationNotFound,
-        ReleaseNotFound: also when the asked project is not there, not the release's, or not the caller's to see.
+        ReleaseNotFound: also when the asked project is not there, not the release's, or not the caller's to see, but
+        when health is asked for: then InvalidArgument of `project` (spec/releases.md 2.5 (4), 3 row 27).
         """
         check_facts_query(query)
         organization_id = self._organizations.find(name.organization).id
-        project_id = self._asked_project(organization_id, name.version, query.project)
+        project_id = self._asked_project(organization_id, query.project)
         user_id = current_caller().user_id
 
         def work(transaction: Transaction) -> tuple[Release, ReleaseFacts] | None:
             found = store.read_release(transaction, organization_id, name.version, user_id)
-            if found is None or (project_id is not None and project_id not in found.project_ids):
+            if found is None:
+                return None
+            if project_id is not None and project_id not in found.project_ids:
+                if query.health_stats_period:
+                    raise errors.InvalidArgument.of("project", "is no project of the release")
                 return None
             neighbours = None
             if project_id is not None:
@@ -135,13 +143,14 @@ class ReleaseReading:
         next_page_token = tokens.encode(page[-1][1], digest) if len(rows) > limit else ""
         return [release for release, _ in page], next_page_token
 
-    def _asked_project(self, organization_id: int, version: str, project: str) -> int | None:
+    def _asked_project(self, organization_id: int, project: str) -> int | None:
+        """The project's id, None when none is asked for; one that is not there has an id that no release has."""
         if project in ("", NO_PROJECT):
             return None
         try:
             return self._projects.find(organization_id, parse_key(project)).id
         except errors.ProjectNotFound:
-            raise release_not_found(organization_id, version) from None
+            return _NO_ID
 
     def _project_ids(self, organization_id: int, projects: Sequence[str]) -> tuple[int, ...] | None:
         keys = [parse_key(project) for project in projects if project != NO_PROJECT]

@@ -27,20 +27,22 @@ def ids(client: Client, version: str = "1.0") -> list[str]:
     return [commit.id for commit in client.commits(version).commits]
 
 
-def test_case_31_a_skipped_commit_is_not_counted_and_has_no_row(features: RegionFeatures, client: Client) -> None:
+def test_release_case_31_a_skipped_commit_is_not_counted_and_has_no_row(
+    features: RegionFeatures, client: Client
+) -> None:
     specs = [Spec(id="a"), Spec(id="b", message="no #skipsentry please"), Spec(id="c"), Spec(id="d")]
     assert client.update("1.0", commits=specs).commit_count == 3
     assert ids(client) == ["a", "c", "d"]
     assert features.value("SELECT count(*) FROM commit") == 3
 
 
-def test_case_32_without_times_the_first_entry_is_the_newest(client: Client) -> None:
+def test_release_case_32_without_times_the_first_entry_is_the_newest(client: Client) -> None:
     updated = client.update("1.0", commits=[Spec(id="b"), Spec(id="a"), Spec(id="c")])
     assert updated.last_commit.id == "b"
     assert ids(client) == ["b", "a", "c"]
 
 
-def test_case_33_with_times_the_newest_is_first_and_has_the_highest_position(
+def test_release_case_33_with_times_the_newest_is_first_and_has_the_highest_position(
     features: RegionFeatures, client: Client
 ) -> None:
     specs = [Spec(id="none"), Spec(id="old", commit_time=at(1)), Spec(id="new", commit_time=at(2))]
@@ -50,7 +52,7 @@ def test_case_33_with_times_the_newest_is_first_and_has_the_highest_position(
     assert features.rows(positions) == [("new", 3), ("old", 2), ("none", 1)]
 
 
-def test_case_34_bare_ids_keep_what_is_stored(features: RegionFeatures, client: Client) -> None:
+def test_release_case_34_bare_ids_keep_what_is_stored(features: RegionFeatures, client: Client) -> None:
     told = Spec(id="a", message="text", author_name="Ann", author_email="ann@x.org", commit_time=at(5))
     first = client.update("1.0", commits=[told])
     again = client.update("1.0", commits=[Spec(id="a")])
@@ -67,7 +69,9 @@ def test_an_author_keeps_a_name_until_another_is_told(features: RegionFeatures, 
     assert features.value("SELECT name FROM commit_author") == "Anne"
 
 
-def test_case_35_the_same_payload_again_touches_no_row_of_a_commit(features: RegionFeatures, client: Client) -> None:
+def test_release_case_35_the_same_payload_again_touches_no_row_of_a_commit(
+    features: RegionFeatures, client: Client
+) -> None:
     change = release_pb.FileChange(path="a.py", type=release_pb.FileChange.TYPE_ADDED)
     specs = [
         Spec(id="a", message="one", author_email="a@x.org", author_name="Ann", commit_time=at(1), patch_set=[change]),
@@ -86,12 +90,12 @@ def test_case_35_the_same_payload_again_touches_no_row_of_a_commit(features: Reg
     assert len(set(changed["commit"]) - set(before["commit"])) == 1
 
 
-def test_case_36_addresses_that_differ_in_case_are_one_author(client: Client) -> None:
+def test_release_case_36_addresses_that_differ_in_case_are_one_author(client: Client) -> None:
     specs = [Spec(id="a", author_email="Foo@Example.com"), Spec(id="b", author_email="foo@example.com")]
     assert list(client.update("1.0", commits=specs).authors) == ["foo@example.com"]
 
 
-def test_case_37_an_address_of_two_hundred_characters_is_kept(client: Client) -> None:
+def test_release_case_37_an_address_of_two_hundred_characters_is_kept(client: Client) -> None:
     address = "a" * 188 + "@example.com"
     assert list(client.update("1.0", commits=[Spec(id="a", author_email=address)]).authors) == [address]
     with refused() as found:
@@ -99,14 +103,16 @@ def test_case_37_an_address_of_two_hundred_characters_is_kept(client: Client) ->
     assert found[0].fields == ["commits.commits[0].author_email"]
 
 
-def test_case_38_a_name_alone_makes_a_local_address(client: Client) -> None:
+def test_release_case_38_a_name_alone_makes_a_local_address(client: Client) -> None:
     updated = client.update("1.0", commits=[Spec(id="a", author_name="Jane Doe"), Spec(id="b", author_name="李")])
     assert "janedoe@localhost" in updated.authors
     assert len(updated.authors) == 2
     assert updated.last_commit.author_name == "Jane Doe"
 
 
-def test_case_39_the_default_repository_is_the_organizations_own(features: RegionFeatures, client: Client) -> None:
+def test_release_case_39_the_default_repository_is_the_organizations_own(
+    features: RegionFeatures, client: Client
+) -> None:
     updated = client.update("1.0", commits=[Spec(id="a")])
     assert updated.last_commit.repository == "organization-100"
     client.update("1.0", commits=[Spec(id="b")])

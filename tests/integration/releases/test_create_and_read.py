@@ -8,7 +8,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.region.v1 import release_service_pb2 as release_pb
 
-from tests.region_features import Client, RegionFeatures, new_id, opened, refused
+from shared import errors
+from tests.region_features import Client, RegionFeatures, new_id, opened, refusal_of, refused
 from tests.statements import counted
 
 pytestmark = pytest.mark.integration
@@ -364,3 +365,25 @@ def test_a_release_is_read_by_an_id_in_one_statement_and_not_while_its_organizat
         with refused() as found:
             client.get("1.0", organization)
         assert found[0].reason == "ORGANIZATION_NOT_FOUND"
+
+
+def test_release_row_32_when_the_ids_are_used_up_a_new_release_waits(features: RegionFeatures) -> None:
+    def taken(count: int) -> bool:
+        try:
+            return bool(features.ids.take(count))
+        except errors.IdsExhausted:
+            return False
+
+    for attempt in range(20):  # the next second has new ids: it may begin between the two
+        for count in (10_000, 100, 1):
+            while taken(count):
+                pass
+        try:
+            features.client.create(f"1.{attempt}")
+        except grpc.RpcError as error:
+            told = refusal_of(error)
+            break
+    else:
+        pytest.fail("there were always ids")
+    assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "IDS_EXHAUSTED")
+    assert told.retry_after_s

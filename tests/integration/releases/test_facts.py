@@ -222,6 +222,18 @@ def test_release_row_03_a_project_that_is_not_accessible_or_not_the_releases_is_
         )
 
 
+def test_release_row_27_health_of_a_bad_project_is_refused_with_the_field(acme: Acme) -> None:
+    client = acme.features.client
+    client.create("1.0", ("web",))
+    for project in ("api", "nope"):
+        with refused() as found:
+            page(client, "1.0", project=project, health_stats_period="24h")
+        assert (found[0].reason, found[0].fields) == ("INVALID_FIELD", ["project"])
+    with refused() as found:
+        page(client, "2.0", project="nope", health_stats_period="24h")
+    assert found[0].reason == "RELEASE_NOT_FOUND"
+
+
 def test_an_owner_is_a_member_and_can_be_changed_and_cleared(acme: Acme) -> None:
     client = acme.features.client
     assert client.create("1.0", owner=f"users/{MEMBER}").release.owner == "users/1"

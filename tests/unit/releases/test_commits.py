@@ -25,16 +25,16 @@ def keys(specs: list[CommitSpec]) -> list[str]:
     return [commit.key for commit in normalise(specs, "repo")]
 
 
-def test_case_31_a_commit_that_asks_to_be_skipped_is_left_out() -> None:
+def test_release_case_31_a_commit_that_asks_to_be_skipped_is_left_out() -> None:
     specs = [CommitSpec("a"), CommitSpec("b", message="fix #skipsentry now"), CommitSpec("c", message="#SKIPSENTRY")]
     assert keys(specs) == ["a", "c"]
 
 
-def test_case_32_without_times_the_given_order_stays() -> None:
+def test_release_case_32_without_times_the_given_order_stays() -> None:
     assert keys([CommitSpec("b"), CommitSpec("a"), CommitSpec("c")]) == ["b", "a", "c"]
 
 
-def test_case_33_the_newest_comes_first_and_those_without_a_time_last() -> None:
+def test_release_case_33_the_newest_comes_first_and_those_without_a_time_last() -> None:
     specs = [
         CommitSpec("x"),
         CommitSpec("old", commit_time_us=time_us(NOON)),
@@ -50,18 +50,18 @@ def test_duplicates_of_one_repository_and_key_collapse_to_the_first() -> None:
     assert [(commit.repository, commit.message) for commit in commits] == [("repo", "first"), ("other", None)]
 
 
-def test_case_36_addresses_are_lower_case() -> None:
+def test_release_case_36_addresses_are_lower_case() -> None:
     assert (
         author_of("Foo", "Foo@Example.com") == author_of("Foo", "foo@example.com") == Author("foo@example.com", "Foo")
     )
 
 
-def test_case_37_addresses_of_two_hundred_characters_stay_whole() -> None:
+def test_release_case_37_addresses_of_two_hundred_characters_stay_whole() -> None:
     address = "a" * 188 + "@example.com"
     assert author_of("", address) == Author(address, None)
 
 
-def test_case_37_addresses_that_grow_when_lowered_stay_apart() -> None:
+def test_release_case_37_addresses_that_grow_when_lowered_stay_apart() -> None:
     first = author_of("", "İ" * 200)
     second = author_of("", "İ" * 199 + "I")
     assert first is not None
@@ -70,11 +70,11 @@ def test_case_37_addresses_that_grow_when_lowered_stay_apart() -> None:
     assert len(first.email) == len(second.email) == 200
 
 
-def test_case_38_a_name_alone_makes_a_local_address() -> None:
+def test_release_case_38_a_name_alone_makes_a_local_address() -> None:
     assert author_of("Jane D. O'Neil_2", "") == Author("janed.oneil_2@localhost", "Jane D. O'Neil_2")
 
 
-def test_case_38_names_of_other_scripts_stay_different_people() -> None:
+def test_release_case_38_names_of_other_scripts_stay_different_people() -> None:
     first, second = author_of("李", ""), author_of("王", "")
     assert first is not None
     assert second is not None
@@ -86,7 +86,7 @@ def test_a_blank_address_is_no_author_and_nobody_is_nobody() -> None:
     assert author_of("  ", "") is None
 
 
-def test_case_39_a_commit_without_repository_is_of_the_default_one() -> None:
+def test_release_case_39_a_commit_without_repository_is_of_the_default_one() -> None:
     commits = normalise([CommitSpec("a"), CommitSpec("b", repository="  ")], default_repository(7))
     assert {commit.repository for commit in commits} == {"organization-7"}
 
