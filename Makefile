@@ -31,8 +31,8 @@ $(SET_UP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: setup ## Run all tests in two processes, each with a PostgreSQL and a Redis of its own
-	@$(BIN)/pytest --numprocesses 2
+test: setup ## Run all tests in three processes, each with a PostgreSQL and a Redis of its own
+	@$(BIN)/pytest --numprocesses 3
 
 bench: setup ## Measure speed as ratios to floors (QUICK=1 in under 4 minutes, OUT=file, NAMES="..")
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(NAMES)

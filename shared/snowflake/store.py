@@ -74,9 +74,9 @@ def lease(transaction: Transaction, wish: LeaseWish) -> Lease | Full:
     if leased is not None:
         return Lease(leased.leased_from, leased.next_position)
     mark = transaction.execute(_LOOK, values).scalar_one_or_none()
-    if mark is not None:
+    if mark is not None and max(mark, wish.floor) + wish.needed > wish.ceiling:
         return Full(mark)
-    leased = transaction.execute(_BEGIN, values).one_or_none()
+    leased = transaction.execute(_BEGIN, values).one_or_none() if mark is None else None
     if leased is not None:
         return Lease(leased.leased_from, leased.next_position)
     return lease(transaction, wish)  # another process wrote the first row meanwhile; it stays for ever, so this ends

@@ -26,7 +26,7 @@ NOWHERE = "127.0.0.1:1"
 
 
 @dataclass
-class Region:
+class Region(release_rpc.ReleaseServiceServicer):
     """Answers each release by its name, or refuses all with `refusal`; `asked` has the names."""
 
     refusal: ServiceError | None = None
@@ -39,7 +39,7 @@ class Region:
             raise self.refusal
         return release_pb.Release(name=request.name, url=self.address)
 
-    CreateRelease = UpdateRelease = ListReleases = ListReleaseCommits = GetRelease
+    CreateRelease = UpdateRelease = ListReleases = ListReleaseCommits = GetRelease  # type: ignore[assignment]
 
     def sends_to(self, name: str, other: "Region") -> None:
         self.refusal = OrganizationElsewhere(metadata={"region": name, "address": other.address})
@@ -49,7 +49,7 @@ class Region:
 def regions() -> Iterator[tuple[Region, Region]]:
     """Two regions, `us` and `de`, behind real doors."""
     with ExitStack() as stack:
-        made = (Region(), Region())
+        made = (Region(), Region())  # type: ignore[abstract]
         for region in made:
             server = build_server(
                 address="127.0.0.1:0",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from sqlalchemy import event
 
 from shared import deadline, errors
 from shared.snowflake.allocator import SnowflakeAllocator
@@ -146,6 +147,19 @@ def test_threads_and_processes_share_without_a_repeat(open_allocator: OpenAlloca
     with ThreadPoolExecutor(8) as pool:
         ids = [snowflake for taken in pool.map(take_many, range(8)) for snowflake in taken]
     assert len(set(ids)) == len(ids) == 8 * sum(range(1, 60))
+
+
+def test_the_first_row_of_another_process_is_not_taken_for_used_up(open_allocator: OpenAllocator) -> None:
+    first, second = open_allocator(), open_allocator()
+    taken: list[int] = []
+
+    def overtake(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if "UPDATE snowflake_mark" in statement and not taken:
+            taken.extend(second.take(1))
+
+    event.listen(first._database.engine, "after_cursor_execute", overtake)
+    ids = first.take(1)
+    assert len({*ids, *taken}) == 2
 
 
 def test_layout_one_gives_sixteen_a_second_after_its_burst(open_allocator: OpenAllocator, clock: FakeClock) -> None:

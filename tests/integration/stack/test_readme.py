@@ -69,10 +69,24 @@ def test_the_siloway_commands_run_one_after_the_other(stack: RunningStack, folde
         assert control.address == stack.describe["control"]["public_address"]
     assert secret.startswith("siloway_")
     assert len(commands) == 7
+    _check_what_ci_jobs_do(folder)
+
+
+def _check_what_ci_jobs_do(folder: Path) -> None:
+    """In a repository of their own, for the organization of the commands before."""
+    me = "-c user.name=Ada -c user.email=ada@example.com"
+    _run(f"git init --quiet . && git {me} commit --quiet --allow-empty --message Third", folder)
+    commands = _block("Look around by hand", 2)
+    answers = {" ".join(command.split()[1:3]): _run(command, folder) for command in commands}
+    assert len(answers) == len(commands) == 4
+    assert answers["release create"].startswith("created\n")
+    assert "1 commit" in answers["release set-commits"]
+    assert "Third" in answers["release compare"]
+    assert "production" in answers["release deploy"]
 
 
 def test_the_operators_commands_run_one_after_the_other(folder: Path) -> None:
-    commands = _block("Look around by hand", 2)
+    commands = _block("Look around by hand", 3)
     answers = {" ".join(command.split()[1:3]): _run(command, folder) for command in commands}
     assert len(answers) == len(commands) == 8
     assert "blue-shop" in answers["orgs provision"]

@@ -1,5 +1,6 @@
 """Whose data a method is about: a token that is bound to one organization, against another one's, by every row."""
 
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ _ROWS = {
     "control": (*control_wiring.PUBLIC_METHODS, *COMMON_METHODS),
     "us": (*region_wiring.PUBLIC_METHODS, *COMMON_METHODS),
 }
-_EVERYBODYS = {"CheckSlug", "GetRegion", "ListRegions", "GenerateIds", "DescribeId"}
+_EVERYBODYS = {"CheckSlug", "GetRegion", "ListRegions", "GenerateIds", "DescribeId", "ParseVersion"}
 _CALLERS = {
     "ListOrganizations",
     "GetOrganizationChange",
@@ -47,6 +48,11 @@ _VALUES: dict[str, dict[str, Any]] = {
     "UpdateRepository": {"repository": {"display_name": "x"}},
     "CreateDeploy": {"deploy": {"environment": "production"}},
     "UpdateDeploy": {"deploy": {"display_name": "x"}},
+    "SetCommits": {"mode": "COMMIT_MODE_APPEND", "commits": {"commits": [{"id": "a"}]}},
+    "StreamCommits": {"header": {"mode": "COMMIT_MODE_APPEND", "request_id": str(uuid.uuid4())}},
+    "SetPullRequest": {"pull_request": {"key": "1", "title": "x"}},
+    "CreateIssue": {"issue": {"title": "x"}},
+    "LinkTrackerIssue": {"integration": "jira", "key": "OPS-1"},
     "UpdateRelease": {"release": {"ref": "x"}, "update_mask": "ref"},
 }
 
@@ -85,6 +91,8 @@ def _names(organization: str, token: str, slug: str, ids: tuple[str, str, str]) 
         "siloway/Repository": f"{parent}/repositories/5",
         "siloway/CommitFetch": f"{parent}/commitFetches/5",
         "siloway/Deploy": f"{parent}/releases/1.0/deploys/77",
+        "siloway/Issue": f"{parent}/issues/77",
+        "siloway/PullRequest": f"{parent}/repositories/5/pullRequests/1",
         "siloway/SlugReservation": f"slugReservations/{slug}",
         "siloway/Token": token,
     }
