@@ -162,11 +162,15 @@ class Running:
             self._timer.daemon = True
             self._timer.start()
 
-    def tell_request_id(self) -> None:
-        """Send the request id ahead of the first answer.
-
-        A refusal has it in its trailer: once headers are sent, a client's retry policy takes the call as answered.
+    def tell_request_id_behind(self) -> None:
+        """Give the request id with the trailer of the one answer, as a refusal does: headers of their own cost more
+        than the rest of the wrapping, and once they are sent a client's retry policy takes the call as answered.
         """
+        if self.context.is_active():
+            self.context.set_trailing_metadata(((REQUEST_ID_KEY, self.request_id),))
+
+    def tell_request_id_ahead(self) -> None:
+        """Send the request id ahead of the first of many answers, so that it is known while they come."""
         if self.context.is_active():
             self.context.send_initial_metadata(((REQUEST_ID_KEY, self.request_id),))
 

@@ -89,7 +89,7 @@ def _unary_unary(admission: Admission, behavior: Any, handler: Handler) -> Handl
             running.admit(streaming=False)
             ownership.check_message(admission.row, request, current_caller())
             answer = behavior(request, context)
-            running.tell_request_id()
+            running.tell_request_id_behind()
         except BaseException as raised:  # noqa: BLE001  # the boundary; a panic in a native library is no Exception
             error = raised
         running.finish(error)
@@ -108,7 +108,7 @@ def _stream_unary(admission: Admission, behavior: Any, handler: Handler) -> Hand
         try:
             running.admit(streaming=True)
             answer = behavior(_checked(admission.row, requests, context), context)
-            running.tell_request_id()
+            running.tell_request_id_behind()
         except BaseException as raised:  # noqa: BLE001  # as above
             error = raised
         running.finish(error)
@@ -159,7 +159,7 @@ def _answers(
         running.admit(streaming=True)
         answers = iter(start(request, context))
         first = next(answers, _NOTHING)
-        running.tell_request_id()
+        running.tell_request_id_ahead()
         if first is not _NOTHING:
             yield first
             yield from answers

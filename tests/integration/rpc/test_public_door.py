@@ -23,7 +23,7 @@ from shared.errors import (
 from shared.rpc.call import current_call, current_caller, current_request_id, require_organization
 from shared.rpc.methods import Budget, Whose
 from tests.integration.rpc.refusals import refusal_of
-from tests.integration.rpc.words import CHAT, ELSEWHERE, HIDDEN, NARROW, SERVICE, Client, Words, public_server
+from tests.integration.rpc.words import CHAT, ELSEWHERE, HIDDEN, NARROW, SAY, SERVICE, Client, Words, public_server
 
 Context = grpc.ServicerContext
 
@@ -69,7 +69,7 @@ def test_a_handler_knows_its_caller_and_request_id_in_unary_calls_and_streams() 
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "ü"])
-def test_an_unfit_request_id_is_replaced_and_told_in_the_initial_metadata(client: Client, given: str) -> None:
+def test_an_unfit_request_id_is_replaced_and_told(client: Client, given: str) -> None:
     chat: Any = client.channel.stream_stream(CHAT)
     extra = (("x-request-id", given),) if given.isascii() else ()
     call = chat(iter([b""]), metadata=(*client.metadata, *extra))
@@ -77,6 +77,12 @@ def test_an_unfit_request_id_is_replaced_and_told_in_the_initial_metadata(client
     assert len(told) == 36
     assert told != given
     list(call)
+
+
+def test_a_single_answer_has_the_request_id_in_its_trailer(client: Client) -> None:
+    say: Any = client.channel.unary_unary(SAY)
+    _answer, call = say.with_call(b"", metadata=(*client.metadata, ("x-request-id", "mine-1")))
+    assert dict(call.trailing_metadata())["x-request-id"] == "mine-1"
 
 
 @pytest.mark.parametrize(

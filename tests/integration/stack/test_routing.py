@@ -71,6 +71,9 @@ def test_a_token_of_another_organization_is_not_told_where_it_is(stack: RunningS
     with stack.region("us", secret) as us:
         for key in theirs:
             assert _refused(us, key).reason == "ORGANIZATION_NOT_FOUND"
+    # There is no such organization: doctor would wonder at the token.
+    token_id = stack.value("control", "SELECT id FROM token WHERE organization_id = 6755399441055744")
+    assert stack.command("tokens", "revoke", str(token_id)).returncode == 0
 
 
 def test_the_router_follows_writes_once_and_remembers(router: Router, theirs: tuple[str, str], de_address: str) -> None:
