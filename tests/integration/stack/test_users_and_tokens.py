@@ -37,7 +37,7 @@ def answer(stack: RunningStack, secret: str) -> Callable[[str], bool]:
 
 def test_a_users_token_lives_from_create_to_revoke(stack: RunningStack) -> None:
     username = f"ada-{uuid.uuid4().hex[:8]}"
-    user = json.loads(told(stack, "users", "create", username, "--email", "ada@example.com", "--json"))
+    user = json.loads(told(stack, "users", "create", username, "--email", f"{username}@example.com", "--json"))
     assert username in told(stack, "users", "list", "--username", username.upper())
     assert json.loads(told(stack, "users", "get", user["uid"], "--json")) == user
 
