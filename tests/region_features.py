@@ -3,24 +3,16 @@
 Organizations are put into the table by hand, as an import would; everything else is done by calls.
 """
 
-import builtins
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
 from siloway.region.v1 import issue_service_pb2_grpc as issue_rpc
 from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
 from siloway.region.v1 import region_organization_service_pb2_grpc as organization_rpc
-from siloway.region.v1 import release_commits_pb2 as commits_pb
-from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 from sqlalchemy import text
@@ -55,6 +47,7 @@ from shared.rpc.call import Caller
 from shared.rpc.methods import Door, MethodTable
 from shared.rpc.server import build_server
 from shared.snowflake.allocator import SnowflakeAllocator
+from tests.region_client import Client, new_id
 
 ALL_SCOPES = frozenset({"org:read", "project:read", "project:write"})
 CALLERS: Mapping[str, Caller] = {
@@ -79,51 +72,6 @@ def _caller(secret: str) -> Caller:
     if secret not in CALLERS:
         raise Unauthenticated
     return CALLERS[secret]
-
-
-@dataclass
-class Refusal:
-    """What a refused call told."""
-
-    code: grpc.StatusCode
-    message: str
-    reason: str
-    metadata: dict[str, str]
-    violations: list[tuple[str, str]]
-    resource: tuple[str, str] | None
-    retry_after_s: float | None
-
-    @property
-    def fields(self) -> list[str]:
-        return [field for field, _ in self.violations]
-
-
-@contextmanager
-def refused() -> Iterator[list[Refusal]]:
-    """Expects the enclosed call to be refused; the list holds its Refusal afterwards."""
-    found: list[Refusal] = []
-    with pytest.raises(grpc.RpcError) as caught:
-        yield found
-    found.append(refusal_of(caught.value))
-
-
-def refusal_of(error: Any) -> Refusal:
-    """What the error of a call tells."""
-    status: Any = rpc_status.from_call(error)
-    refusal = Refusal(error.code(), error.details(), "", {}, [], None, None)
-    for packed in status.details:
-        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-        resource, retry = error_details_pb2.ResourceInfo(), error_details_pb2.RetryInfo()
-        if packed.Unpack(info):
-            assert info.domain == "siloway"
-            refusal.reason, refusal.metadata = info.reason, dict(info.metadata)
-        elif packed.Unpack(bad):
-            refusal.violations = [(one.field, one.description) for one in bad.field_violations]
-        elif packed.Unpack(resource):
-            refusal.resource = (resource.resource_type, resource.resource_name)
-        elif packed.Unpack(retry):
-            refusal.retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
-    return refusal
 
 
 class RegionFeatures:
@@ -251,148 +199,6 @@ class RegionFeatures:
             project_pb.CreateProjectRequest(parent=organization, project=project, request_id=new_id())
         )
         return int(made.uid)
-
-
-class Client:
-    """The stubs, with a token in every call and short ways for the calls that tests make most."""
-
-    def __init__(self, channel: grpc.Channel, token: str) -> None:
-        self.token = token
-        called = grpc.intercept_channel(channel, _Token(token))
-        self.organization: Any = organization_rpc.RegionOrganizationServiceStub(called)
-        self.project: Any = project_rpc.ProjectServiceStub(called)
-        self.release: Any = release_rpc.ReleaseServiceStub(called)
-        self.repository: Any = repository_rpc.RepositoryServiceStub(called)
-        self.deploys: Any = deploy_rpc.DeployServiceStub(called)
-        self.issue: Any = issue_rpc.IssueServiceStub(called)
-
-    def create(
-        self,
-        version: str,
-        projects: tuple[str, ...] = ("web",),
-        *,
-        parent: str = "organizations/acme",
-        request_id: str = "",
-        **fields: Any,
-    ) -> release_pb.CreateReleaseResponse:
-        answer: release_pb.CreateReleaseResponse = self.release.CreateRelease(
-            release_pb.CreateReleaseRequest(
-                parent=parent,
-                release=release_pb.Release(version=version, **fields),
-                projects=projects,
-                request_id=request_id or new_id(),
-            )
-        )
-        return answer
-
-    def get(self, version: str, organization: str = "acme") -> release_pb.Release:
-        answer: release_pb.Release = self.release.GetRelease(
-            release_pb.GetReleaseRequest(name=f"organizations/{organization}/releases/{version}")
-        )
-        return answer
-
-    def update(
-        self,
-        version: str,
-        *,
-        mask: tuple[str, ...] | None = None,
-        commits: list[release_pb.CommitSpec] | None = None,
-        request_id: str = "",
-        timeout: float = 20,
-        organization: str = "acme",
-        **fields: Any,
-    ) -> release_pb.Release:
-        request = release_pb.UpdateReleaseRequest(
-            release=release_pb.Release(name=f"organizations/{organization}/releases/{version}", **fields),
-            request_id=request_id or new_id(),
-        )
-        if mask is not None:
-            request.update_mask.paths.extend(mask)
-        if commits is not None:
-            request.commits.commits.extend(commits)
-            request.commits.SetInParent()
-        answer: release_pb.Release = self.release.UpdateRelease(request, timeout=timeout)
-        return answer
-
-    def set_commits(
-        self,
-        version: str,
-        commits: Sequence[release_pb.CommitSpec],
-        mode: str = "REPLACE_ALL",
-        *,
-        request_id: str = "",
-        timeout: float = 20,
-    ) -> release_pb.SetCommitsResponse:
-        request = release_pb.SetCommitsRequest(
-            release=f"organizations/acme/releases/{version}",
-            mode=commits_pb.CommitMode.Value(f"COMMIT_MODE_{mode}"),
-            commits=release_pb.CommitSet(commits=commits),
-            request_id=request_id or new_id(),
-        )
-        answer: release_pb.SetCommitsResponse = self.release.SetCommits(request, timeout=timeout)
-        return answer
-
-    def stream_commits(
-        self, messages: Iterable[release_pb.StreamCommitsRequest], *, timeout: float = 20
-    ) -> release_pb.SetCommitsResponse:
-        metadata = (("authorization", f"Bearer {self.token}"),)
-        answer: release_pb.SetCommitsResponse = self.release.StreamCommits(
-            iter(messages), timeout=timeout, metadata=metadata
-        )
-        return answer
-
-    def clear_commits(self, version: str, *, request_id: str = "") -> release_pb.ClearCommitsResponse:
-        request = release_pb.ClearCommitsRequest(
-            release=f"organizations/acme/releases/{version}", request_id=request_id or new_id()
-        )
-        answer: release_pb.ClearCommitsResponse = self.release.ClearCommits(request)
-        return answer
-
-    def commit_ids(self, version: str, *, page_size: int = 1000) -> Sequence[str]:
-        """The keys of all commits of the release, newest first."""
-        found: builtins.list[str] = []
-        token = ""
-        while True:
-            page = self.commits(version, page_size=page_size, page_token=token)
-            found += [commit.id for commit in page.commits]
-            token = page.next_page_token
-            if not token:
-                return found
-
-    def list(self, **query: Any) -> list[str]:
-        """The versions of the first page."""
-        answer = self.release.ListReleases(release_pb.ListReleasesRequest(parent="organizations/acme", **query))
-        return [release.version for release in answer.releases]
-
-    def commits(self, version: str, **page: Any) -> release_pb.ListReleaseCommitsResponse:
-        answer: release_pb.ListReleaseCommitsResponse = self.release.ListReleaseCommits(
-            release_pb.ListReleaseCommitsRequest(parent=f"organizations/acme/releases/{version}", **page)
-        )
-        return answer
-
-
-class _Token(grpc.UnaryUnaryClientInterceptor):
-    def __init__(self, token: str) -> None:
-        self._metadata = (("authorization", f"Bearer {token}"),)
-
-    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        with_token = _Details(details.method, details.timeout or 20, self._metadata)
-        return continuation(with_token, request)
-
-
-@dataclass
-class _Details(grpc.ClientCallDetails):
-    method: str
-    timeout: float | None
-    metadata: Any
-    credentials: Any = None
-    wait_for_ready: bool | None = None
-    compression: Any = None
-
-
-def new_id() -> str:
-    """A request id."""
-    return str(uuid.uuid4())
 
 
 @contextmanager

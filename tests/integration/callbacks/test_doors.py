@@ -44,7 +44,7 @@ from tests.integration.callbacks.silos import (
     rows,
 )
 from tests.integration.rpc.certificates import Authority, as_files
-from tests.integration.rpc.refusals import Refusal, refusal_of
+from tests.refusals import Refusal, refusal_of
 
 pytestmark = pytest.mark.integration
 

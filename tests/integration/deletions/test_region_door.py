@@ -12,7 +12,8 @@ from region_silo.deletions.usecases import apply_deletions
 from shared import delivery
 from shared.deletion import DeletionStage
 from shared.outbox.domain import Message
-from tests.region_features import RegionFeatures, opened, refused
+from tests.refusals import refused
+from tests.region_features import RegionFeatures, opened
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,8 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.region.v1 import deploy_service_pb2 as deploy_pb
 
-from tests.region_features import Client, RegionFeatures, new_id
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 

@@ -24,8 +24,8 @@ from tests.integration.deletions.deleting import left_in_region, purged
 from tests.integration.deploys.announcing import Announcing
 from tests.integration.deploys.asking import NOON, deployed
 from tests.integration.provisioning.asking import ADA
-from tests.integration.rpc.refusals import refusal_of
 from tests.invariants import check_quiet
+from tests.refusals import refusal_of
 
 pytestmark = pytest.mark.integration
 

@@ -21,7 +21,9 @@ from tests.integration.deploys.asking import (
     updated,
 )
 from tests.integration.releases.acme import MEMBER, OWNER, Acme, wire
-from tests.region_features import Client, RegionFeatures, new_id, refused
+from tests.refusals import refused
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

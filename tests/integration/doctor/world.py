@@ -181,6 +181,6 @@ class World:
 
 
 def reason_of(error: grpc.RpcError) -> str:
-    from tests.integration.rpc.refusals import refusal_of
+    from tests.refusals import refusal_of
 
     return refusal_of(error).reason

@@ -35,7 +35,7 @@ from shared.rpc.server import RpcServer, build_server
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.stack import CALLER, OPERATOR, REGION, ImportStack
 from tests.integration.rpc.certificates import Authority, as_files
-from tests.integration.rpc.refusals import Refusal, refusal_of
+from tests.refusals import Refusal, refusal_of
 
 pytestmark = pytest.mark.integration
 

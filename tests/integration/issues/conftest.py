@@ -4,7 +4,8 @@ import pytest
 
 from tests.integration.issues.desk import Desk
 from tests.integration.releases.acme import Acme
-from tests.region_features import Client, RegionFeatures, opened
+from tests.region_client import Client
+from tests.region_features import RegionFeatures, opened
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from siloway.region.v1 import issue_service_pb2 as issue_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import repository_service_pb2 as repository_pb
 
-from tests.region_features import Client, RegionFeatures, new_id
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 
 Spec = release_pb.CommitSpec
 State = issue_pb.Issue

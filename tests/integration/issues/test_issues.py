@@ -7,7 +7,9 @@ from siloway.region.v1 import repository_service_pb2 as repository_pb
 
 from tests.integration.issues.desk import Desk, State, Told, Type
 from tests.integration.releases.acme import MEMBER, STRANGER, Acme, wire
-from tests.region_features import Client, RegionFeatures, new_id, refused
+from tests.refusals import refused
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

@@ -4,7 +4,8 @@ import pytest
 
 from region_silo.issues.mentions import to_digits
 from tests.integration.issues.desk import Desk, Spec, State, Told, Type, id_of
-from tests.region_features import Client, RegionFeatures
+from tests.region_client import Client
+from tests.region_features import RegionFeatures
 from tests.statements import counted
 
 pytestmark = pytest.mark.integration

@@ -3,7 +3,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.members.directory import Directory
-from tests.region_features import Client, RegionFeatures, opened
+from tests.region_client import Client
+from tests.region_features import RegionFeatures, opened
 
 
 @pytest.fixture

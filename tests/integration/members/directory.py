@@ -4,7 +4,7 @@ from typing import Any
 
 from siloway.region.v1 import region_organization_service_pb2 as organization_pb
 
-from tests.region_features import Client, new_id
+from tests.region_client import Client, new_id
 
 Member = organization_pb.Member
 ROLES: dict[str, Member.Role.ValueType] = {

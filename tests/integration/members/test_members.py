@@ -10,7 +10,9 @@ import pytest
 from siloway.region.v1 import region_organization_service_pb2 as organization_pb
 
 from tests.integration.members.directory import ROLES, Directory
-from tests.region_features import RegionFeatures, new_id, refused
+from tests.refusals import refused
+from tests.region_client import new_id
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

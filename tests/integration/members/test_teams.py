@@ -9,7 +9,9 @@ import pytest
 
 from shared.slugs import PROJECT_RESERVED
 from tests.integration.members.directory import Directory
-from tests.region_features import RegionFeatures, new_id, refused
+from tests.refusals import refused
+from tests.region_client import new_id
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

@@ -24,7 +24,7 @@ from shared.silo import COMMON_METHODS, common_servicers
 from shared.snowflake.allocator import SnowflakeAllocator
 from tests.clock import FakeClock
 from tests.integration.callbacks.silos import Silos, opened_silos
-from tests.integration.rpc.refusals import Refusal, refusal_of
+from tests.refusals import Refusal, refusal_of
 
 
 class Client:

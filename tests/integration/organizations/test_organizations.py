@@ -6,7 +6,9 @@ import grpc
 import pytest
 from siloway.region.v1 import region_organization_service_pb2 as organization_pb
 
-from tests.region_features import Client, RegionFeatures, refused
+from tests.refusals import refused
+from tests.region_client import Client
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

@@ -28,7 +28,7 @@ from shared.snowflake.allocator import SnowflakeAllocator
 from shared.tokens import new_secret
 from tests.clock import FakeClock
 from tests.integration.callbacks.silos import Silos, add_organizations, organization_ids
-from tests.integration.rpc.refusals import Refusal, refusal_of
+from tests.refusals import Refusal, refusal_of
 
 pytestmark = pytest.mark.integration
 

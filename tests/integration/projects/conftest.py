@@ -2,7 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.region_features import Client, RegionFeatures, opened
+from tests.region_client import Client
+from tests.region_features import RegionFeatures, opened
 
 
 @pytest.fixture

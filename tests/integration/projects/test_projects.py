@@ -8,7 +8,9 @@ import pytest
 from siloway.region.v1 import project_service_pb2 as project_pb
 
 from shared.slugs import PROJECT_RESERVED
-from tests.region_features import Client, RegionFeatures, new_id, refused
+from tests.refusals import refused
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 from tests.statements import counted
 
 pytestmark = pytest.mark.integration

@@ -26,8 +26,8 @@ from shared.rpc.server import build_server
 from shared.wake import Waker
 from tests.integration.callbacks.silos import Silos, pending, rows
 from tests.integration.provisioning.asking import add_user
-from tests.integration.rpc.refusals import Refusal, refusal_of
 from tests.invariants import check_quiet
+from tests.refusals import Refusal, refusal_of
 
 pytestmark = pytest.mark.integration
 

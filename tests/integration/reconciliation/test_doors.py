@@ -29,8 +29,8 @@ from tests.integration.provisioning.asking import id_of, made
 from tests.integration.reconciliation.comparing import Reconciling
 from tests.integration.reconciliation.test_kinds import minted
 from tests.integration.rpc.certificates import Authority, as_files
-from tests.integration.rpc.refusals import Refusal, refusal_of
 from tests.invariants import check_quiet
+from tests.refusals import Refusal, refusal_of
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,8 @@ import grpc
 import pytest
 from siloway.region.v1 import release_service_pb2 as release_pb
 
-from tests.region_features import Client, RegionFeatures
+from tests.region_client import Client
+from tests.region_features import RegionFeatures
 
 MEMBER, OWNER, MANAGER, ADMIN, STRANGER = 1, 2, 3, 4, 5
 ROLES = {MEMBER: "member", OWNER: "owner", MANAGER: "manager", ADMIN: "admin"}

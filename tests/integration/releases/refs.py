@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from siloway.region.v1 import release_commits_pb2 as commits_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import repository_service_pb2 as repository_pb
 
-from tests.region_features import Client, RegionFeatures, new_id
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 
 ACME = "organizations/acme"
 Ref = commits_pb.Ref
@@ -17,6 +19,10 @@ Ref = commits_pb.Ref
 
 def release_name(version: str, organization: str = "acme") -> str:
     return f"organizations/{organization}/releases/{version}"
+
+
+def ref_set(*refs: commits_pb.Ref) -> commits_pb.RefSet:
+    return commits_pb.RefSet(refs=refs)
 
 
 def set_refs(
@@ -114,3 +120,13 @@ class GitRepository:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "-m", message, GIT_AUTHOR_DATE=when, GIT_COMMITTER_DATE=when)
         return self.git("rev-parse", "HEAD")
+
+
+def release_at(features: RegionFeatures, client: Client, version: str, hours: float, *refs: commits_pb.Ref) -> None:
+    """A release with these heads that was made so many hours ago."""
+    if client.list(query=version) == []:
+        client.create(version)
+    when = features.clock.now() - timedelta(hours=hours)
+    features.rows("UPDATE release SET date_added = :at WHERE version = :version", at=when, version=version)
+    if refs:
+        set_refs(client, version, *refs, without_fetch=True)

@@ -12,7 +12,9 @@ from region_silo.releases import commit_stream
 from region_silo.releases.commit_stream import CommitPart, StreamMemory, collect
 from region_silo.releases.commits import CommitSpec
 from shared.errors import LimitExceeded, ResourceExhausted
-from tests.region_features import Client, RegionFeatures, new_id, refused
+from tests.refusals import refused
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

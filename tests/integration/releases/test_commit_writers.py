@@ -18,7 +18,9 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 from sqlalchemy import text
 
 from shared.database import Transaction
-from tests.region_features import Client, RegionFeatures, new_id, refused
+from tests.refusals import refused
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,9 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 
 from tests.integration.releases.acme import MEMBER, Acme, wire
 from tests.integration.releases.refs import Ref, add_repository, release_name, set_refs
-from tests.region_features import Client, RegionFeatures, refused
+from tests.refusals import refused
+from tests.region_client import Client
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.region.v1 import release_service_pb2 as release_pb
 
 from shared import errors
-from tests.region_features import Client, RegionFeatures, new_id, opened, refusal_of, refused
+from tests.refusals import refusal_of, refused
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures, opened
 from tests.statements import counted
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.region.v1 import release_service_pb2 as release_pb
 
 from tests.integration.releases.acme import MEMBER, Acme, wire
-from tests.region_features import Client, RegionFeatures, new_id, refused
+from tests.refusals import refused
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,9 @@ import pytest
 from siloway.region.v1 import release_service_pb2 as release_pb
 
 from tests.integration.releases.acme import MEMBER, Acme, wire
-from tests.region_features import Client, RegionFeatures, refused
+from tests.refusals import refused
+from tests.region_client import Client
+from tests.region_features import RegionFeatures
 from tests.statements import counted
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,9 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 
 from tests.integration.releases.acme import MEMBER, Acme
 from tests.integration.releases.test_facts import adopt, see
-from tests.region_features import Client, RegionFeatures, refused
+from tests.refusals import refused
+from tests.region_client import Client
+from tests.region_features import RegionFeatures
 from tests.statements import counted
 
 pytestmark = pytest.mark.integration

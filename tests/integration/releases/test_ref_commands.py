@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from siloway_client.__main__ import app
-from tests.region_features import Client, RegionFeatures
+from tests.region_client import Client
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

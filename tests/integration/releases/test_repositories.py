@@ -9,7 +9,9 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 from siloway.region.v1 import repository_service_pb2 as repository_pb
 
 from tests.integration.releases.refs import ACME, Ref, add_repository, set_refs
-from tests.region_features import Client, RegionFeatures, new_id, refused
+from tests.refusals import refused
+from tests.region_client import Client, new_id
+from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
 

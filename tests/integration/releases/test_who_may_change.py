@@ -21,7 +21,8 @@ from tests.integration.releases.acme import (
     reads_and_changes,
     wire,
 )
-from tests.region_features import new_id, refused
+from tests.refusals import refused
+from tests.region_client import new_id
 
 pytestmark = pytest.mark.integration
 

@@ -21,7 +21,7 @@ from tests.integration.releases.acme import (
     reads_and_changes,
     wire,
 )
-from tests.region_features import refused
+from tests.refusals import refused
 from tests.statements import counted
 
 pytestmark = pytest.mark.integration

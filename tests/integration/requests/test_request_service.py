@@ -17,7 +17,7 @@ from shared.rpc.call import Caller
 from shared.rpc.methods import Door, MethodTable
 from shared.rpc.server import build_server
 from tests.clock import FakeClock
-from tests.integration.rpc.refusals import refusal_of
+from tests.refusals import refusal_of
 
 pytestmark = pytest.mark.integration
 

@@ -30,8 +30,8 @@ from shared.rpc.identity import uri_of
 from shared.rpc.methods import PEER_CONTROL, Door
 from shared.rpc.server import RpcServer, Tls, build_server
 from tests.integration.rpc.certificates import Authority, as_files
-from tests.integration.rpc.refusals import refusal_of
 from tests.integration.rpc.words import NARROW, SAY, Client, Words, add_words, table
+from tests.refusals import refusal_of
 
 KINDS: dict[str, Any] = {
     "request_serializer": StringValue.SerializeToString,

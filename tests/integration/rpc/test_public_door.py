@@ -10,7 +10,6 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from shared import deadline
 from shared.errors import (
     AlreadyExists,
     Internal,
@@ -22,8 +21,8 @@ from shared.errors import (
 )
 from shared.rpc.call import current_call, current_caller, current_request_id, require_organization
 from shared.rpc.methods import Budget, Whose
-from tests.integration.rpc.refusals import refusal_of
 from tests.integration.rpc.words import CHAT, ELSEWHERE, HIDDEN, NARROW, SAY, SERVICE, Client, Words, public_server
+from tests.refusals import refusal_of
 
 Context = grpc.ServicerContext
 
@@ -32,12 +31,6 @@ Context = grpc.ServicerContext
 def client() -> Iterator[Client]:
     with public_server() as server, Client(server.port) as client:
         yield client
-
-
-def _refused(client: Client, **how: Any) -> Any:
-    with pytest.raises(grpc.RpcError) as caught:
-        client.call(**how)
-    return refusal_of(caught.value)
 
 
 def test_all_four_kinds_of_method_are_served(client: Client) -> None:
@@ -98,11 +91,11 @@ def test_a_single_answer_has_the_request_id_in_its_trailer(client: Client) -> No
         ("Bearer stranger", "PERMISSION_DENIED", "TOKEN_AUDIENCE"),
     ],
 )
-def test_a_call_without_a_fitting_token_is_refused(client: Client, header: str | None, code: str, reason: str) -> None:
+def test_a_call_without_a_fitting_token_isrefused(client: Client, header: str | None, code: str, reason: str) -> None:
     client.metadata = (("authorization", header),) if header is not None else ()
-    refusal = _refused(client)
+    refusal = client.refused()
     assert (refusal.code.name, refusal.reason, refusal.domain) == (code, reason, "siloway")
-    assert "wrong-secret" not in refusal.text
+    assert "wrong-secret" not in refusal.message
     for stream in (
         client.split(StringValue(value="a"), metadata=client.metadata),
         client.chat(iter([StringValue(value="a")]), metadata=client.metadata),
@@ -116,14 +109,14 @@ def test_a_call_without_a_fitting_token_is_refused(client: Client, header: str |
 
 
 def test_a_missing_scope_is_named(client: Client) -> None:
-    refusal = _refused(client, method=NARROW)
+    refusal = client.refused(method=NARROW)
     assert (refusal.code.name, refusal.reason) == ("PERMISSION_DENIED", "SCOPE_MISSING")
     assert refusal.metadata == {"scope": "org:admin"}
 
 
 @pytest.mark.parametrize("method", [HIDDEN, ELSEWHERE, f"/{SERVICE}/Nothing", "/no.Service/Nothing"])
 def test_what_has_no_row_on_this_door_is_unknown(client: Client, method: str) -> None:
-    refusal = _refused(client, method=method)
+    refusal = client.refused(method=method)
     assert (refusal.code.name, refusal.reason) == ("UNIMPLEMENTED", "METHOD_UNKNOWN")
     stream: Any = client.channel.stream_unary(method)
     with pytest.raises(grpc.RpcError) as caught:
@@ -136,7 +129,7 @@ def test_case_45_a_refusal_carries_its_details_and_the_request_id() -> None:
         raise InvalidArgument.of("commits[3].id", "is missing")
 
     with public_server(Words(say=say)) as server, Client(server.port) as client:
-        refusal = _refused(client, extra=(("x-request-id", "mine"),))
+        refusal = client.refused(extra=(("x-request-id", "mine"),))
     assert (refusal.code.name, refusal.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
     assert refusal.violations == [("commits[3].id", "is missing")]
     assert refusal.request_id == "mine"
@@ -153,15 +146,15 @@ def test_case_45_an_unexpected_error_is_internal_and_tells_nothing_but_the_reque
         raise Internal("peer: swordfish", metadata={"peer_reason": "swordfish"})
 
     with public_server(Words(say=say, split=peer)) as server, Client(server.port) as client:
-        refusal = _refused(client, extra=(("x-request-id", "mine"),))
+        refusal = client.refused(extra=(("x-request-id", "mine"),))
         stream = client.split(StringValue(value="x"), metadata=client.metadata)
         assert next(stream).value == "first"
         with pytest.raises(grpc.RpcError) as caught:
             next(stream)
-    assert (refusal.code.name, refusal.text, refusal.reason) == ("INTERNAL", "internal error", "INTERNAL")
+    assert (refusal.code.name, refusal.message, refusal.reason) == ("INTERNAL", "internal error", "INTERNAL")
     assert refusal.metadata == {"request_id": "mine"}
     in_stream = refusal_of(caught.value)
-    assert (in_stream.code.name, in_stream.text, list(in_stream.metadata)) == (
+    assert (in_stream.code.name, in_stream.message, list(in_stream.metadata)) == (
         "INTERNAL",
         "internal error",
         ["request_id"],
@@ -186,7 +179,7 @@ def test_a_panic_of_a_native_library_is_an_internal_error_and_costs_no_permit() 
     budgets = {Budget.CALLS: 1, Budget.STREAMS: 1, Budget.PEERS: 1}
     with public_server(Words(say=say, split=split), budgets=budgets) as server, Client(server.port) as client:
         for _ in range(3):
-            assert _refused(client).text == "internal error"
+            assert client.refused().message == "internal error"
             with pytest.raises(grpc.RpcError) as caught:
                 list(client.split(StringValue(value="x"), metadata=client.metadata))
             assert refusal_of(caught.value).reason == "INTERNAL"
@@ -221,8 +214,8 @@ def test_a_token_bound_to_an_organization_does_not_learn_of_others() -> None:
 
     with public_server(Words(say=say)) as server, Client(server.port) as client:
         assert client.call("42") == "42"
-        refusal = _refused(client, text="43")
-    assert (refusal.reason, refusal.text) == (OrganizationNotFound.reason, OrganizationNotFound().message)
+        refusal = client.refused(text="43")
+    assert (refusal.reason, refusal.message) == (OrganizationNotFound.reason, OrganizationNotFound().message)
 
 
 @pytest.mark.parametrize("kind", ["say", "split", "join", "chat"])
@@ -246,139 +239,6 @@ def test_whatever_kind_a_method_is_a_bound_token_names_no_other_organization(kin
         with pytest.raises(grpc.RpcError) as caught:
             call(*messages)
     assert refusal_of(caught.value).reason == "ORGANIZATION_NOT_FOUND"
-
-
-def test_without_a_free_permit_a_call_is_refused_at_once_and_other_budgets_are_untouched() -> None:
-    entered, leave = threading.Semaphore(0), threading.Event()
-
-    def say(request: StringValue, _context: Context) -> StringValue:
-        entered.release()
-        assert leave.wait(10)
-        return request
-
-    budgets = {Budget.CALLS: 2, Budget.STREAMS: 1, Budget.PEERS: 1}
-    with public_server(Words(say=say), budgets=budgets) as server, Client(server.port) as client:
-        running = [client.start(str(number), timeout=10) for number in range(2)]
-        assert all(entered.acquire(timeout=5) for _ in running)
-        refusal = _refused(client)
-        assert (refusal.code.name, refusal.reason) == ("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS")
-        assert refusal.retry_after_ms == 100
-        assert refusal.metadata["budget"] == "calls"
-        assert client.join(iter([StringValue(value="a")]), metadata=client.metadata).value == "a"
-        leave.set()
-        assert [call.result().value for call in running] == ["0", "1"]
-        assert client.call("again") == "again"
-
-
-def test_a_cancelled_stream_gives_its_permit_back_and_closes_the_handler() -> None:
-    closed = threading.Event()
-
-    def endless(_request: StringValue, _context: Context) -> Iterator[StringValue]:
-        try:
-            while True:
-                yield StringValue(value="more")
-        finally:
-            closed.set()
-
-    budgets = {Budget.CALLS: 1, Budget.STREAMS: 1, Budget.PEERS: 1}
-    with public_server(Words(split=endless), budgets=budgets) as server, Client(server.port) as client:
-        for _ in range(3):
-            closed.clear()
-            stream = client.split(StringValue(value="x"), metadata=client.metadata)
-            assert next(stream).value == "more"
-            stream.cancel()
-            assert closed.wait(5)
-            _until_free(client)
-
-
-def _until_free(client: Client) -> None:
-    for _ in range(200):
-        try:
-            client.join(iter([]), metadata=client.metadata)
-        except grpc.RpcError:
-            continue
-        return
-    raise AssertionError("the permit was not given back")
-
-
-def test_a_client_that_goes_away_in_its_upload_ends_the_handlers_reading() -> None:
-    seen: list[ServiceError] = []
-    first, ended, never = threading.Event(), threading.Event(), threading.Event()
-
-    def join(requests: Iterator[StringValue], _context: Context) -> StringValue:
-        try:
-            for _ in requests:
-                first.set()
-        except ServiceError as error:
-            seen.append(error)
-            raise
-        finally:
-            ended.set()
-        return StringValue()
-
-    def half() -> Iterator[StringValue]:
-        yield StringValue(value="half")
-        never.wait(10)
-
-    with public_server(Words(join=join)) as server, Client(server.port) as client:
-        call = client.join.future(half(), metadata=client.metadata)
-        assert first.wait(5)
-        call.cancel()
-        assert ended.wait(5)
-        never.set()
-    # grpcio may end the iterator before it tells of the cancellation, so a contract needs a last message of its own.
-    assert [error.reason for error in seen] in (["CANCELLED"], [])
-
-
-def test_the_smaller_of_the_clients_and_the_methods_time_holds() -> None:
-    left: list[float | None] = []
-
-    def say(request: StringValue, _context: Context) -> StringValue:
-        left.append(deadline.remaining_s())
-        return request
-
-    with public_server(Words(say=say), maximum_s=3.0) as server, Client(server.port) as client:
-        client.call(timeout=60)
-        client.call(timeout=1.5)
-    assert 2.0 < (left[0] or 0) <= 3.0
-    assert 0.5 < (left[1] or 0) < 1.6  # the wire rounds it up
-
-
-def test_a_call_with_too_little_time_does_not_begin() -> None:
-    with public_server(maximum_s=0.01) as server, Client(server.port) as client:
-        refusal = _refused(client)
-    assert (refusal.code.name, refusal.reason) == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
-
-
-def test_a_use_case_that_looks_at_the_deadline_ends_with_the_methods_maximum() -> None:
-    def say(_request: StringValue, context: Context) -> StringValue:
-        while context.is_active():
-            deadline.check()
-        return StringValue()
-
-    with public_server(Words(say=say), maximum_s=0.1) as server, Client(server.port) as client:
-        refusal = _refused(client, timeout=10)
-    assert refusal.reason == "DEADLINE_EXCEEDED"
-
-
-def test_a_stream_of_a_silent_client_ends_with_the_methods_maximum() -> None:
-    never = threading.Event()
-
-    def silent() -> Iterator[StringValue]:
-        never.wait(10)
-        yield from ()
-
-    with public_server(maximum_s=0.2) as server, Client(server.port) as client:
-        with pytest.raises(grpc.RpcError) as caught:
-            client.join(silent(), metadata=client.metadata, timeout=10)
-        never.set()
-    assert refusal_of(caught.value).code.name in ("CANCELLED", "DEADLINE_EXCEEDED")
-
-
-def test_a_message_larger_than_allowed_is_refused() -> None:
-    with public_server(message_bytes_max=10_000) as server, Client(server.port) as client:
-        assert len(client.call("x" * 9_000)) == 9_000
-        assert _refused(client, text="x" * 11_000).code.name == "RESOURCE_EXHAUSTED"
 
 
 def test_health_is_open_and_answers_when_all_permits_are_taken() -> None:

@@ -23,8 +23,8 @@ from shared.rpc.addresses import CannotServe
 from shared.rpc.methods import Budget, Door, Method, MethodTable, Whose
 from shared.rpc.server import RpcServer, Tls, build_server
 from tests.integration.rpc.certificates import Authority, as_files
-from tests.integration.rpc.refusals import refusal_of
 from tests.integration.rpc.words import SAY, SERVICE, Client, Words, add_words, authenticate, public_server, table
+from tests.refusals import refusal_of
 
 UPLOAD = "/siloway.region.v1.ImportService/UploadImport"
 GENERATE = "/siloway.region.v1.SnowflakeService/GenerateIds"

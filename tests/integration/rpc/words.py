@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from shared.errors import AudienceMismatch, TokenExpired, Unauthenticated
 from shared.rpc.call import Caller
 from shared.rpc.methods import Budget, Door, Method, MethodTable, Whose
 from shared.rpc.server import RpcServer, build_server
+from tests.refusals import Refusal, refusal_of
 
 SERVICE = "test.v1.WordsService"
 SAY, SPLIT, JOIN, CHAT = (f"/{SERVICE}/{name}" for name in ("Say", "Split", "Join", "Chat"))
@@ -136,6 +138,12 @@ class Client:
             StringValue(value=text), timeout=timeout, metadata=(*self.metadata, *extra)
         )
         return answer.value
+
+    def refused(self, text: str = "hello", **how: Any) -> Refusal:
+        """What such a call is refused with."""
+        with pytest.raises(grpc.RpcError) as caught:
+            self.call(text, **how)
+        return refusal_of(caught.value)
 
     def start(self, text: str = "hello", *, timeout: float = 5) -> Any:
         return self.channel.unary_unary(SAY, **self._kinds).future(

@@ -15,8 +15,8 @@ from shared.rpc.methods import Door, Method, MethodTable
 from shared.rpc.server import build_server
 from shared.snowflake.domain import LAYOUT_1
 from tests.clock import FakeClock
-from tests.integration.rpc.refusals import refusal_of
 from tests.integration.snowflake.conftest import OpenAllocator
+from tests.refusals import refusal_of
 
 pytestmark = pytest.mark.integration
 METADATA = (("authorization", "Bearer any"),)

@@ -40,7 +40,7 @@ from shared.rpc.server import build_server
 from shared.snowflake.allocator import SnowflakeAllocator
 from shared.tokens import SCOPES, Token
 from tests.integration.callbacks.silos import Silos
-from tests.integration.rpc.refusals import Refusal, refusal_of
+from tests.refusals import Refusal, refusal_of
 
 NUMBERS = {"us": 1, "de": 2}
 
