@@ -5,6 +5,7 @@ import pytest
 from tests.integration.issues.desk import Desk
 from tests.integration.releases.acme import Acme
 from tests.region_client import Client
+from tests.region_commands import run  # noqa: F401  # a fixture
 from tests.region_features import RegionFeatures, opened
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.integration.members.directory import Directory
 from tests.region_client import Client
+from tests.region_commands import run  # noqa: F401  # a fixture
 from tests.region_features import RegionFeatures, opened
 
 

@@ -10,6 +10,7 @@ from tests.integration.releases.acme import Acme
 from tests.integration.releases.fetching import Work
 from tests.integration.releases.refs import add_git_repository, add_repository
 from tests.region_client import Client
+from tests.region_commands import run  # noqa: F401  # a fixture
 from tests.region_features import RegionFeatures, opened
 
 
