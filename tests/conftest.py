@@ -22,11 +22,11 @@ import redis
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from shared.embedded.databases import DatabaseServer
 from shared.embedded.postgres import PostgresServer
 from shared.embedded.redis import DATABASES as REDIS_DATABASES
 from shared.embedded.redis import RedisServer
 from shared.embedded.servers import LocalServers
+from tests.cheap_sessions import DatabasesOfOneSession, prove_password_in_one_round
 from tests.clock import FakeClock
 
 # What an example may take says something about the machine, not about the code.
@@ -46,7 +46,7 @@ class TestServers:
 
     __test__ = False
 
-    databases: DatabaseServer
+    databases: DatabasesOfOneSession
     redis_url: str
     templates: dict[tuple[str, int], str] = field(default_factory=dict)
     mark: str = field(default_factory=lambda: secrets.token_hex(3))
@@ -116,13 +116,14 @@ def servers(server_folder: Path) -> Iterator[TestServers]:
         redis_program=_path("SILOWAY_REDIS_BIN"),
     )
     try:
-        given = TestServers(
-            DatabaseServer(database_url) if database_url is not None else local.postgres.databases,
-            redis_url or local.redis.url,
-        )
+        if database_url is None:
+            prove_password_in_one_round(local.postgres.url("postgres"))
+        databases = DatabasesOfOneSession(database_url or local.postgres.url("postgres"))
+        given = TestServers(databases, redis_url or local.redis.url)
         yield given
         for template in given.templates.values():
-            given.databases.drop_database(template)
+            databases.drop_database(template)
+        databases.close()
     finally:
         local.stop()
 
