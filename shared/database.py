@@ -104,6 +104,7 @@ class Database:
             isolation_level="AUTOCOMMIT",  # BEGIN is ours: it carries the limits in the same round trip
             pool_size=pool_size,
             max_overflow=0,
+            use_native_hstore=False,  # nothing is one, and its type would be looked up for every pool
             pool_recycle=1800,
             pool_use_lifo=True,
             pool_reset_on_return=None,  # _give_back leaves no transaction open

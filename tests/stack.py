@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from siloway_client.client import ControlClient, RegionClient
+from tests.forked_siloway import run_forked
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
@@ -171,15 +172,12 @@ def run_siloway(
     *arguments: str, folder: Path = ROOT, environment: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """Run the command in `folder`; nothing of this environment's SILOWAY_* reaches it."""
-    return subprocess.run(
-        [str(SILOWAY), *arguments],
-        cwd=folder,
-        env=plain_environment() | dict(environment or {}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_TIMEOUT_S,
-        check=False,
+    return run_forked(
+        SILOWAY,
+        arguments,
+        folder=folder,
+        environment=plain_environment() | dict(environment or {}),
+        timeout_s=COMMAND_TIMEOUT_S,
     )
 
 
