@@ -166,10 +166,10 @@ def test_redis_lost_while_loading_costs_only_the_fill(open_things: OpenThings, l
 
 
 def test_a_deaf_redis_costs_one_time_out_and_not_one_a_read(open_things: OpenThings, line: TcpProxy) -> None:
-    things = open_things(line, timeout_s=0.05)
+    things = open_things(line, timeout_s=0.2)
     warm(things)
     line.deafen()
     begun_at = time.monotonic()
     for _ in range(50):
         assert things.cache.get_from_cache(id=1) == FIRST
-    assert time.monotonic() - begun_at < 1.0
+    assert time.monotonic() - begun_at < 5.0, "one time-out a read would take ten seconds"

@@ -86,7 +86,7 @@ def test_a_deaf_line_ends_with_the_time_out_or_the_callers_deadline(line: _Line)
         line.say(timeout_s=0.3)
     with deadline.within(0.3), pytest.raises(DeadlineExceeded):
         line.say()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10, "each has its 0.3 s, and a busy machine the rest"
     line.proxy.mend()
     assert line.say_until_answered() == "hello"
 

@@ -138,7 +138,7 @@ def _wait_for_a_blocked_statement(silos: Silos) -> None:
         SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%region_directory%'
     """
-    for _ in range(400):
+    for _ in range(1500):
         if rows(silos.control, blocked) == [(1,)]:
             return
         threading.Event().wait(0.02)

@@ -13,8 +13,8 @@ from tests.stack import RunningStack, wait_until
 
 pytestmark = pytest.mark.integration
 
-_REVOKED_WITHIN_S = 5.0
-"""Two seconds when the machine has nothing else to do."""
+_REVOKED_WITHIN_S = 20.0
+"""Two seconds when the machine has nothing else to do: tests/integration/tokens/test_confirmation.py says so."""
 
 
 def told(stack: RunningStack, *arguments: str) -> str:
@@ -44,7 +44,7 @@ def test_a_users_token_lives_from_create_to_revoke(stack: RunningStack) -> None:
     made = ("tokens", "create", "--name", username, "--scope", "ids:generate", "--user", user["uid"])
     token = json.loads(told(stack, *made, "--expires-in", "1h", "--calls-per-minute", "100000", "--json"))
     answers = answer(stack, token["secret"])
-    wait_until(lambda: answers("OK"), "the token never works", timeout_s=10)
+    wait_until(lambda: answers("OK"), "the token never works")
 
     assert "suspended" in told(stack, "users", "suspend", user["uid"])
     wait_until(lambda: answers("USER_SUSPENDED"), "the user is never suspended", timeout_s=_REVOKED_WITHIN_S)
