@@ -18,7 +18,8 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 from sqlalchemy import text
 
 from shared.database import Transaction
-from tests.refusals import refused
+from tests.integration.database.sessions import GIVES_UP_S, wait_for_a_blocked_session
+from tests.refusals import refusal_in_time
 from tests.region_client import Client, new_id
 from tests.region_features import RegionFeatures
 
@@ -62,13 +63,6 @@ def held_release(features: RegionFeatures) -> Iterator[Callable[[], None]]:
             holder.result(20)
 
 
-def wait_for_a_lock(features: RegionFeatures) -> None:
-    for _ in range(2000):
-        if features.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            return
-    raise AssertionError("nobody waits")
-
-
 def locked_calls(client: Client) -> dict[str, Callable[[], Any]]:
     commits = release_pb.CommitSet(commits=[Spec(id="a")])
     release_name = "organizations/acme/releases/1.0"
@@ -87,11 +81,11 @@ def locked_calls(client: Client) -> dict[str, Callable[[], Any]]:
     )
     clear = release_pb.ClearCommitsRequest(release=release_name, request_id=new_id())
     return {
-        "SetCommits": lambda: client.set_commits("1.0", [Spec(id="a")], timeout=1),
-        "ClearCommits": lambda: client.release.ClearCommits(clear, timeout=1),
-        "UpdateRelease": lambda: client.update("1.0", commits=[Spec(id="a")], timeout=1),
-        "CreateRelease": lambda: client.release.CreateRelease(create, timeout=1),
-        "StreamCommits": lambda: client.stream_commits(stream, timeout=1),
+        "SetCommits": lambda: client.set_commits("1.0", [Spec(id="a")], timeout=GIVES_UP_S),
+        "ClearCommits": lambda: client.release.ClearCommits(clear, timeout=GIVES_UP_S),
+        "UpdateRelease": lambda: client.update("1.0", commits=[Spec(id="a")], timeout=GIVES_UP_S),
+        "CreateRelease": lambda: client.release.CreateRelease(create, timeout=GIVES_UP_S),
+        "StreamCommits": lambda: client.stream_commits(stream, timeout=GIVES_UP_S),
     }
 
 
@@ -101,12 +95,11 @@ def test_release_case_27_row_17_a_writer_that_gets_no_turn_within_its_deadline_i
 ) -> None:
     call = locked_calls(client)[method]
     with held_release(features):
-        with refused() as found:
-            call()
-        assert (found[0].code, found[0].reason) == (grpc.StatusCode.ABORTED, "RELEASE_COMMITS_LOCKED")
-        assert found[0].metadata == {"release": "organizations/100/releases/1.0"}
-        assert found[0].resource == ("siloway/Release", "organizations/100/releases/1.0")
-        assert found[0].retry_after_s == 0.5
+        told = refusal_in_time(call)
+        assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "RELEASE_COMMITS_LOCKED")
+        assert told.metadata == {"release": "organizations/100/releases/1.0"}
+        assert told.resource == ("siloway/Release", "organizations/100/releases/1.0")
+        assert told.retry_after_s == 0.5
     assert features.value("SELECT count(*) FROM commit") == 0
     call()
 
@@ -116,7 +109,7 @@ def test_release_row_18_a_writer_that_waits_gets_its_turn_and_no_error(
 ) -> None:
     with ThreadPoolExecutor(1) as pool, held_release(features) as let_go:
         waiting = pool.submit(client.set_commits, "1.0", [Spec(id="a")])
-        wait_for_a_lock(features)
+        wait_for_a_blocked_session(features.database)
         assert not waiting.done()
         let_go()
         assert waiting.result(20).added_count == 1
@@ -132,7 +125,7 @@ def test_the_lock_of_a_killed_writer_is_gone_at_once(
         assert holder.stdout.readline() == "held\n"
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(client.set_commits, "1.0", [Spec(id="a")], timeout=30)
-            wait_for_a_lock(features)
+            wait_for_a_blocked_session(features.database)
             holder.send_signal(signal.SIGKILL)
             assert waiting.result(20).added_count == 1
 

@@ -21,6 +21,7 @@ from region_silo.fetches.runner import RunnerSettings
 from shared import barrier
 from shared.cleaner import Cleaner
 from shared.database import Transaction
+from tests.integration.database.sessions import wait_for_a_blocked_session
 from tests.integration.releases.acme import MEMBER, Acme
 from tests.integration.releases.fetching import Work
 from tests.integration.releases.refs import (
@@ -33,7 +34,6 @@ from tests.integration.releases.refs import (
     heads,
     set_refs,
 )
-from tests.integration.releases.test_update import wait_for_a_lock
 from tests.refusals import refused
 from tests.region_client import Client
 from tests.region_features import RegionFeatures
@@ -135,7 +135,7 @@ def test_a_writer_that_holds_the_release_is_waited_for_and_costs_no_try(
             now = get_fetch(client, fetch.name)
             assert (now.state, now.attempt_count, commit_ids(client, "1.0")) == (Fetch.STATE_RUNNING, 0, [])
             waiting = pool.submit(work.run, RunnerSettings(write_s=30.0))
-            wait_for_a_lock(features)
+            wait_for_a_blocked_session(features.database)
         finally:
             done.set()
         holder.result(20)

@@ -11,6 +11,7 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 from sqlalchemy import text
 
 from shared.database import Transaction
+from tests.integration.database.sessions import wait_for_a_blocked_session
 from tests.integration.releases.acme import MEMBER, STRANGER, Acme, wire
 from tests.integration.releases.refs import (
     Ref,
@@ -26,7 +27,6 @@ from tests.integration.releases.refs import (
     set_refs,
     update,
 )
-from tests.integration.releases.test_update import wait_for_a_lock
 from tests.refusals import refused
 from tests.region_client import Client, new_id
 from tests.region_features import RegionFeatures
@@ -339,7 +339,7 @@ def test_setting_refs_waits_for_another_writer_and_writers_take_turns(features: 
             )
             for n in range(4)
         ]
-        wait_for_a_lock(features)
+        wait_for_a_blocked_session(features.database)
         done.set()
         holder.result(20)
         answers = [each.result(20) for each in waiting]

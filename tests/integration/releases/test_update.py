@@ -11,7 +11,8 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 from sqlalchemy import text
 
 from shared.database import Transaction
-from tests.refusals import refused
+from tests.integration.database.sessions import GIVES_UP_S, wait_for_a_blocked_session
+from tests.refusals import refusal_in_time, refused
 from tests.region_client import Client, new_id
 from tests.region_features import RegionFeatures
 
@@ -191,22 +192,14 @@ def test_release_case_27_row_17_a_writer_waits_for_another_up_to_its_deadline(
     with ThreadPoolExecutor(2) as pool:
         holder = pool.submit(features.database.transact, hold)
         assert locked.wait(20)
-        with refused() as found:
-            client.update("1.0", ref="late", timeout=1)
-        assert (found[0].code, found[0].reason) == (grpc.StatusCode.ABORTED, "WRITE_CONFLICT")
-        assert found[0].retry_after_s is not None
+        told = refusal_in_time(lambda: client.update("1.0", ref="late", timeout=GIVES_UP_S))
+        assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "WRITE_CONFLICT")
+        assert told.retry_after_s is not None
         waiting = pool.submit(client.update, "1.0", ref="patient")
-        wait_for_a_lock(features)
+        wait_for_a_blocked_session(features.database)
         done.set()
         holder.result(20)
         assert waiting.result(20).ref == "patient"
-
-
-def wait_for_a_lock(features: RegionFeatures) -> None:
-    for _ in range(2000):
-        if features.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            return
-    raise AssertionError("nobody waits")
 
 
 def test_concurrent_updates_end_as_some_order_of_them(features: RegionFeatures) -> None:
