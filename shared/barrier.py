@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,10 +24,15 @@ _reached: Counter[str] = Counter()
 _lock = threading.Lock()
 
 
-def reach(name: str) -> None:
-    """Say that the point `name` is reached."""
+def reach(name: str, kinds: Iterable[str] = ()) -> None:
+    """Say that the point `name` is reached, and "<name>.<kind>" for each kind of what is there at hand."""
     if not _actions:
         return
+    for point in (name, *dict.fromkeys(f"{name}.{kind}" for kind in kinds)):
+        _reach(point)
+
+
+def _reach(name: str) -> None:
     with _lock:
         action = _actions.get(name)
         _reached[name] += 1

@@ -7,6 +7,7 @@ another place (a dump) is noticed by itself when a program opens it; one that wa
 """
 
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -19,6 +20,7 @@ from shared.clock import Clock
 from shared.database import Database, Transaction
 
 LOOK_S = 1.0
+_LOOK_AGAIN_S = 0.05
 _log = structlog.get_logger("siloway.restoration")
 
 _MAY_SEE_SERVER = text("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")
@@ -62,8 +64,12 @@ def check_place(database: Database) -> bool:
     return database.transact(work)
 
 
-def restored(database: Database) -> str:
-    """Close the silo under a new epoch, which is returned. Raises FailedPrecondition while its programs run."""
+def restored(database: Database, *, wait_s: float = 5.0) -> str:
+    """Close the silo under a new epoch, which is returned.
+
+    Raises FailedPrecondition when its programs still run after `wait_s`: the server notices a moment late that one
+    has ended.
+    """
 
     def work(transaction: Transaction) -> str:
         transaction.execute(_LOCK)
@@ -72,7 +78,14 @@ def restored(database: Database) -> str:
         transaction.execute(_SET_PLACE, {"place": _place(transaction)})
         return _renew(transaction, "an operator said so")
 
-    return database.transact(work)
+    ends_at = time.monotonic() + wait_s
+    while True:
+        try:
+            return database.transact(work)
+        except errors.FailedPrecondition:
+            if time.monotonic() >= ends_at:
+                raise
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def end(transaction: Transaction) -> None:

@@ -8,7 +8,6 @@ from siloway.internal.v1 import delivery_pb2 as delivery_pb
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 
 from region_silo.provisioning.arrival import TakeIds, organizations_in, with_ids
-from shared import barrier
 from shared.database import Database
 from shared.outbox.inbox import receive
 from shared.outbox.registry import Registry
@@ -48,5 +47,4 @@ class RegionCallbackServicer(callback_rpc.RegionCallbackServiceServicer):
         # Caches are told before the transaction, for it must not wait for the network.
         with self._changing(organizations_in(delivery)):
             results = receive(self._database, self._registry, delivery)
-        barrier.reach("slugs.apply_committed")
         return results_to_wire(results)

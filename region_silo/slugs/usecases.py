@@ -30,6 +30,7 @@ def apply_slugs(
     store.lock(transaction, {pair.organization_id for _, given in parts for pair in given.pairs})
     for aggregate, given in parts:
         _apply_part(transaction, aggregate, given)
+    transaction.after_commit(lambda: barrier.reach("slugs.apply_committed"))
     transaction.after_commit(lambda: wake(IMPORTS_CHANNEL))
 
 

@@ -246,7 +246,7 @@ class Drainer:
             _log.info("target_up", target=target)
         breaker.succeeded()
         metrics.BREAKER_OPEN.labels(target).set(0)
-        barrier.reach("after_deliver")
+        barrier.reach("after_deliver", (each.category for part in batch for each in part.shard.messages))
         by_aggregate = {result.aggregate: result for result in results}
         return [(part, by_aggregate[part.shard.aggregate]) for part in batch if part.shard.aggregate in by_aggregate]
 

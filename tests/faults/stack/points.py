@@ -41,12 +41,17 @@ CONVERSATION = (
         Point("us", "serve", "slugs.apply_committed"),
         lambda seen: seen.named > 0 and seen.waiting_in_control > 0,
     ),
-    Stop(Point("control", "work", "after_deliver"), lambda seen: seen.named > 0 and seen.waiting_in_control > 0),
+    Stop(
+        Point("control", "work", "after_deliver.apply_slugs"),
+        lambda seen: seen.named > 0 and seen.waiting_in_control > 0,
+    ),
     Stop(
         Point("control", "serve", "slugs.settled", 2),
         lambda seen: seen.named > 0 and seen.temporary > 0 and seen.waiting_in_region > 0,
     ),
-    Stop(Point("us", "work", "after_deliver"), lambda seen: seen.primary > 0 and seen.waiting_in_region > 0),
+    Stop(
+        Point("us", "work", "after_deliver.slugs_applied"), lambda seen: seen.primary > 0 and seen.waiting_in_region > 0
+    ),
 )
 
 KILLS = (IN_A_BATCH, *(stop.point for stop in CONVERSATION))

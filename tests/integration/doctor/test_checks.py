@@ -262,7 +262,7 @@ def test_a_restored_database_in_its_own_place_is_closed_only_while_no_program_us
     told = Database.open(world.urls["us"], clock=SystemClock(), application_name="siloway-restored")
     try:
         with pytest.raises(FailedPrecondition):
-            restored(told)
+            restored(told, wait_s=0.2)
         running.close()
         epoch = restored(told)
         assert rows(told, "SELECT CAST(epoch AS text), restored_at IS NOT NULL FROM silo_identity") == [(epoch, True)]
