@@ -27,6 +27,7 @@ _MOMENT_BYTES = re.compile(MOMENT.pattern.encode())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _RUN_MAX = 100_000
+_READ_BYTES = 8 << 10
 _REACH_MS = 24 * 3600 * 1000
 """Where the neighbours of the first and the last moment are thought to be."""
 
@@ -108,8 +109,8 @@ def _sorted_runs(folder: Path, moments: Iterator[int]) -> Iterator[int]:
 
 
 def _read_run(path: Path) -> Iterator[int]:
-    with path.open("rb") as file:
-        while piece := file.read(8 << 10):
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_READ_BYTES):
             yield from memoryview(piece).cast("q")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from shared.exports.pseudonyms import key_of_seed
 from shared.exports.sanitizing import sanitize_file
-from shared.importing.registry import REMOVED_MODELS, SUPPORTED
+from shared.importing.registry import REMOVED_MODELS
 from shared.importing.rows import RowDecoder
 from tests.unit.exports.files_of import REAL_FILES
 from tests.unit.importing.rows_of import NOW, raw_row
@@ -95,9 +95,8 @@ def test_the_shape_stays(real: Path, sanitized: Path) -> None:
 
 def test_every_row_can_still_be_imported(sanitized: Path) -> None:
     for value in json.loads(sanitized.read_bytes()):
-        if value["model"] in SUPPORTED:
-            decoded = RowDecoder(value["model"], NOW).decode([raw_row(json.dumps(value).encode(), pk=value["pk"])])
-            assert decoded.findings == []
+        decoded = RowDecoder(value["model"], NOW).decode([raw_row(json.dumps(value).encode(), pk=value["pk"])])
+        assert decoded.findings == []
 
 
 def test_the_same_text_becomes_the_same_everywhere(real: Path, sanitized: Path) -> None:
