@@ -9,8 +9,9 @@ import difflib
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from shared.exports.comparators import EXISTENCE
 from shared.exports.comparison_digests import SideDigests, resolved
@@ -18,6 +19,7 @@ from shared.exports.comparison_findings import ComparisonFinding, GeneralKind
 from shared.exports.comparison_index import SideIndex, ordinals_of
 from shared.exports.comparison_order import order_by_content
 from shared.exports.comparison_rules import in_order, rules_of
+from shared.importing.registry import ORGANIZATION
 
 CONTEXT_LINES = 15
 _DIFF_LINES_MAX = 2_000
@@ -25,22 +27,60 @@ _LINE_MAX = 2_000
 _TAIL = "... and more"
 
 
-def compare_files(left: Path, right: Path) -> Iterator[ComparisonFinding]:
-    """What differs between two plain exports; nothing when they are equal.
+@dataclass(frozen=True)
+class OrganizationOutcome:
+    """One organization of both files; not `alike` also when a rule wants something in it to differ."""
 
-    Raises InvalidExport, UnknownModel, OSError. The iterator holds files open until it ends or is closed.
-    """
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="siloway-")))
-        sides = tuple(
-            stack.enter_context(SideIndex(path, folder / name)) for path, name in ((left, "left"), (right, "right"))
-        )
+    left_pk: int
+    right_pk: int
+    alike: bool
+
+
+class Comparison:
+    """Two plain exports, opened to be compared; a context that gives files and temporary folder back."""
+
+    def __init__(self, left: Path, right: Path) -> None:
+        """Reads both files. Raises InvalidExport, UnknownModel, OSError."""
+        self._digests: tuple[SideDigests, SideDigests] | None = None
+        self._stack = contextlib.ExitStack()
+        try:
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="siloway-")))
+            self._left = self._stack.enter_context(SideIndex(left, folder / "left"))
+            self._right = self._stack.enter_context(SideIndex(right, folder / "right"))
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def findings(self) -> Iterator[ComparisonFinding]:
+        """What differs; nothing when the files are equal. Rows are compared only when all of them can be matched."""
         told = False
-        for finding in _of_shape(sides[0], sides[1]):
+        for finding in _of_shape(self._left, self._right):
             told = True
             yield finding
         if not told:
-            yield from _of_rows(sides[0], sides[1])
+            self._digests = SideDigests(self._left), SideDigests(self._right)
+            yield from _of_rows(self._left, self._right, self._digests)
+
+    def organizations(self) -> Iterator[OrganizationOutcome]:
+        """Whether each organization is the same with all that belongs to it; nothing before its rows were matched."""
+        if self._digests is None:
+            return
+        for ordinal in ordinals_of(self._left, ORGANIZATION):
+            digests = [side.organization(ordinal) for side in self._digests]
+            pks = [side.pk(side.slot_of(ORGANIZATION, ordinal)) for side in (self._left, self._right)]
+            yield OrganizationOutcome(pks[0], pks[1], alike=digests[0] is not None and digests[0] == digests[1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def compare_files(left: Path, right: Path) -> Iterator[ComparisonFinding]:
+    """What differs between two plain exports. Raises as `Comparison` does; holds files open until it has ended."""
+    with Comparison(left, right) as comparison:
+        yield from comparison.findings()
 
 
 def _of_shape(left: SideIndex, right: SideIndex) -> Iterator[ComparisonFinding]:
@@ -71,8 +111,9 @@ def _unordered(side: SideIndex, *, left: bool) -> Iterator[ComparisonFinding]:
             )
 
 
-def _of_rows(left: SideIndex, right: SideIndex) -> Iterator[ComparisonFinding]:
-    digests = SideDigests(left), SideDigests(right)
+def _of_rows(
+    left: SideIndex, right: SideIndex, digests: tuple[SideDigests, SideDigests]
+) -> Iterator[ComparisonFinding]:
     for model in in_order(left.models):
         whole = digests[0].models[model]
         if whole is not None and whole == digests[1].models[model]:

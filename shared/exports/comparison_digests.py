@@ -5,7 +5,6 @@ when both sides are alike has none.
 """
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -39,6 +38,7 @@ class SideDigests:
         self._rows = side.mapped("digests", _DIGEST_BYTES)
         self._owners = side.numbers("owners")  # by slot: the ordinal of the row's organization, 0 for none
         self._organizations = side.mapped("organizations", _DIGEST_BYTES)
+        self._open = side.numbers("open")  # by an organization's ordinal: 1 when a row of it must be looked at
         self.models = {model: self._add_model(model) for model in in_order(side.models)}
 
     def row(self, model: str, ordinal: int) -> bytes | None:
@@ -46,13 +46,9 @@ class SideDigests:
         digest = self._rows[self._side.place_of(model, ordinal)]
         return None if digest == _NONE else digest
 
-    def organization(self, ordinal: int) -> bytes:
-        """The digest of an organization and of all rows that belong to it."""
-        return self._organizations[ordinal - 1]
-
-    def owner(self, model: str, ordinal: int) -> int:
-        """The ordinal of the organization that a row belongs to; 0 for none."""
-        return self._owners.get(self._side.slot_of(model, ordinal))
+    def organization(self, ordinal: int) -> bytes | None:
+        """The digest of an organization and of all rows that belong to it; None when one must be looked at."""
+        return None if self._open.get(ordinal - 1) else self._organizations[ordinal - 1]
 
     def _add_model(self, model: str) -> bytes | None:
         """The digest of all rows of a model; None when one of them must be looked at."""
@@ -86,6 +82,8 @@ class SideDigests:
 
     def _add_to_organization(self, owner: int, digest: bytes) -> None:
         """Digests tell model and ordinal of their rows, so a sum is the same whatever comes first."""
+        if digest == _NONE:
+            self._open.put(owner - 1, 1)
         total = int.from_bytes(self._organizations[owner - 1], "big") + int.from_bytes(digest, "big")
         self._organizations[owner - 1] = (total % (1 << 8 * _DIGEST_BYTES)).to_bytes(_DIGEST_BYTES, "big")
 
@@ -100,10 +98,3 @@ def _digest(model: str, ordinal: int, fields: dict[str, Any], rules: ModelRules)
                 told.pop(field, None)
     data = msgspec.json.encode([model, ordinal, told], order="deterministic")
     return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
-
-
-def differing_organizations(left: SideDigests, right: SideDigests, count: int) -> Iterator[int]:
-    """The ordinals of organizations of which something differs, or must be looked at, by their digests."""
-    for ordinal in range(1, count + 1):
-        if left.organization(ordinal) != right.organization(ordinal):
-            yield ordinal

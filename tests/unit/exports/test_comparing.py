@@ -4,13 +4,14 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.exports import comparison_order
-from shared.exports.comparing import compare_files, unequal_json
+from shared.exports.comparing import Comparison, compare_files, unequal_json
 from shared.exports.comparison_findings import ComparisonFinding
 from shared.exports.errors import ExportFileError, InvalidExport, UnknownModel
 from tests.unit.exports.files_of import TIME, row, write
@@ -165,6 +166,30 @@ def test_fields_and_models_that_later_versions_dropped_do_not_count(tmp_path: Pa
     team = row("sentry.team", 1, slug="a", name="a", actor=7, org_role=None, date_added=TIME)
     later = row("sentry.team", 1, slug="a", name="a", date_added=TIME)
     assert compare(tmp_path, [row("sentry.actor", 1), team], [later]) == []
+
+
+def test_organizations_are_told_apart_by_all_that_belongs_to_them(tmp_path: Path) -> None:
+    def rows(*names: str, first: int, monitored: int = 0) -> Rows:
+        pks = range(first, first + len(names))
+        found = [*(organization(pk, f"org-{pk - first}") for pk in pks)]
+        found += [project(pk + 100, pk, name) for pk, name in zip(pks, names, strict=True)]
+        found += [row("sentry.projectoption", pk, project=pk + 100, key="k", value=1) for pk in pks]
+        return found + [row("sentry.monitor", 1, organization_id=first + monitored, guid=str(uuid4()))] * (
+            monitored > 0
+        )
+
+    def alike(left: Rows, right: Rows) -> list[bool]:
+        paths = write(tmp_path / "a.json", left), write(tmp_path / "b.json", right)
+        with Comparison(*paths) as comparison:
+            assert list(comparison.organizations()) == []
+            list(comparison.findings())
+            return [each.alike for each in comparison.organizations()]
+
+    one = rows("a", "b", "c", first=1)
+    assert alike(one, rows("a", "b", "c", first=20)) == [True, True, True]
+    assert alike(one, rows("a", "x", "c", first=20)) == [True, False, True]
+    assert alike(rows("a", "b", first=1, monitored=1), rows("a", "b", first=1, monitored=1)) == [True, False]
+    assert alike(one, rows("a", "b", first=1)) == []
 
 
 def test_a_finding_has_the_form_of_the_findings_file(tmp_path: Path) -> None:

@@ -185,5 +185,5 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         finally:
             tracemalloc.stop()
 
-    peak(10)
-    assert peak(8000) < peak(4000) + 300_000
+    peak(1300)
+    assert peak(2400) < peak(1200) + 200_000
