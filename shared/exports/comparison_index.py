@@ -159,7 +159,7 @@ class SideIndex:
 
     def _scan(self, path: Path) -> None:
         for cut in read_objects(path):
-            row = _decoded(cut)
+            row = _checked(cut)
             model = known_name(cut, row.model)
             if model in REMOVED_MODELS:
                 continue
@@ -233,6 +233,15 @@ def _decoded(cut: CutObject) -> ExportRow:
         return _DECODER.decode(cut.data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(cut, str(error)) from error
+
+
+def _checked(cut: CutObject) -> ExportRow:
+    """The row; every value of it was decoded once, so that none is refused later."""
+    try:
+        msgspec.json.decode(cut.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(cut, str(error)) from error
+    return _decoded(cut)
 
 
 def ordinals_of(side: SideIndex, model: str) -> Iterator[int]:

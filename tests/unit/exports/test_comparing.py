@@ -271,6 +271,12 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.parametrize("value", ["[" * 100_000, "[" * 900 + "]" * 900, '{"a":' * 3000, '"' * 1000])
+def test_text_that_is_nested_deeply_is_compared_as_text(tmp_path: Path, value: str) -> None:
+    assert kinds(tmp_path, [option(1, "a", value)], [option(1, "a", value)]) == []
+    assert kinds(tmp_path, [option(1, "a", value)], [option(1, "a", value + "x")]) == ["UnequalJSON"]
+
+
 @given(ROWS, ROWS)
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_rows_crash_it(tmp_path: Path, left: Rows, right: Rows) -> None:
