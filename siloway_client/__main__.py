@@ -13,6 +13,7 @@ import typer
 from siloway_client import output
 from siloway_client.commands import (
     deploys,
+    files,
     ids,
     imports,
     issues,
@@ -32,6 +33,7 @@ from siloway_client.commands import (
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.commands.doctor import doctor
 from siloway_client.commands.local import restored, up
+from siloway_client.decryption import DecryptionFailed
 from siloway_client.entry import DEFAULT_FOLDER
 from siloway_client.git_log import GitFailed
 from siloway_client.options import Session, advice
@@ -66,6 +68,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(demo)
 app.command()(doctor)
 app.command()(restored)
+files.add_to(app)
 
 _UNKNOWN_OUTCOMES = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}
 _REFUSED = (
@@ -74,6 +77,7 @@ _REFUSED = (
     imports.ImportFailed,
     imports.StillRunning,
     organizations.ChangeFailed,
+    DecryptionFailed,
     GitFailed,
     OSError,
 )

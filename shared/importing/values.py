@@ -14,9 +14,11 @@ from typing import Any
 import msgspec
 
 from shared.importing.columns import BIGINT_MAX, Column, Kind
+from shared.importing.scanner import ScanLimits
 
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
 _UNSIGNED_MAX = 2**64 - 1
+_DEPTH_MAX = ScanLimits().depth_max
 # One element of the Python form of a list of texts, and what may follow it.
 _TEXT_LITERAL = re.compile(r"""\s*u?('(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")\s*(,|\])""")
 
@@ -56,12 +58,17 @@ def json_value(column: Column, raw: msgspec.Raw) -> tuple[str | None, int]:
     return msgspec.json.encode(value).decode(), keys
 
 
-def count_keys(value: Any) -> int:
-    """The keys of all objects in a JSON value. Raises BadValue for what PostgreSQL's jsonb does not take."""
+def count_keys(value: Any, depth: int = 1) -> int:
+    """The keys of all objects in a JSON value. Raises BadValue for what PostgreSQL's jsonb does not take.
+
+    JSON that stands in a text is judged here for the first time: it may be nested as deeply as an upload, no deeper.
+    """
+    if isinstance(value, dict | list) and depth > _DEPTH_MAX:
+        raise BadValue("the JSON is nested too deeply")
     if isinstance(value, dict):
-        return len(value) + sum(count_keys(key) + count_keys(inner) for key, inner in value.items())
+        return len(value) + sum(count_keys(key) + count_keys(inner, depth + 1) for key, inner in value.items())
     if isinstance(value, list):
-        return sum(map(count_keys, value))
+        return sum(count_keys(inner, depth + 1) for inner in value)
     if isinstance(value, str):
         if "\0" in value:
             raise BadValue("a text in the JSON holds a NUL character")
@@ -156,6 +163,8 @@ def _unwrap(text: str) -> Any:
         inner = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return text
+    except RecursionError as error:
+        raise BadValue("the JSON is nested too deeply") from error
     return inner if isinstance(inner, str | list | dict) else text
 
 

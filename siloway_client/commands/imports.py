@@ -12,6 +12,7 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client import output
 from siloway_client.client import RegionClient
+from siloway_client.decryption import decrypted
 from siloway_client.options import Json, Region, RequestId, request_id_of, session
 from siloway_client.refusal import refusal_of
 
@@ -27,6 +28,15 @@ _FINISHED = (State.STATE_SUCCEEDED, State.STATE_FAILED)
 
 Source = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The export file.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as the import is queued.")]
+DecryptWith = Annotated[
+    Path | None,
+    typer.Option(
+        "--decrypt-with",
+        exists=True,
+        dir_okay=False,
+        help="The RSA private key (PEM) of an encrypted file; it is decrypted here, and the key stays here.",
+    ),
+]
 WaitMax = Annotated[float, typer.Option("--wait-max", help="Give up waiting after this many seconds.", min=1)]
 
 
@@ -47,9 +57,11 @@ def import_organizations(
     wait_max: WaitMax = 3600,
     request_id: RequestId = None,
     json_output: Json = False,
+    decrypt_with: DecryptWith = None,
 ) -> None:
     """Import the organizations of a file, with their users. Needs the scope import:write."""
-    _import(context, source, Scope.SCOPE_ORGANIZATION, region, no_wait, wait_max, request_id, json_output)
+    with decrypted(source, decrypt_with) as plain:
+        _import(context, plain, Scope.SCOPE_ORGANIZATION, region, no_wait, wait_max, request_id, json_output)
 
 
 @run_app.command("users")
@@ -61,9 +73,11 @@ def import_users(
     wait_max: WaitMax = 3600,
     request_id: RequestId = None,
     json_output: Json = False,
+    decrypt_with: DecryptWith = None,
 ) -> None:
     """Import the users of a file. Needs the scope silo:operate."""
-    _import(context, source, Scope.SCOPE_USER, region, no_wait, wait_max, request_id, json_output)
+    with decrypted(source, decrypt_with) as plain:
+        _import(context, plain, Scope.SCOPE_USER, region, no_wait, wait_max, request_id, json_output)
 
 
 @app.command("get")

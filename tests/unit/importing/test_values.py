@@ -88,3 +88,14 @@ def test_uuids_are_handed_on_as_such() -> None:
     assert decode(_GUID, f'"{text}"') == UUID(text)
     with pytest.raises(BadValue):
         decode(_GUID, '"7d2b"')
+
+
+@pytest.mark.parametrize("inner", ["[" * 65 + "]" * 65, "[" * 100_000, '{"a":' * 2000, "[" * 100_000 + "]" * 100_000])
+def test_json_in_text_is_nested_no_deeper_than_an_upload(inner: str) -> None:
+    with pytest.raises(BadValue, match="nested too deeply"):
+        decode(_OPTION, msgspec.json.encode(inner).decode())
+
+
+def test_json_in_text_may_be_nested_as_deeply_as_an_upload() -> None:
+    inner = "[" * 64 + "]" * 64
+    assert decode(_OPTION, msgspec.json.encode(inner).decode()) == inner
