@@ -1,0 +1,14 @@
+"""Exporters beside importers, on fresh databases of both silos."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.exports.stack import ExportStack
+from tests.integration.imports.conftest import make_stack as make_stack
+from tests.integration.imports.stack import ImportStack
+
+
+@pytest.fixture
+def stack(make_stack: Callable[[], ImportStack]) -> ExportStack:
+    return ExportStack(make_stack())
