@@ -5,7 +5,7 @@ from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 
 from control_silo.model_imports.usecases import ModelImportUseCases
-from shared.importing.handover import HandedBatch, HandedRow
+from shared.importing.handover import HandedBatch, HandedRow, KnownRow
 from shared.importing.registry import ImportScope
 from shared.rpc.call import current_caller
 from shared.rpc.methods import PEER_REGION, Budget, Door, Method
@@ -20,11 +20,6 @@ METHODS: tuple[Method, ...] = (
     ),
 )
 
-_SCOPES = {
-    model_import_pb.ImportBatchRequest.SCOPE_USER: ImportScope.USER,
-    model_import_pb.ImportBatchRequest.SCOPE_ORGANIZATION: ImportScope.ORGANIZATION,
-}
-
 
 class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
     """Serves the calling region's own imports."""
@@ -37,7 +32,9 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
     ) -> model_import_pb.ImportBatchResponse:
         del context
         rows = [HandedRow(row.ordinal, row.object) for row in request.rows]
-        batch = HandedBatch(request.import_id, request.principal, _SCOPES[request.scope], request.model, rows)
+        known = [KnownRow(each.model, each.old_pk, each.new_pk) for each in request.known]
+        scope = ImportScope[model_import_pb.ImportBatchRequest.Scope.Name(request.scope).removeprefix("SCOPE_")]
+        batch = HandedBatch(request.import_id, request.principal, scope, request.model, rows, known)
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(
             rows=[

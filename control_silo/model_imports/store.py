@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from shared.database import Transaction
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow
-from shared.importing.handover import HandedAnswer
+from shared.importing.handover import HandedAnswer, KnownRow
 
 _COVERED = text(
     "SELECT COALESCE(max(last_ordinal), 0) FROM import_chunk WHERE import_id = :import_id AND model = :model"
@@ -18,6 +18,12 @@ _INSERT_CHUNK = text(
     " VALUES (:import_id, :model, :first_ordinal, :last_ordinal, CAST(:counts AS jsonb), CAST(:findings AS jsonb),"
     " :now)"
     " ON CONFLICT DO NOTHING"
+)
+_KEEP_KNOWN = text(
+    "INSERT INTO import_row (import_id, model, old_pk, new_pk, decision, ordinal)"
+    " SELECT :import_id, known.model, known.old_pk, known.new_pk, 0, 0"
+    " FROM unnest(CAST(:models AS text[]), CAST(:old_pks AS int8[]), CAST(:new_pks AS int8[]))"
+    " AS known (model, old_pk, new_pk) ON CONFLICT DO NOTHING"
 )
 _FINDINGS = text(
     "SELECT findings FROM import_chunk WHERE import_id = :import_id AND model = :model"
@@ -55,6 +61,18 @@ def insert_chunk(
         "now": transaction.now,
     }
     return bool(transaction.execute(_INSERT_CHUNK, parameters).rowcount)
+
+
+def keep_known(transaction: Transaction, import_id: int, known: Sequence[KnownRow]) -> None:
+    """Enter into control's pk map what the region has written; ordinal 0 says that the rows are not control's."""
+    if known:
+        parameters = {
+            "import_id": import_id,
+            "models": [each.model for each in known],
+            "old_pks": [each.old_pk for each in known],
+            "new_pks": [each.new_pk for each in known],
+        }
+        transaction.execute(_KEEP_KNOWN, parameters)
 
 
 def answer(transaction: Transaction, import_id: int, model: str, first_ordinal: int, last_ordinal: int) -> HandedAnswer:

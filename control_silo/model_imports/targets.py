@@ -7,7 +7,9 @@ claimed. Rules: spec imports.md 10.
 from collections.abc import Mapping
 
 from shared.importing.columns import columns_of
+from shared.importing.kept import kept_target
 from shared.importing.minting import alphanumerics, password_hashes
+from shared.importing.registry import Silo, models
 from shared.importing.targets import Conflict, Minted, Target, UniqueSet
 
 _USERNAME_LENGTH_MAX = 128
@@ -76,5 +78,12 @@ _USER_EMAIL = Target(
     minted=(Minted("new_validation_hash", alphanumerics),),
 )
 
-TARGETS: Mapping[str, Target] = {target.model: target for target in (_USER, _EMAIL, _USER_EMAIL)}
-"""The tables of control's models, by model."""
+TARGETS: Mapping[str, Target] = {
+    **{target.model: target for target in (_USER, _EMAIL, _USER_EMAIL)},
+    **{
+        model.name: kept_target(model.name)
+        for model in models().values()
+        if model.silo is Silo.CONTROL and model.table is None
+    },
+}
+"""How rows of control's models are written, by model."""

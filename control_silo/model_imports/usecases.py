@@ -16,12 +16,10 @@ from shared.database import Database, Transaction
 from shared.errors import Aborted, InvalidArgument, PeerRefused, ScopeMissing
 from shared.importing.batch import batch_of, ledger_of, retried, write_batch
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
-from shared.importing.registry import ImportScope, models
+from shared.importing.registry import ORGANIZATION, Silo, models
 from shared.importing.rows import RowDecoder
 from shared.importing.upload import RawRow
 from shared.snowflake.domain import NotASnowflakeError, describe
-
-_NEEDED = {ImportScope.USER: "silo:operate", ImportScope.ORGANIZATION: "import:write"}
 
 
 class Ids(Protocol):
@@ -72,14 +70,20 @@ class ModelImportUseCases:
             begun = None
         if begun is None or begun.region != self.number_of(region):
             raise PeerRefused("the import is not this region's", metadata={"region": region})
-        needed = _NEEDED.get(batch.scope)
-        if needed is None or needed not in self.scopes_of(batch.principal, begun.time):
-            raise ScopeMissing(metadata={"scope": needed or "", "principal": batch.principal})
+        needed = batch.scope.permission
+        if needed not in self.scopes_of(batch.principal, begun.time):
+            raise ScopeMissing(metadata={"scope": needed, "principal": batch.principal})
         if batch.model not in TARGETS or not models()[batch.model].in_scope(batch.scope):
             raise InvalidArgument.of("model", "is no model of control that this scope takes")
         for place, row in enumerate(batch.rows):
             if row.ordinal != batch.first_ordinal + place:
                 raise InvalidArgument.of(f"rows[{place}].ordinal", "must be one more than the row's before")
+        for place, known in enumerate(batch.known):
+            model = models().get(known.model)
+            if model is None or model.silo is not Silo.REGION:
+                raise InvalidArgument.of(f"known[{place}].model", "is no model of a region")
+            if known.model == ORGANIZATION and not _is_of(known.new_pk, begun.region):
+                raise PeerRefused("the organization is not this region's", metadata={"region": region})
 
     def _write(self, batch: HandedBatch, first: int) -> HandedAnswer:
         target = TARGETS[batch.model]
@@ -90,6 +94,7 @@ class ModelImportUseCases:
         new = batch_of(batch.import_id, target, count, decoded, self.ids.take)
 
         def work(transaction: Transaction) -> HandedAnswer:
+            store.keep_known(transaction, batch.import_id, batch.known)
             written = write_batch(transaction, target, new)
             recorded = store.insert_chunk(
                 transaction,
@@ -116,6 +121,13 @@ class ModelImportUseCases:
 
 class _WrittenMeanwhileError(Exception):
     """Another call has recorded the same rows; this one's are rolled back."""
+
+
+def _is_of(organization_id: int, region: int) -> bool:
+    try:
+        return describe(organization_id).region == region
+    except NotASnowflakeError:
+        return False
 
 
 def _stored(transaction: Transaction, batch: HandedBatch) -> HandedAnswer:

@@ -8,14 +8,9 @@ from region_silo.slugs import reservations
 from region_silo.slugs.reservations import SlugReservations
 from shared.importing.decisions import BatchFinding, LedgerRow
 from shared.importing.handover import HandedAnswer, HandedBatch
-from shared.importing.registry import ImportScope
 from shared.rpc.channel import InternalChannel
 
 _TIMEOUT_S = 30.0
-_SCOPES = {
-    ImportScope.USER: model_import_pb.ImportBatchRequest.SCOPE_USER,
-    ImportScope.ORGANIZATION: model_import_pb.ImportBatchRequest.SCOPE_ORGANIZATION,
-}
 
 
 class ControlSilo:
@@ -31,9 +26,13 @@ class ControlSilo:
         request = model_import_pb.ImportBatchRequest(
             import_id=batch.import_id,
             principal=batch.principal,
-            scope=_SCOPES[batch.scope],
+            scope=model_import_pb.ImportBatchRequest.Scope.Value(f"SCOPE_{batch.scope.name}"),
             model=batch.model,
             rows=[model_import_pb.ImportBatchRequest.Row(ordinal=row.ordinal, object=row.data) for row in batch.rows],
+            known=[
+                model_import_pb.ImportBatchRequest.KnownRow(model=each.model, old_pk=each.old_pk, new_pk=each.new_pk)
+                for each in batch.known
+            ],
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         rows = [

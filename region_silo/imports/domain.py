@@ -18,16 +18,18 @@ class Scope(IntEnum):
 
     USER = 1
     ORGANIZATION = 2
+    CONFIG = 3
+    GLOBAL = 4
 
     @property
     def takes(self) -> ImportScope:
         """The models that it takes."""
-        return ImportScope.USER if self is Scope.USER else ImportScope.ORGANIZATION
+        return ImportScope[self.name]
 
     @property
     def permission(self) -> str:
         """The token scope that it needs."""
-        return "silo:operate" if self is Scope.USER else "import:write"
+        return self.takes.permission
 
 
 class State(IntEnum):

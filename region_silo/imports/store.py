@@ -5,13 +5,13 @@ out until the transaction ends.
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, SmallInteger, Table, Text, and_, func, or_
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, SmallInteger, Table, Text, and_, func, or_, text
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import select as sql_select
@@ -29,6 +29,7 @@ from region_silo.imports.domain import (
 from region_silo.schema import METADATA
 from shared.database import Transaction
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow
+from shared.importing.handover import KnownRow
 from shared.requests.domain import StoredError
 
 DATA_IMPORT = Table(
@@ -319,6 +320,19 @@ def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Iter
         copy.set_types(("int8", "text", "int8", "int8", "int2", "int8", "text"))
         for each in rows:
             copy.write_row((import_id, model, each.old_pk, each.new_pk, each.decision, each.ordinal, each.suffixed))
+
+
+def known_rows(transaction: Transaction, import_id: int, wanted: Mapping[str, Collection[int]]) -> list[KnownRow]:
+    """What the import has made of rows, by model and pk in the file; those without are absent."""
+    query = text(
+        "SELECT model, old_pk, new_pk FROM import_row WHERE import_id = :import_id AND model = :model"
+        " AND old_pk = ANY (CAST(:old_pks AS int8[]))"
+    )
+    return [
+        KnownRow(*tuple(row))
+        for model, old_pks in wanted.items()
+        for row in transaction.execute(query, {"import_id": import_id, "model": model, "old_pks": list(old_pks)})
+    ]
 
 
 def counts_by_model(transaction: Transaction, import_id: int) -> dict[str, Counts]:

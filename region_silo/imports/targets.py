@@ -9,6 +9,8 @@ import random
 from collections.abc import Mapping
 
 from shared.importing.columns import columns_of
+from shared.importing.kept import kept_target
+from shared.importing.registry import Silo, models
 from shared.importing.targets import Conflict, Derived, Target, UniqueSet
 from shared.slugs import PROJECT_LENGTH_MAX, PROJECT_RESERVED, base_slug, random_slug
 
@@ -130,8 +132,14 @@ _PROJECT_KEY = Target(
     unique=(UniqueSet(("public_key",), Conflict.REPLACE), UniqueSet(("secret_key",), Conflict.REPLACE)),
 )
 
+_REAL = (_ORGANIZATION, _TEAM, _MEMBER, _MEMBER_TEAM, _PROJECT, _PROJECT_TEAM, _PROJECT_KEY)
+
 TARGETS: Mapping[str, Target] = {
-    target.model: target
-    for target in (_ORGANIZATION, _TEAM, _MEMBER, _MEMBER_TEAM, _PROJECT, _PROJECT_TEAM, _PROJECT_KEY)
+    **{target.model: target for target in _REAL},
+    **{
+        model.name: kept_target(model.name)
+        for model in models().values()
+        if model.silo is Silo.REGION and model.table is None
+    },
 }
-"""The tables of the region's models, by model."""
+"""How rows of the region's models are written, by model."""

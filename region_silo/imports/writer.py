@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from region_silo.imports import store
 from region_silo.imports.domain import DataImport, SlugWish
 from region_silo.imports.store import Lease
@@ -19,10 +21,17 @@ from shared.importing.batch import batch_of, retried, write_batch
 from shared.importing.decisions import BatchFinding, Counts
 from shared.importing.findings import Finding
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
-from shared.importing.index import NO_MODEL, ModelRows
+from shared.importing.index import NO_MODEL, ModelRows, integer_pk
 from shared.importing.registry import Silo, in_write_order, models, why_skipped
 from shared.importing.rows import DecodedRows, RowDecoder, skipped_row, unreadable_object
 from shared.importing.upload import UploadedFile
+
+
+class _Fields(msgspec.Struct):
+    fields: dict[str, msgspec.Raw]
+
+
+_FIELDS = msgspec.json.Decoder(_Fields)
 
 
 class ControlPeer(Protocol):
@@ -135,7 +144,13 @@ class FileWriter:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
         runs = self._file.rows(model, first, last - first + 1)
         rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
-        batch = HandedBatch(self._import.id, self._import.principal, self._import.scope.takes, model, rows)
+        wanted = referred_in_region(model, rows)
+        known = (
+            self._database.read(lambda transaction: store.known_rows(transaction, self._import.id, wanted))
+            if wanted
+            else ()
+        )
+        batch = HandedBatch(self._import.id, self._import.principal, self._import.scope.takes, model, rows, known)
         answer = self._control.import_batch(batch)
 
         def work(transaction: Transaction) -> None:
@@ -180,6 +195,26 @@ class FileWriter:
             store.copy_findings(transaction, self._import.id, findings)
         store.add_progress(transaction, self._lease, done=last - first + 1, findings=len(findings))
         barrier.reach("import.in_batch")
+
+
+def referred_in_region(model: str, rows: Sequence[HandedRow]) -> dict[str, set[int]]:
+    """The pks of the region's rows, by model, that rows of one of control's models refer to."""
+    references = [
+        each
+        for each in models()[model].references
+        if each.model in models() and models()[each.model].silo is Silo.REGION
+    ]
+    wanted: dict[str, set[int]] = {}
+    for row in rows if references else ():
+        try:
+            fields = _FIELDS.decode(row.data).fields
+        except msgspec.MsgspecError:
+            continue  # control tells what is wrong with it
+        for reference in references:
+            pk = integer_pk(bytes(fields.get(reference.field, b"")))
+            if pk is not None:
+                wanted.setdefault(reference.model, set()).add(pk)
+    return wanted
 
 
 def in_order_of_writing(found: tuple[ModelRows, ...]) -> list[ModelRows]:

@@ -126,7 +126,9 @@ def _stage(driver: "psycopg.Connection[Any]", target: Target, statements: Statem
 
 
 def _deriver(target: Target) -> Callable[[tuple[Any, ...]], Sequence[Any]] | None:
-    """A function that fills in the derived columns of a row's values; None when the target has none."""
+    """A function that makes what is staged of a row's values; None when they are staged as they are."""
+    if target.packed is not None:
+        return target.packed.pack
     if not target.derived:
         return None
     places = {column.name: place for place, column in enumerate(columns_of(target.model))}

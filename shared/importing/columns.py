@@ -1,4 +1,4 @@
-"""The columns of the models that are imported: what a value may be, and what stands for an absent one.
+"""The columns of the models: what a value may be, and what stands for an absent one, read from the registry.
 
 A value that passes its column's checks is accepted by PostgreSQL for the column's type, so a COPY of decoded rows
 cannot fail on data. Lengths are the source's, in characters; e-mail columns take the later, longer form.
@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from shared.importing.registry import models
+from shared.importing.registry import Model, Reference, models
 
 SMALLINT_MAX = 2**15 - 1
 INTEGER_MAX = 2**31 - 1
@@ -30,6 +30,7 @@ class Kind(Enum):
     """64 bits, exported as a string of digits; handed on as int."""
     REFERENCE = "reference"
     """The old pk of another row, an int."""
+    FLOAT = "number"
     BOOLEAN = "boolean"
     DATETIME = "datetime"
     """Handed on as datetime in UTC."""
@@ -45,6 +46,7 @@ class Default(Enum):
 
     REQUIRED = "there is none: the field must be there"
     NOW = "the import's own time"
+    ABSENT = "nothing: a row that is kept whole stays without the field"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Column:
     """One column; its name is the field's name in an export.
 
     `default` is a value as handed on, or one of Default. `maximum` and `minimum` bound INTEGER columns, `length_max`
-    TEXT columns. `json_in_text`: older versions wrote the JSON as text inside a string.
+    TEXT columns (0: only the file's own limit). `json_in_text`: older versions wrote the JSON as text inside a string.
     """
 
     name: str
@@ -78,7 +80,7 @@ class Column:
         if self.kind is Kind.JSON:
             return msgspec.Raw
         if self.kind is Kind.TEXT:
-            wire: Any = Annotated[str, Meta(max_length=self.length_max)]
+            wire: Any = Annotated[str, Meta(max_length=self.length_max)] if self.length_max else str
         elif self.kind is Kind.INTEGER:
             wire = Annotated[int, Meta(ge=self.minimum, le=self.maximum)]
         else:
@@ -90,6 +92,7 @@ _STAGED_AS = {
     Kind.TEXT: "text",
     Kind.BIT_FIELD: "int8",
     Kind.REFERENCE: "int8",
+    Kind.FLOAT: "float8",
     Kind.BOOLEAN: "bool",
     Kind.DATETIME: "timestamptz",
     Kind.UUID: "uuid",
@@ -99,6 +102,7 @@ _STAGED_AS = {
 _WIRE_TYPES: Mapping[Kind, Any] = {
     Kind.BIT_FIELD: str | Annotated[int, Meta(ge=-BIGINT_MAX - 1, le=BIGINT_MAX)],
     Kind.REFERENCE: Annotated[int, Meta(ge=1, le=BIGINT_MAX)],
+    Kind.FLOAT: float,
     Kind.BOOLEAN: bool,
     Kind.DATETIME: Annotated[datetime, Meta(tz=True)],
     Kind.UUID: UUID,
@@ -107,138 +111,84 @@ _WIRE_TYPES: Mapping[Kind, Any] = {
 
 
 def columns_of(model: str) -> tuple[Column, ...]:
-    """The columns of a supported model, the pk apart, in the order of decoded values. KeyError for other models."""
+    """The columns of a known model, the pk apart, in the order of decoded values. KeyError for other models."""
     return COLUMNS[model]
 
 
-def _text(name: str, length_max: int, default: Any = "", *, nullable: bool = False) -> Column:
-    return Column(name, Kind.TEXT, default, nullable=nullable, length_max=length_max)
+def _columns(model: Model) -> tuple[Column, ...]:
+    """The references, then the other fields."""
+    references = tuple(_reference(each) for each in model.references)
+    read = _kept if model.table is None else _column
+    return references + tuple(read(name, spec) for name, spec in model.fields.items())
 
 
-def _number(name: str, maximum: int, default: Any = 0, *, nullable: bool = False) -> Column:
-    return Column(name, Kind.INTEGER, default, nullable=nullable, maximum=maximum)
-
-
-def _bits(name: str, default: int = 0, *, nullable: bool = False) -> Column:
-    return Column(name, Kind.BIT_FIELD, default, nullable=nullable)
-
-
-def _flag(name: str, default: Any = False, *, nullable: bool = False) -> Column:
-    return Column(name, Kind.BOOLEAN, default, nullable=nullable)
-
-
-def _time(name: str, default: Any = Default.NOW, *, nullable: bool = False) -> Column:
-    return Column(name, Kind.DATETIME, default, nullable=nullable)
-
-
-def _reference(model: str, name: str) -> Column:
-    reference = next(known for known in models()[model].references if known.field == name)
+def _reference(reference: Reference) -> Column:
     default = None if reference.nullable else Default.REQUIRED
-    return Column(name, Kind.REFERENCE, default, nullable=reference.nullable, references=reference.model)
+    return Column(reference.field, Kind.REFERENCE, default, nullable=reference.nullable, references=reference.model)
 
 
-COLUMNS: Mapping[str, tuple[Column, ...]] = {
-    "sentry.user": (
-        _text("username", 128, Default.REQUIRED),
-        _text("name", 200),
-        _text("email", 200),
-        _text("password", 128),
-        _flag("is_active", True),
-        _flag("is_staff"),
-        _flag("is_superuser"),
-        _flag("is_managed"),
-        _flag("is_sentry_app", None, nullable=True),
-        _flag("is_password_expired"),
-        _flag("is_unclaimed"),
-        _flag("is_suspended"),
-        _bits("flags", nullable=True),
-        _text("session_nonce", 12, None, nullable=True),
-        _number("avatar_type", SMALLINT_MAX),
-        _text("avatar_url", 120, None, nullable=True),
-        _time("date_joined"),
-        _time("last_login", None, nullable=True),
-        _time("last_active", nullable=True),
-        _time("last_password_change", None, nullable=True),
-    ),
-    "sentry.email": (
-        _text("email", 200, Default.REQUIRED),
-        _time("date_added"),
-    ),
-    "sentry.useremail": (
-        _reference("sentry.useremail", "user"),
-        _text("email", 200, Default.REQUIRED),
-        _text("validation_hash", 32),
-        _time("date_hash_added"),
-        _flag("is_verified"),
-    ),
-    "sentry.organization": (
-        _text("name", 64, Default.REQUIRED),
-        _text("slug", 50, None, nullable=True),
-        _number("status", INTEGER_MAX),
-        _text("default_role", 32, "member"),
-        _flag("is_test"),
-        _bits("flags", 1),
-        _time("date_added"),
-    ),
-    "sentry.organizationmember": (
-        _reference("sentry.organizationmember", "organization"),
-        _reference("sentry.organizationmember", "user_id"),
-        _text("email", 200, None, nullable=True),
-        _text("role", 32, "member"),
-        _bits("flags"),
-        _text("token", 64, None, nullable=True),
-        _time("token_expires_at", None, nullable=True),
-        _flag("has_global_access", True),
-        _reference("sentry.organizationmember", "inviter_id"),
-        _number("invite_status", SMALLINT_MAX, nullable=True),
-        _number("type", INTEGER_MAX, 50),
-        _flag("user_is_active", True),
-        _text("user_email", 200, None, nullable=True),
-        _time("date_added"),
-    ),
-    "sentry.team": (
-        _reference("sentry.team", "organization"),
-        _text("slug", 50, None, nullable=True),
-        _text("name", 64, Default.REQUIRED),
-        _number("status", INTEGER_MAX),
-        _flag("idp_provisioned"),
-        _time("date_added", nullable=True),
-    ),
-    "sentry.organizationmemberteam": (
-        _reference("sentry.organizationmemberteam", "organizationmember"),
-        _reference("sentry.organizationmemberteam", "team"),
-        _flag("is_active", True),
-        _text("role", 32, None, nullable=True),
-    ),
-    "sentry.project": (
-        _reference("sentry.project", "organization"),
-        _text("slug", 50, None, nullable=True),
-        _text("name", 200, Default.REQUIRED),
-        _text("platform", 64, None, nullable=True),
-        _text("forced_color", 6, None, nullable=True),
-        _flag("public"),
-        _number("status", INTEGER_MAX),
-        _bits("flags", 10, nullable=True),
-        _time("first_event", None, nullable=True),
-        _time("date_added"),
-        _reference("sentry.project", "template"),
-    ),
-    "sentry.projectteam": (
-        _reference("sentry.projectteam", "project"),
-        _reference("sentry.projectteam", "team"),
-    ),
-    "sentry.projectkey": (
-        _reference("sentry.projectkey", "project"),
-        _text("label", 64, None, nullable=True),
-        _text("public_key", 32, None, nullable=True),
-        _text("secret_key", 32, None, nullable=True),
-        _bits("roles", 1),
-        _number("status", INTEGER_MAX),
-        _number("rate_limit_count", INTEGER_MAX, None, nullable=True),
-        _number("rate_limit_window", INTEGER_MAX, None, nullable=True),
-        Column("data", Kind.JSON, "{}"),
-        _text("use_case", 32, "user"),
-        _time("date_added", nullable=True),
-    ),
+def _column(name: str, spec: str) -> Column:
+    """A field with a column of its own, as models.toml says it: "text 64 null = member"."""
+    words, _, default = spec.partition(" = ")
+    kind, *rules = words.split()
+    nullable = "null" in rules
+    column = Column(
+        name,
+        _KINDS[kind],
+        Default.REQUIRED if "required" in rules else _default(kind, default, nullable=nullable),
+        nullable=nullable,
+        length_max=next((int(rule) for rule in rules if rule.isdigit()), 0),
+        maximum={"int2": SMALLINT_MAX, "int4": INTEGER_MAX}.get(kind, 0),
+        json_in_text="text" in rules,
+    )
+    assert column.kind is not Kind.TEXT or column.length_max, f"{name} needs a greatest length"
+    return column
+
+
+def _default(kind: str, text: str, *, nullable: bool) -> Any:
+    if not text:
+        return None if nullable else _ZEROS.get(kind, Default.REQUIRED)
+    if text == "now":
+        return Default.NOW
+    return text if kind in ("text", "json") else msgspec.json.decode(text)
+
+
+def _kept(name: str, spec: str) -> Column:
+    """A field of a row that is kept whole: the type is checked; null and absence are left as they are."""
+    kind, *rules = spec.split()
+    return Column(
+        name,
+        _KINDS[kind],
+        Default.ABSENT,
+        nullable=True,
+        minimum=-BIGINT_MAX - 1,
+        maximum=BIGINT_MAX,
+        json_in_text="text" in rules,
+    )
+
+
+_KINDS = {
+    "text": Kind.TEXT,
+    "int2": Kind.INTEGER,
+    "int4": Kind.INTEGER,
+    "int": Kind.INTEGER,
+    "float": Kind.FLOAT,
+    "bits": Kind.BIT_FIELD,
+    "bool": Kind.BOOLEAN,
+    "time": Kind.DATETIME,
+    "uuid": Kind.UUID,
+    "json": Kind.JSON,
+    "texts": Kind.TEXT_ARRAY,
 }
-"""The columns of each supported model. The pk is none of them; order here is the order of decoded values."""
+_ZEROS: Mapping[str, Any] = {
+    "text": "",
+    "int2": 0,
+    "int4": 0,
+    "bits": 0,
+    "bool": False,
+    "time": Default.NOW,
+    "json": "{}",
+}
+
+COLUMNS: Mapping[str, tuple[Column, ...]] = {name: _columns(model) for name, model in models().items()}
+"""The columns of each model. The pk is none of them; order here is the order of decoded values."""

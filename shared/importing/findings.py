@@ -41,8 +41,6 @@ class FindingKind(Enum):
     """No version that we know has such a model."""
     MODEL_REMOVED = "model_removed"
     """Later versions of the source have no such model; its rows are dropped there too."""
-    MODEL_NOT_SUPPORTED = "model_not_supported"
-    """The model is known but not imported yet."""
     OUT_OF_SCOPE = "out_of_scope"
     """The import's scope does not take the model."""
     NULLED_REFERENCE = "nulled_reference"
@@ -57,7 +55,6 @@ _SKIPPED = frozenset(
     {
         FindingKind.UNKNOWN_MODEL,
         FindingKind.MODEL_REMOVED,
-        FindingKind.MODEL_NOT_SUPPORTED,
         FindingKind.OUT_OF_SCOPE,
         FindingKind.MISSING_REFERENCE,
         FindingKind.REPEATED_PK,

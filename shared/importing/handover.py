@@ -19,14 +19,27 @@ class HandedRow:
 
 
 @dataclass(frozen=True)
+class KnownRow:
+    """A row of one of the region's models that stands there: its pk in the file, and there."""
+
+    model: str
+    old_pk: int
+    new_pk: int
+
+
+@dataclass(frozen=True)
 class HandedBatch:
-    """Rows of one model, by ordinal and without a gap. `principal` is who started the import."""
+    """Rows of one model, by ordinal and without a gap. `principal` is who started the import.
+
+    `known` are the region's rows that the batch refers to.
+    """
 
     import_id: int
     principal: str
     scope: ImportScope
     model: str
     rows: Sequence[HandedRow]
+    known: Sequence[KnownRow] = ()
 
     @property
     def first_ordinal(self) -> int:

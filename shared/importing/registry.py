@@ -40,6 +40,11 @@ class ImportScope(Enum):
     CONFIG = frozenset({RelocationScope.USER, RelocationScope.CONFIG})
     GLOBAL = frozenset(RelocationScope)
 
+    @property
+    def permission(self) -> str:
+        """The token scope that an import needs: all but organizations may change the whole installation."""
+        return "import:write" if self is ImportScope.ORGANIZATION else "silo:operate"
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -52,13 +57,21 @@ class Reference:
 
 @dataclass(frozen=True)
 class Model:
-    """One model; `order` is its place in the dependency order, from 0."""
+    """One model; `order` is its place in the dependency order, from 0.
+
+    `unique`: sets of fields; one counts only when none of its values is null or false, and, with an entry in `unless`,
+    when that field is null. `table` is None for a model whose rows are kept whole. `fields`: name -> type as
+    `models.toml` says it, without the references; shared.importing.columns reads it.
+    """
 
     name: str
     silo: Silo
+    table: str | None
     scopes: frozenset[RelocationScope]
     references: tuple[Reference, ...]
+    fields: Mapping[str, str]
     unique: tuple[tuple[str, ...], ...]
+    unless: Mapping[tuple[str, ...], str]
     after: tuple[str, ...]
     order: int
 
@@ -67,21 +80,8 @@ class Model:
         return bool(self.scopes & scope.value)
 
 
-SUPPORTED = frozenset(
-    {
-        "sentry.user",
-        "sentry.email",
-        "sentry.useremail",
-        "sentry.organization",
-        "sentry.organizationmember",
-        "sentry.team",
-        "sentry.organizationmemberteam",
-        "sentry.project",
-        "sentry.projectteam",
-        "sentry.projectkey",
-    }
-)
-"""The models whose rows are decoded and written."""
+ORGANIZATION = "sentry.organization"
+USER = "sentry.user"
 
 REMOVED_MODELS = frozenset(
     {
@@ -120,7 +120,7 @@ def why_skipped(model: str, scope: ImportScope) -> FindingKind | None:
         return FindingKind.MODEL_REMOVED if model in REMOVED_MODELS else FindingKind.UNKNOWN_MODEL
     if not known.in_scope(scope):
         return FindingKind.OUT_OF_SCOPE
-    return None if model in SUPPORTED else FindingKind.MODEL_NOT_SUPPORTED
+    return None
 
 
 def in_write_order(names: Iterable[str]) -> list[str]:
@@ -152,18 +152,27 @@ def _dependency_order(needs: Mapping[str, set[str]]) -> list[str]:
 
 
 def _model(name: str, order: int, entry: dict[str, Any]) -> Model:
+    unique = [_unique_set(each) for each in entry.get("unique", ())]
     return Model(
         name=name,
         silo=Silo(entry["silo"]),
+        table=entry.get("table"),
         scopes=frozenset(RelocationScope(scope) for scope in entry["scopes"]),
         references=tuple(
             Reference(field, target.rstrip("?"), nullable=target.endswith("?"))
             for field, target in entry.get("references", {}).items()
         ),
-        unique=tuple(tuple(fields.split("+")) for fields in entry.get("unique", ())),
+        fields=entry.get("fields", {}),
+        unique=tuple(fields for fields, _ in unique),
+        unless={fields: unless for fields, unless in unique if unless},
         after=_after(entry),
         order=order,
     )
+
+
+def _unique_set(text: str) -> tuple[tuple[str, ...], str]:
+    fields, _, unless = text.partition(" unless ")
+    return tuple(fields.split("+")), unless
 
 
 def _targets(entry: dict[str, Any]) -> list[str]:

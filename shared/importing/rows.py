@@ -15,7 +15,7 @@ from msgspec import Meta
 from shared.importing.columns import Column, Default, Kind, columns_of
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.index import NO_MODEL, PK_MAX, IndexRecord, integer_pk, model_name
-from shared.importing.registry import REMOVED_FIELDS
+from shared.importing.registry import REMOVED_FIELDS, models
 from shared.importing.upload import RawRow
 from shared.importing.values import CONVERTERS, BadValue, count_keys, decode_field, json_value, repeated_key
 
@@ -23,17 +23,20 @@ _PARTS = frozenset({"model", "pk", "fields"})
 _SHAPES_MAX = 16
 _SHAPE_FIELDS_MAX = 100
 _IGNORED_FIELDS_MAX = 100
+_UNKNOWN = Column("", Kind.JSON, Default.ABSENT, nullable=True)
 _ANY = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SKIP_REASONS = {
     FindingKind.UNKNOWN_MODEL: "no such model is known",
     FindingKind.MODEL_REMOVED: "later versions of the source have no such model",
-    FindingKind.MODEL_NOT_SUPPORTED: "rows of this model are not imported yet",
     FindingKind.OUT_OF_SCOPE: "the import's scope does not take this model",
 }
 
 
 class DecodedRow(NamedTuple):
-    """One good row: `values` in the order of `columns_of(model)`, references as old pks, every default filled in."""
+    """One good row: `values` in the order of `columns_of(model)`, references as old pks, every default filled in.
+
+    A row that is kept whole may have one value more: its unknown fields, name to JSON.
+    """
 
     ordinal: int
     pk: int
@@ -54,10 +57,11 @@ class RowDecoder:
     """
 
     def __init__(self, model: str, now: datetime) -> None:
-        """KeyError for a model that is not supported."""
+        """KeyError for an unknown model."""
         self.model = model
         self.columns = columns_of(model)
         self._now = now
+        self._keeps_unknown = models()[model].table is None
         self._decoders = {column.name: msgspec.json.Decoder(column.wire_type) for column in self.columns}
         self._shapes: dict[frozenset[str], _Shape] = {}
         self._shape: _Shape | None = None
@@ -83,7 +87,9 @@ class RowDecoder:
 
     def take_ignored_fields(self) -> list[Finding]:
         """A finding for each field that was ignored since the last call, at the first row that has it."""
-        findings = [ignored.finding(self.model, name) for name, ignored in self._ignored.items()]
+        findings = [
+            ignored.finding(self.model, name, kept=self._keeps_unknown) for name, ignored in self._ignored.items()
+        ]
         self._ignored = {}
         return findings
 
@@ -107,11 +113,31 @@ class RowDecoder:
         if findings or pk is None:
             raise _RowRefused(findings)
         unknown = [name for name in fields if name not in self._decoders]
+        kept = self._unknown_values(unknown, fields, tell) if self._keeps_unknown else {}
+        if findings:
+            raise _RowRefused(findings)
         unknown += [name for name in parts if name not in _PARTS]
         self._note_ignored(row, unknown)
-        if parts.keys() == _PARTS:
+        if parts.keys() == _PARTS and not kept:
             self._learn(list(fields))
-        return DecodedRow(row.ordinal, pk, tuple(values))
+        return DecodedRow(row.ordinal, pk, (*values, kept) if kept else tuple(values))
+
+    def _unknown_values(
+        self, names: Sequence[str], fields: dict[str, msgspec.Raw], tell: Callable[[FindingKind, str, str], None]
+    ) -> dict[str, msgspec.Raw]:
+        """The JSON of unknown fields that are kept, checked like any other."""
+        kept = {}
+        for name in names:
+            if name in REMOVED_FIELDS.get(self.model, ()):
+                continue
+            try:
+                value, _ = json_value(_UNKNOWN, fields[name])
+                if "\0" in name:
+                    raise BadValue("the field's name holds a NUL character")
+                kept[name] = msgspec.Raw((value or "null").encode())
+            except BadValue as error:
+                tell(FindingKind.INVALID_VALUE, name, str(error))
+        return kept
 
     def _parts(self, row: RawRow) -> dict[str, msgspec.Raw]:
         """The object's parts as raw JSON; refuses the row when it cannot be decoded or has a key twice."""
@@ -207,11 +233,12 @@ class _Ignored:
     def __init__(self, ordinal: int, pk: int | None) -> None:
         self.ordinal, self.pk, self.rows = ordinal, pk, 1
 
-    def finding(self, model: str, field: str) -> Finding:
+    def finding(self, model: str, field: str, *, kept: bool) -> Finding:
         removed = field in REMOVED_FIELDS.get(model, ())
         kind = FindingKind.FIELD_REMOVED if removed else FindingKind.UNKNOWN_FIELD
         what = "later versions of the source have no such field" if removed else "no such field is known"
-        reason = f"{what}; ignored in {self.rows} row{'s' if self.rows > 1 else ''}"
+        done = "kept as it is" if kept and not removed else "ignored"
+        reason = f"{what}; {done} in {self.rows} row{'s' if self.rows > 1 else ''}"
         return Finding.of(kind, model, self.ordinal, pk=self.pk, field=field, reason=reason)
 
 

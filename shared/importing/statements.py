@@ -51,6 +51,8 @@ def statements_of(target: Target) -> Statements:
     """The statements of a target, made once."""
     stage, resolved = target.stage, target.resolved
     fields = [(column.name, column.staged_as) for column in columns_of(target.model)]
+    if target.packed is not None:
+        fields = list(target.packed.columns)
     fields += [(minted.column, "text") for minted in target.minted]
     head = [("ordinal", "int8"), ("old_pk", "int8"), ("new_pk", "int8")]
     staged = [*head, *fields]
@@ -168,14 +170,13 @@ def _referred(target: Target, stage: str) -> str:
             told.append(f"CASE WHEN {missing} THEN {1 << number} ELSE 0 END")
         else:
             problems.append((missing, FindingKind.MISSING_REFERENCE.name, name, f"s.{name}::text"))
-    owners = list(target.owners.items())
-    for name, table in owners:
+    for name, table in target.owners.items():
         joins.append(
             f"LEFT JOIN LATERAL (SELECT t.organization_id FROM {table} t WHERE t.id = r_{name}.new_pk LIMIT 1)"
             f" o_{name} ON true"
         )
-    for name, _ in owners[1:]:
-        differs = f"(o_{name}.organization_id <> o_{owners[0][0]}.organization_id)"
+    for name in target.owners:
+        differs = f"(o_{name}.organization_id <> {target.values['organization_id']})"
         problems.append((differs, WriteKind.FOREIGN_REFERENCE.value, name, f"s.{name}::text"))
     joins.append(
         "LEFT JOIN LATERAL (SELECT true AS found FROM import_row m WHERE m.import_id = %(import_id)s"

@@ -7,6 +7,7 @@ constant of the code, so composing SQL text of it is safe.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from shared.importing.registry import Reference, models
 
@@ -63,6 +64,14 @@ class Derived:
     make: Callable[[str], str]
 
 
+@dataclass(frozen=True)
+class Packed:
+    """What is staged in place of the model's columns: names with PostgreSQL types, and how values become them."""
+
+    columns: tuple[tuple[str, str], ...]
+    pack: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """One model's table.
@@ -71,6 +80,7 @@ class Target:
     `o_<field>.organization_id` (of an owner), and the parameters import_id and now. `owners`: reference field -> table
     that has an organization_id; all owners of a row must agree. `nulled`: references that become null instead of
     costing the row. `snowflake`: new ids are taken from the allocator; otherwise from the table's identity.
+    `packed`: what is staged instead of the model's columns.
     `followed_by`: statements over `resolved` (the batch's result), run after the rows are written; they find the SQL
     text `carried` as its column `carried`.
     """
@@ -86,16 +96,21 @@ class Target:
     derived: tuple[Derived, ...] = ()
     carried: str = "NULL::text"
     followed_by: tuple[str, ...] = ()
+    packed: Packed | None = None
 
     @property
     def stage(self) -> str:
         """The temporary table that a batch is copied into."""
-        return f"stage_{self.table}"
+        return f"stage_{self._suffix}"
 
     @property
     def resolved(self) -> str:
         """The temporary table that holds what resolve decided."""
-        return f"resolved_{self.table}"
+        return f"resolved_{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return self.table if self.packed is None else self.model.replace(".", "_")
 
     @property
     def references(self) -> tuple[Reference, ...]:

@@ -120,6 +120,11 @@ class ImportStack:
     def natural_rows(self, import_id: int) -> dict[str, Rows]:
         return read_natural_rows(self.control, self.region, import_id)
 
+    def change_in(self, silo: str, statement: str) -> None:
+        """Run a statement in "control" or "region"."""
+        database = self.control if silo == "control" else self.region
+        database.transact(lambda transaction: transaction.execute(text(statement)))
+
     def all_in(self, silo: str, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of "control" or "region" as dictionaries."""
         database = self.control if silo == "control" else self.region

@@ -45,7 +45,6 @@ def test_bad_rows_are_findings_and_the_others_are_imported(stack: ImportStack) -
         ("REPEATED_PK", "sentry.team", "1", "pk", True),
         ("UNKNOWN_MODEL", "sentry.nosuchmodel", "1", "", True),
         ("OUT_OF_SCOPE", "sentry.option", "7", "", True),
-        ("MODEL_NOT_SUPPORTED", "sentry.environment", "8", "", True),
         ("INVALID_OBJECT", "", "", "", True),
         ("INVALID_VALUE", "sentry.project", "1", "flags", True),
         ("MISSING_REFERENCE", "sentry.project", "3", "template", True),

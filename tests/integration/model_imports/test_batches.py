@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared import errors
-from shared.importing.handover import HandedBatch, HandedRow
+from shared.importing.handover import HandedBatch, HandedRow, KnownRow
 from shared.importing.registry import ImportScope
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.stack import ImportStack
@@ -38,7 +38,9 @@ def _usernames(stack: ImportStack) -> list[str]:
         ("us", {"scope": ImportScope.USER}, errors.ScopeMissing),
         ("us", {"scope": ImportScope.GLOBAL}, errors.ScopeMissing),
         ("us", {"model": "sentry.organization"}, errors.InvalidArgument),
-        ("us", {"model": "sentry.useroption"}, errors.InvalidArgument),
+        ("us", {"model": "sentry.apitoken"}, errors.InvalidArgument),
+        ("us", {"known": [KnownRow("sentry.user", 1, 2)]}, errors.InvalidArgument),
+        ("us", {"known": [KnownRow("sentry.organization", 1, 2)]}, errors.PeerRefused),
     ],
 )
 def test_what_is_not_allowed_is_refused_and_writes_nothing(

@@ -2,7 +2,6 @@ from shared.importing.columns import COLUMNS, Kind
 from shared.importing.findings import FindingKind
 from shared.importing.registry import (
     REMOVED_MODELS,
-    SUPPORTED,
     ImportScope,
     RelocationScope,
     Silo,
@@ -34,8 +33,8 @@ def test_useremail_waits_for_email_and_email_for_user() -> None:
     assert in_write_order(wanted) == ["sentry.projectkey", "sentry.user", "sentry.email", "sentry.useremail"]
 
 
-def test_supported_models_have_columns_that_agree_with_the_registry() -> None:
-    assert COLUMNS.keys() == SUPPORTED
+def test_columns_agree_with_the_registry() -> None:
+    assert COLUMNS.keys() == models().keys()
     for name, columns in COLUMNS.items():
         of_columns = {(c.name, c.references, c.nullable) for c in columns if c.kind is Kind.REFERENCE}
         assert of_columns == {(r.field, r.model, r.nullable) for r in models()[name].references}
@@ -48,14 +47,14 @@ def test_scopes_take_the_models_of_the_specification() -> None:
     assert why_skipped("sentry.user", ImportScope.USER) is None
     assert why_skipped("sentry.organization", ImportScope.USER) is FindingKind.OUT_OF_SCOPE
     assert why_skipped("sentry.organization", ImportScope.ORGANIZATION) is None
-    assert why_skipped("sentry.useroption", ImportScope.ORGANIZATION) is FindingKind.MODEL_NOT_SUPPORTED
+    assert why_skipped("sentry.useroption", ImportScope.ORGANIZATION) is None
     assert why_skipped("sentry.option", ImportScope.ORGANIZATION) is FindingKind.OUT_OF_SCOPE
     assert why_skipped("sentry.actor", ImportScope.GLOBAL) is FindingKind.MODEL_REMOVED
     assert why_skipped("sentry.nothing", ImportScope.GLOBAL) is FindingKind.UNKNOWN_MODEL
     assert not REMOVED_MODELS & models().keys()
 
 
-def test_users_and_emails_belong_to_control_and_the_other_supported_models_to_regions() -> None:
-    control = {name for name in SUPPORTED if models()[name].silo is Silo.CONTROL}
+def test_users_and_emails_belong_to_control_and_the_other_models_with_tables_to_regions() -> None:
+    control = {name for name, model in models().items() if model.table and model.silo is Silo.CONTROL}
     assert control == {"sentry.user", "sentry.email", "sentry.useremail"}
     assert models()["sentry.apitoken"].scopes == {RelocationScope.CONFIG, RelocationScope.GLOBAL}

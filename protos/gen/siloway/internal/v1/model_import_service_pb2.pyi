@@ -37,6 +37,10 @@ class ImportBatchRequest(_message.Message):
         """Users."""
         SCOPE_ORGANIZATION: ImportBatchRequest._Scope.ValueType  # 2
         """Organizations and their users."""
+        SCOPE_CONFIG: ImportBatchRequest._Scope.ValueType  # 3
+        """Configuration of the installation, with its users."""
+        SCOPE_GLOBAL: ImportBatchRequest._Scope.ValueType  # 4
+        """Everything."""
 
     class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
         """Scope is what the import may touch."""
@@ -47,6 +51,10 @@ class ImportBatchRequest(_message.Message):
     """Users."""
     SCOPE_ORGANIZATION: ImportBatchRequest.Scope.ValueType  # 2
     """Organizations and their users."""
+    SCOPE_CONFIG: ImportBatchRequest.Scope.ValueType  # 3
+    """Configuration of the installation, with its users."""
+    SCOPE_GLOBAL: ImportBatchRequest.Scope.ValueType  # 4
+    """Everything."""
 
     @_typing.final
     class Row(_message.Message):
@@ -72,11 +80,40 @@ class ImportBatchRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class KnownRow(_message.Message):
+        """A row of one of the region's models that stands there."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MODEL_FIELD_NUMBER: _builtins.int
+        OLD_PK_FIELD_NUMBER: _builtins.int
+        NEW_PK_FIELD_NUMBER: _builtins.int
+        model: _builtins.str
+        """The model, for example "sentry.organization"."""
+        old_pk: _builtins.int
+        """Its pk in the file."""
+        new_pk: _builtins.int
+        """Its pk in the region."""
+        def __init__(
+            self,
+            *,
+            model: _builtins.str = ...,
+            old_pk: _builtins.int = ...,
+            new_pk: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "new_pk", b"new_pk", "old_pk", b"old_pk"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     IMPORT_ID_FIELD_NUMBER: _builtins.int
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -89,6 +126,10 @@ class ImportBatchRequest(_message.Message):
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Row]:
         """The rows, by ordinal."""
 
+    @_builtins.property
+    def known(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.KnownRow]:
+        """What the region has made of rows of its own models that these rows refer to."""
+
     def __init__(
         self,
         *,
@@ -97,10 +138,11 @@ class ImportBatchRequest(_message.Message):
         scope: Global___ImportBatchRequest.Scope.ValueType = ...,
         model: _builtins.str = ...,
         rows: _abc.Iterable[Global___ImportBatchRequest.Row] | None = ...,
+        known: _abc.Iterable[Global___ImportBatchRequest.KnownRow] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "model", b"model", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "known", b"known", "model", b"model", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,6 +39,10 @@ class DataImport(_message.Message):
         """Users only."""
         SCOPE_ORGANIZATION: DataImport._Scope.ValueType  # 2
         """Organizations and their users."""
+        SCOPE_CONFIG: DataImport._Scope.ValueType  # 3
+        """Configuration of the installation, with its users."""
+        SCOPE_GLOBAL: DataImport._Scope.ValueType  # 4
+        """Everything."""
 
     class Scope(_Scope, metaclass=_ScopeEnumTypeWrapper):
         """Scope is what the import may touch."""
@@ -49,6 +53,10 @@ class DataImport(_message.Message):
     """Users only."""
     SCOPE_ORGANIZATION: DataImport.Scope.ValueType  # 2
     """Organizations and their users."""
+    SCOPE_CONFIG: DataImport.Scope.ValueType  # 3
+    """Configuration of the installation, with its users."""
+    SCOPE_GLOBAL: DataImport.Scope.ValueType  # 4
+    """Everything."""
 
     class _State:
         ValueType = _typing.NewType("ValueType", _builtins.int)

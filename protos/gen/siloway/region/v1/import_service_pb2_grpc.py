@@ -63,7 +63,7 @@ class ImportServiceServicer:
 
     def UploadImport(self, request_iterator, context):
         """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
-        import:write, user scope silo:operate. The answer comes when the whole file is on disk and indexed.
+        import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

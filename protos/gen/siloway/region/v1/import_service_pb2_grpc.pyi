@@ -35,7 +35,7 @@ class ImportServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ImportServiceAsyncStub: ...
     UploadImport: _grpc.StreamUnaryMultiCallable[_import_service_pb2.UploadImportRequest, _import_service_pb2.DataImport]
     """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
-    import:write, user scope silo:operate. The answer comes when the whole file is on disk and indexed.
+    import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
     """
     GetImport: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.GetImportRequest, _import_service_pb2.DataImport]
     """Gets one import of the caller's; with silo:operate anybody's. Needs import:write or silo:operate."""
@@ -51,7 +51,7 @@ class ImportServiceAsyncStub(ImportServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadImport: _aio.StreamUnaryMultiCallable[_import_service_pb2.UploadImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
     """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
-    import:write, user scope silo:operate. The answer comes when the whole file is on disk and indexed.
+    import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
     """
     GetImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.GetImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
     """Gets one import of the caller's; with silo:operate anybody's. Needs import:write or silo:operate."""
@@ -70,7 +70,7 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
         """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
-        import:write, user scope silo:operate. The answer comes when the whole file is on disk and indexed.
+        import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
         """
 
     @_abc_1.abstractmethod
