@@ -21,7 +21,10 @@ _MEMBERS = (
     "EXISTS (SELECT FROM organization_membership m WHERE m.user_id = t.id"
     " AND m.organization_id = ANY(%(organizations)s::bigint[]) AND m.region = %(region)s)"
 )
-_PRIVILEGED = "(t.is_staff OR t.is_superuser)"
+_PRIVILEGED = (
+    "(t.is_staff OR t.is_superuser OR t.id IN (SELECT (k.refs ->> 'user')::int8 FROM kept_row k"
+    " WHERE k.model IN ('sentry.userpermission', 'sentry.userroleuser')))"
+)
 _USER = Reference("user", "sentry.user", nullable=False)
 _OF_EXPORTED_USERS = (
     f"EXISTS (SELECT FROM user_email u WHERE lower(u.email) = lower(t.email) AND {is_exported(_USER, 'u.user_id')})"
@@ -56,7 +59,7 @@ def _organizations(model: str, wanted: RowsWanted) -> list[str]:
     for reference in models()[model].references:
         if reference.model != "sentry.organization":
             continue
-        value = READINGS[model].columns[reference.field]
+        value = READINGS[model].references[reference.field]
         allowed = f"{value} = ANY(%(organizations)s::bigint[])"
         if wanted.organizations is None:
             allowed = (

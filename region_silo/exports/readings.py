@@ -20,10 +20,11 @@ _RENAMED: Mapping[str, Mapping[str, str]] = {
     "sentry.organizationmemberteam": {"organizationmember": "organization_member_id"},
 }
 
-READINGS: Mapping[str, Reading] = {
-    model: reading_of(target, **_RENAMED.get(model, {})) for model, target in TARGETS.items()
-}
+READINGS: Mapping[str, Reading] = {model: reading_of(target, _RENAMED.get(model)) for model, target in TARGETS.items()}
 """The tables of the region's models, by model."""
+
+_DANGLING = frozenset({"sentry.snubaquery", "sentry.timeseriessnapshot"})
+"""Models that refer to nobody who must be there; their rows go with the organization of what refers to them."""
 
 _IS_WHOLE = f"state = {OrganizationState.ACTIVE:d} AND deletion < {DeletionStage.DELETING:d}"
 _OF_WHOLE = f"NOT EXISTS (SELECT FROM organization o WHERE o.id = t.organization_id AND NOT ({_IS_WHOLE}))"
@@ -53,4 +54,6 @@ def selection(model: str, scope: ImportScope, *, limited: bool) -> Selection:
     if model == "sentry.organization":
         whole = f"t.{_IS_WHOLE.replace('deletion', 't.deletion')}"
         return Selection(scope, [whole, "t.id = ANY(%(organizations)s::bigint[])"] if limited else [whole])
+    if model in _DANGLING and scope is not ImportScope.GLOBAL and not limited:
+        return Selection(scope, [_OF_WHOLE, "t.organization_id IS NOT NULL"])
     return Selection(scope, ["t.organization_id = ANY(%(organizations)s::bigint[])" if limited else _OF_WHOLE])

@@ -5,8 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.exports.stack import ExportStack
-from tests.integration.imports.conftest import make_stack as make_stack
+from tests.integration.imports.conftest import make_stack
 from tests.integration.imports.stack import ImportStack
+
+
+__all__ = ["make_stack", "stack"]
 
 
 @pytest.fixture
