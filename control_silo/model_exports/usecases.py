@@ -73,6 +73,7 @@ class ModelExportUseCases:
             return True
         own = {right.organization_id for right in rights if _ADMINISTER in right.scopes} - {None}
         asked = set(wanted.organizations or ())
-        if wanted.scope is not ImportScope.ORGANIZATION or wanted.organizations is None or not asked <= own:
+        is_limited = wanted.scope is ImportScope.ORGANIZATION and wanted.organizations is not None
+        if not (own and is_limited and asked <= own):
             raise ScopeMissing(metadata={"scope": _OPERATE, "principal": wanted.principal})
         return False

@@ -8,7 +8,6 @@ from tests.integration.exports.stack import ExportStack
 from tests.integration.imports.conftest import make_stack
 from tests.integration.imports.stack import ImportStack
 
-
 __all__ = ["make_stack", "stack"]
 
 

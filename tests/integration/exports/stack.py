@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from sqlalchemy import text
+
 from control_silo.model_exports.usecases import ModelExportUseCases, Right
 from control_silo.regions.usecases import number_of
 from region_silo.exports.domain import DataExport, Scope, State
@@ -17,6 +19,10 @@ from shared.rpc.call import Caller, acting
 from tests.integration.imports.stack import OPERATOR, REGION, ImportStack
 
 Row = dict[str, Any]
+_KEEP = text(
+    "INSERT INTO kept_row (model, refs, fields, organization_id)"
+    " VALUES (:model, CAST(:refs AS jsonb), CAST(:fields AS jsonb), :organization_id)"
+)
 METHOD = "/siloway.region.v1.ExportService/CreateExport"
 
 
@@ -108,6 +114,24 @@ class ExportStack:
         found = self.imports.do_import(rows)
         assert found.state == 5, found.error
         self.imports.silos.drain()
+
+    def keep(
+        self,
+        silo: str,
+        model: str,
+        references: Row,
+        fields: Row | None = None,
+        organization_id: int | None = None,
+    ) -> None:
+        """Put a row that is kept whole into "control" or "region"."""
+        database = self.control if silo == "control" else self.region
+        values = {
+            "model": model,
+            "refs": json.dumps(references),
+            "fields": json.dumps(fields or {}),
+            "organization_id": organization_id,
+        }
+        database.transact(lambda transaction: transaction.execute(_KEEP, values))
 
     def value(self, silo: str, statement: str, **parameters: Any) -> Any:
         (row,) = self.imports.all_in(silo, statement, **parameters)
