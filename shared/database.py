@@ -148,14 +148,18 @@ class Database:
             return answer
 
     @contextmanager
-    def snapshot(self, *prepare: str, statement_timeout_s: float = _SNAPSHOT_STATEMENT_S) -> Iterator[Transaction]:
+    def snapshot(self, *prepare: str, idle_s: float) -> Iterator[Transaction]:
         """A REPEATABLE READ transaction: all of its statements see one moment. `prepare` makes temporary tables, the
-        only thing that it may write to; it ends with them. Raises as `read`.
+        only thing that it may write to. It is for long readings: a statement may take minutes, and the server ends it
+        when nothing was asked for `idle_s`. Raises as `read`.
         """
         with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE") as connection, _translated():
             transaction = Transaction(connection, self.clock.now())
-            limit_ms = int(statement_timeout_s * 1000)
-            statements = (*prepare, f"SET LOCAL statement_timeout = {limit_ms}", "SET TRANSACTION READ ONLY")
+            limits = (
+                f"SET LOCAL statement_timeout = {int(_SNAPSHOT_STATEMENT_S * 1000)}",
+                f"SET LOCAL idle_in_transaction_session_timeout = {int(idle_s * 1000)}",
+            )
+            statements = (*prepare, *limits, "SET TRANSACTION READ ONLY")
             transaction.driver.execute("; ".join(statements).encode(), prepare=False)
             yield transaction
             assert not transaction.notes, "a message was noted in a snapshot"

@@ -20,6 +20,8 @@ from shared.snowflake.domain import NotASnowflakeError, describe
 
 _OPERATE = "silo:operate"
 _ADMINISTER = "org:admin"
+_IDLE_S = 60.0
+"""How long a region may take nothing before its reading is ended."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class ModelExportUseCases:
             "organizations": list(wanted.organizations or ()),
         }
         remembered = closure.remembered(wanted.scope)
-        with self.database.snapshot(closure.CREATE) as transaction:
+        with self.database.snapshot(closure.CREATE, idle_s=_IDLE_S) as transaction:
             for model in closure.exported_models(wanted.scope):
                 reading = READINGS.get(model.name)
                 if reading is None:

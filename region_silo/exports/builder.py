@@ -26,6 +26,8 @@ from shared.importing.registry import ImportScope, Model, Silo
 
 _ROWS_BETWEEN_LOOKS = 256
 _ROWS_A_LOOK_UP = 256
+_IDLE_S = 1800.0
+"""Control's rows come from the disk: many may be written without a question."""
 
 
 class StoppedError(Exception):
@@ -82,7 +84,7 @@ class FileBuilder:
         barrier.reach("export.after_control")
         with self._files.build(self._export.id, self._lease.token) as writer:
             array = JsonArray(writer.write)
-            with self._database.snapshot(closure.CREATE) as transaction:
+            with self._database.snapshot(closure.CREATE, idle_s=_IDLE_S) as transaction:
                 self._write_all(transaction, array, scope, organizations)
             array.finish()
             barrier.reach("export.before_file")
