@@ -61,7 +61,7 @@ class Doors:
 
     def peer(self, region: str = REGION) -> ControlRows:
         address = f"127.0.0.1:{self._control.port}"
-        channel = InternalChannel(address, peer="control", credentials=self._credentials[region])
+        channel = InternalChannel(address, peer="control", credentials=lambda: self._credentials[region])
         self._cleanup.callback(channel.close)
         return ControlRows(channel)
 
