@@ -9,6 +9,7 @@ from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
 from siloway.control.v1 import token_service_pb2_grpc as token_rpc
 from siloway.control.v1 import user_service_pb2_grpc as user_rpc
 from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
+from siloway.internal.v1 import model_export_service_pb2_grpc as model_export_rpc
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 
 from control_silo.announcements import servicer as announcements
@@ -17,6 +18,8 @@ from control_silo.callbacks.registry import sending_registry
 from control_silo.changes.waiting import ChangeWaiter
 from control_silo.deletions.domain import Deletions
 from control_silo.doctor.part import ControlPart
+from control_silo.model_exports import servicer as model_exports
+from control_silo.model_exports.usecases import ModelExportUseCases, Right
 from control_silo.model_imports import servicer as model_imports
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.opening import open_control
@@ -30,7 +33,7 @@ from control_silo.settings import ControlSettings
 from control_silo.slugs import servicer as slugs
 from control_silo.tokens import servicer as tokens
 from control_silo.tokens.grants import TokenUseCases
-from control_silo.tokens.usecases import authenticator, scopes_of
+from control_silo.tokens.usecases import authenticator, scopes_of, tokens_of
 from control_silo.users import servicer as users
 from control_silo.users.usecases import UserUseCases
 from shared import silo
@@ -49,7 +52,7 @@ PUBLIC_METHODS = (
     *reconciliation.METHODS,
     *announcements.METHODS,
 )
-INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS)
+INTERNAL_METHODS = (*callbacks.METHODS, *model_imports.METHODS, *model_exports.METHODS)
 
 # A change that waits for its regions holds a thread for up to 10 s, but no database connection. With few permits a
 # handful of calls for a region that is down would keep everybody from changing anything in the others.
@@ -118,6 +121,10 @@ def internal_servicers(parts: Parts) -> list[Servicer]:
             model_import_rpc.add_ModelImportServiceServicer_to_server,
             model_imports.ModelImportServicer(_model_imports(parts)),
         ),
+        (
+            model_export_rpc.add_ModelExportServiceServicer_to_server,
+            model_exports.ModelExportServicer(_model_exports(parts)),
+        ),
     ]
 
 
@@ -127,5 +134,17 @@ def _model_imports(parts: Parts) -> ModelImportUseCases:
         database,
         parts.ids,
         scopes_of=lambda principal, at: database.read(lambda transaction: scopes_of(transaction, principal, at)),
+        number_of=lambda region: database.read(lambda transaction: number_of(transaction, region)),
+    )
+
+
+def _model_exports(parts: Parts) -> ModelExportUseCases:
+    database = parts.database
+    return ModelExportUseCases(
+        database,
+        rights_of=lambda principal, at: [
+            Right(frozenset(token.scopes), token.organization_id)
+            for token in database.read(lambda transaction: tokens_of(transaction, principal, at))
+        ],
         number_of=lambda region: database.read(lambda transaction: number_of(transaction, region)),
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import region_comparison_service_pb2_grpc as comparison_rpc
 from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
+from siloway.region.v1 import export_service_pb2_grpc as export_rpc
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from siloway.region.v1 import issue_service_pb2_grpc as issue_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
@@ -19,6 +20,8 @@ from region_silo.comparison import servicer as comparison
 from region_silo.deploys import servicer as deploys
 from region_silo.deploys.usecases import DeployUseCases
 from region_silo.doctor.part import RegionPart
+from region_silo.exports import servicer as exports
+from region_silo.exports.usecases import ExportUseCases
 from region_silo.fetches.servicer import RefFeatures
 from region_silo.imports import servicer as imports
 from region_silo.imports.usecases import ImportUseCases
@@ -48,6 +51,7 @@ from region_silo.tokens.confirmation import Confirmation
 from region_silo.tokens.store import knows_tokens
 from region_silo.tokens.usecases import authenticator
 from shared import silo
+from shared.exporting.files import ExportFiles
 from shared.importing.spool import Spool
 from shared.model_cache_gate import CacheGate
 from shared.parts import Parts
@@ -64,6 +68,7 @@ PUBLIC_METHODS = (
     *deploys.METHODS,
     *issues.METHODS,
     *imports.METHODS,
+    *exports.METHODS,
     *snowflakes.METHODS,
 )
 INTERNAL_METHODS = (*callbacks.METHODS, *comparison.METHODS)
@@ -147,6 +152,12 @@ def public_servicers(
             imports.ImportServicer(
                 ImportUseCases(database, spool, ids, file_bytes_max=settings.upload_bytes_max, wake=parts.waker.wake),
                 parts.clock,
+            ),
+        ),
+        (
+            export_rpc.add_ExportServiceServicer_to_server,
+            exports.ExportServicer(
+                ExportUseCases(database, ExportFiles(settings.spool_folder, spool), ids.take, parts.waker.wake)
             ),
         ),
         (

@@ -1,6 +1,7 @@
 """Puts a region silo's `work` together: outbox and imports behind a transport, loops, the spool, what is cleaned."""
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -9,6 +10,10 @@ from region_silo.callbacks.registry import sending_registry
 from region_silo.callbacks.transport import ControlTransport
 from region_silo.deletions.purging import Purger
 from region_silo.deploys.sweeping import Sweep
+from region_silo.exports.cleaner import export_tasks
+from region_silo.exports.control_peer import ControlRows
+from region_silo.exports.runner import ExportRunner
+from region_silo.exports.usecases import EXPORTS_CHANNEL, clean_files
 from region_silo.fetches import local_git
 from region_silo.fetches.cleaner import fetch_tasks
 from region_silo.fetches.runner import FetchRunner
@@ -24,6 +29,7 @@ from region_silo.settings import RegionSettings
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import program, working
 from shared.errors import ServiceError
+from shared.exporting.files import ExportFiles
 from shared.importing.spool import Spool
 from shared.model_cache_gate import CacheGate
 from shared.parts import Parts
@@ -38,8 +44,8 @@ _SPOOL_CLEAN_EVERY_S = 300.0
 
 
 def work(settings: RegionSettings) -> int:
-    """Write imports, fetch commits, announce deploys, purge organizations, tell of members, deliver the outbox and
-    clean until told to stop.
+    """Write imports, build exports, fetch commits, announce deploys, purge organizations, tell of members, deliver the
+    outbox and clean until told to stop.
 
     Returns the exit code.
     """
@@ -52,9 +58,12 @@ def work(settings: RegionSettings) -> int:
     runner = ImportRunner(
         parts.database, spool, ControlSilo(channel), parts.ids, changing=lambda ids: cache.changing(*ids)
     )
+    files = ExportFiles(settings.spool_folder, spool)
+    exports = ExportRunner(parts.database, ControlRows(channel), files)
     loops: dict[str, program.Loop] = {
-        "imports": _import_loop(runner, settings.silo.database_url),
-        "spool": _spool_loop(parts, spool),
+        "imports": _woken(runner.run, settings.silo.database_url, IMPORTS_CHANNEL),
+        "exports": _woken(exports.run, settings.silo.database_url, EXPORTS_CHANNEL),
+        "spool": _spool_loop(parts, spool, files),
         "fetches": FetchRunner(parts.database, {local_git.NAME: local_git.LocalGit(settings.git_root)}).run,
         "deploys": Sweep(parts.database).run,
         "members": Retelling(parts.database).run,
@@ -66,28 +75,33 @@ def work(settings: RegionSettings) -> int:
             registry=sending_registry(),
             transport=ControlTransport(channel),
             loops=loops,
-            cleaning=(*import_tasks(), *fetch_tasks()),
+            cleaning=(*import_tasks(), *export_tasks(), *fetch_tasks()),
         )
     finally:
         channel.close()
 
 
-def _import_loop(runner: ImportRunner, database_url: str) -> program.Loop:
+def _woken(
+    work_until: Callable[[threading.Event, Callable[[float], object]], None], database_url: str, channel: str
+) -> program.Loop:
+    """A loop that is told when there is work."""
+
     def run(stop: threading.Event) -> None:
-        listener = Listener(database_url, [IMPORTS_CHANNEL])
+        listener = Listener(database_url, [channel])
         try:
-            runner.run(stop, listener.wait)
+            work_until(stop, listener.wait)
         finally:
             listener.close()
 
     return run
 
 
-def _spool_loop(parts: Parts, spool: Spool) -> program.Loop:
+def _spool_loop(parts: Parts, spool: Spool, files: ExportFiles) -> program.Loop:
     def run(stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 clean_spool(parts.database, spool, keep=SPOOL_KEEP)
+                clean_files(parts.database, files)
             except ServiceError as error:
                 _log.warning("spool_waits", reason=error.reason)
             stop.wait(_SPOOL_CLEAN_EVERY_S)

@@ -37,6 +37,7 @@ _log = structlog.get_logger("siloway.database")
 
 _TRIES = 4
 _STATEMENT_TIMEOUT_MAX_S = 30.0
+_SNAPSHOT_STATEMENT_S = 300.0
 _POOL_WAIT_MAX_S = 10.0
 _CONFLICTS = frozenset({"40001", "40P01"})
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -146,6 +147,23 @@ class Database:
             answer = work(transaction)
             assert not transaction.notes, "a message was noted in a read"
             return answer
+
+    @contextmanager
+    def snapshot(self, *prepare: str, idle_s: float) -> Iterator[Transaction]:
+        """A REPEATABLE READ transaction: all of its statements see one moment. `prepare` makes temporary tables, the
+        only thing that it may write to. It is for long readings: a statement may take minutes, and the server ends it
+        when nothing was asked for `idle_s`. Raises as `read`.
+        """
+        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE") as connection, _translated():
+            transaction = Transaction(connection, self.clock.now())
+            limits = (
+                f"SET LOCAL statement_timeout = {int(_SNAPSHOT_STATEMENT_S * 1000)}",
+                f"SET LOCAL idle_in_transaction_session_timeout = {int(idle_s * 1000)}",
+            )
+            statements = (*prepare, *limits, "SET TRANSACTION READ ONLY")
+            transaction.driver.execute("; ".join(statements).encode(), prepare=False)
+            yield transaction
+            assert not transaction.notes, "a message was noted in a snapshot"
 
     def ask(self, work: Callable[[Transaction], T]) -> T:
         """As `read`, for work of one statement: nothing is sent before it and after it. Raises as `read`.

@@ -13,6 +13,7 @@ import typer
 from siloway_client import output
 from siloway_client.commands import (
     deploys,
+    exports,
     files,
     ids,
     imports,
@@ -34,6 +35,7 @@ from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.commands.doctor import doctor
 from siloway_client.commands.local import restored, up
 from siloway_client.decryption import DecryptionFailed
+from siloway_client.downloads import DownloadFailed
 from siloway_client.entry import DEFAULT_FOLDER
 from siloway_client.git_log import GitFailed
 from siloway_client.options import Session, advice
@@ -43,6 +45,8 @@ from siloway_client.targets import TargetUnknown
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
+app.add_typer(exports.run_app, name="export")
+app.add_typer(exports.app, name="exports")
 app.add_typer(releases.app, name="release")
 release_commits.add_to(releases.app)
 refs.add_to(releases.app)
@@ -76,6 +80,8 @@ _REFUSED = (
     DemoFailed,
     imports.ImportFailed,
     imports.StillRunning,
+    exports.ExportFailed,
+    DownloadFailed,
     organizations.ChangeFailed,
     DecryptionFailed,
     GitFailed,

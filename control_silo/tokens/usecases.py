@@ -128,15 +128,20 @@ def scopes_of(transaction: Transaction, principal: str, at: datetime) -> frozens
 
     Nothing once the tokens are gone or revoked, or the user is suspended.
     """
+    return frozenset(scope for token in tokens_of(transaction, principal, at) for scope in token.scopes)
+
+
+def tokens_of(transaction: Transaction, principal: str, at: datetime) -> list[Token]:
+    """The tokens by which a principal might do something at that time, as `scopes_of` says."""
     kind, _, key = principal.partition("/")
     if not key.isdigit():
-        return frozenset()
+        return []
     tokens: list[Token] = []
     if kind == "tokens":
         tokens = store.read_many(transaction, [int(key)])
     elif kind == "users":
         tokens = store.find_unrevoked_by_user(transaction, int(key))
-    return frozenset(scope for token in tokens if _counts(token, at) for scope in token.scopes)
+    return [token for token in tokens if _counts(token, at)]
 
 
 class TokenSource:

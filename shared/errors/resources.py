@@ -76,6 +76,12 @@ class ImportNotFound(NotFound):
     reason = "IMPORT_NOT_FOUND"
 
 
+class ExportNotFound(NotFound):
+    """There is no such export."""
+
+    reason = "EXPORT_NOT_FOUND"
+
+
 class RequestNotFound(NotFound):
     """No request of this caller has that id."""
 

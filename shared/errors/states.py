@@ -106,6 +106,18 @@ class SpoolMissing(FailedPrecondition):
     reason = "SPOOL_MISSING"
 
 
+class ExportNotReady(FailedPrecondition):
+    """The export has no file: it has not ended yet, has failed or was cancelled."""
+
+    reason = "EXPORT_NOT_READY"
+
+
+class ExportExpired(FailedPrecondition):
+    """The export's file was removed when its time was over; ask for another export."""
+
+    reason = "EXPORT_EXPIRED"
+
+
 class MessageParked(FailedPrecondition):
     """The other silo refuses a message of this request; it is given up until an operator replays it."""
 

@@ -6,7 +6,7 @@ are replaced are taken up by the next call.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -129,6 +129,24 @@ class InternalChannel:
             return method(request, timeout=wait_s, metadata=_metadata())
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
+
+    def stream(
+        self, method: Callable[..., Iterable[_Answer]], request: object, *, timeout_s: float = _TIMEOUT_S
+    ) -> Iterator[_Answer]:
+        """Call a stub's method that answers with a stream, and give out its messages. Waits and raises as `invoke`, for
+        the whole stream; one that is left early is cancelled.
+        """
+        left = deadline.remaining_s()
+        wait_s = timeout_s if left is None else min(timeout_s, left - _MARGIN_S)
+        if wait_s <= 0:
+            raise DeadlineExceeded
+        answers: Any = method(request, timeout=wait_s, metadata=_metadata())
+        try:
+            yield from answers
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            answers.cancel()
 
     def close(self) -> None:
         """End all calls and connections."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -10,8 +10,27 @@ import grpc
 _Credentials = TypeVar("_Credentials")
 
 
+class Answers:
+    """A stream of answers. Whoever asked for it cancels it in the end, however that came: it holds its connection."""
+
+    def __init__(self, answers: Any, give_back: Callable[[], None]) -> None:
+        self._answers = answers
+        self._give_back = give_back
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._answers)
+
+    def cancel(self) -> None:
+        """End it, if it has not ended; the connection may go."""
+        if not self._is_over:
+            self._is_over = True
+            self._answers.cancel()
+            self._give_back()
+
+
 class RenewingChannel(Generic[_Credentials]):
-    """What stubs need of a channel, for methods that answer with one message. Thread-safe.
+    """What stubs need of a channel, for methods that answer with one message or with a stream. Thread-safe.
 
     `source` is asked before each call; `open_` makes a channel of what it says.
     """
@@ -30,6 +49,18 @@ class RenewingChannel(Generic[_Credentials]):
 
     def stream_unary(self, method: str, *given: Any, **options: Any) -> Callable[..., Any]:
         return self._method("stream_unary", method, given, options)
+
+    def unary_stream(self, method: str, *given: Any, **options: Any) -> Callable[..., "Answers"]:
+        def call(request: object, **how: Any) -> Answers:
+            channel = self._take()
+            try:
+                answers = channel.unary_stream(method, *given, **options)(request, **how)
+            except BaseException:
+                self._give_back(channel)
+                raise
+            return Answers(answers, lambda: self._give_back(channel))
+
+        return call
 
     def close(self) -> None:
         """End all calls and connections."""

@@ -31,6 +31,8 @@ _VALUES = {
     ("issue_link", "linked_type"): "1",
     ("issue_link", "relationship"): "1",
     ("commit_fetch", "state"): "'queued'",
+    ("data_export", "scope"): "2",
+    ("data_export", "state"): "1",
 }
 _BY_TYPE = {
     "bigint": "(random() * 1e12)::bigint",
@@ -145,7 +147,8 @@ def _insert(transaction: Transaction, table: str, organization_id: int, made: di
             """
             SELECT column_name, data_type FROM information_schema.columns
             WHERE table_name = :table AND table_schema = current_schema()
-                AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'
+                AND (column_name = 'organization_id'
+                    OR (is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'))
             """
         ),
         {"table": table},

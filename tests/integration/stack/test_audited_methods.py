@@ -43,6 +43,9 @@ _ACTIONS = {
     "DeleteTeam": "team.delete",
     "DeleteOrganization": "organization.delete",
     "UndeleteOrganization": "organization.undelete",
+    "CreateExport": "export.create",
+    "CancelExport": "export.cancel",
+    "DeleteExport": "export.delete",
 }
 """In an order in which they can be called, but for UndrainRegion and the like, which need nothing before."""
 _ELSEWHERE = {
@@ -107,6 +110,9 @@ def test_each_privileged_change_stands_in_the_audit_of_its_organization(stack: R
     made.call("RemoveMember", at, {})
     made.call("DeleteOrganization", {"siloway/Organization": parent}, {})
     made.call("UndeleteOrganization", {"siloway/Organization": parent}, {})
+    export = made.call("CreateExport", {}, {"scope": "SCOPE_USER"}).name
+    made.call("CancelExport", {}, {"name": export})
+    made.call("DeleteExport", {}, {"name": export})
     made.check(int(parent.removeprefix("organizations/")))
 
 

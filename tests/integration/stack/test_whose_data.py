@@ -31,6 +31,12 @@ _CALLERS = {
     "GetImport",
     "ListImports",
     "ListImportFindings",
+    "CreateExport",
+    "GetExport",
+    "ListExports",
+    "DownloadExport",
+    "CancelExport",
+    "DeleteExport",
     "GetRequest",
     "ListAuditEntries",
 }

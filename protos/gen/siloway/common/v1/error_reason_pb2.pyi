@@ -200,6 +200,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: There is no such issue."""
     ERROR_REASON_PROJECT_WITHOUT_RELEASE: _ErrorReason.ValueType  # 124
     """FAILED_PRECONDITION: The project has no release yet, so there is no next one."""
+    ERROR_REASON_EXPORT_NOT_FOUND: _ErrorReason.ValueType  # 146
+    """NOT_FOUND: There is no such export."""
+    ERROR_REASON_EXPORT_NOT_READY: _ErrorReason.ValueType  # 147
+    """FAILED_PRECONDITION: The export has no file: it has not ended yet, has failed or was cancelled."""
+    ERROR_REASON_EXPORT_EXPIRED: _ErrorReason.ValueType  # 148
+    """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -384,4 +390,10 @@ ERROR_REASON_ISSUE_NOT_FOUND: ErrorReason.ValueType  # 123
 """NOT_FOUND: There is no such issue."""
 ERROR_REASON_PROJECT_WITHOUT_RELEASE: ErrorReason.ValueType  # 124
 """FAILED_PRECONDITION: The project has no release yet, so there is no next one."""
+ERROR_REASON_EXPORT_NOT_FOUND: ErrorReason.ValueType  # 146
+"""NOT_FOUND: There is no such export."""
+ERROR_REASON_EXPORT_NOT_READY: ErrorReason.ValueType  # 147
+"""FAILED_PRECONDITION: The export has no file: it has not ended yet, has failed or was cancelled."""
+ERROR_REASON_EXPORT_EXPIRED: ErrorReason.ValueType  # 148
+"""FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,1 @@
+"""Hands the rows of control's models to the regions that export them."""
