@@ -34,7 +34,17 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
         rows = [HandedRow(row.ordinal, row.object) for row in request.rows]
         known = [KnownRow(each.model, each.old_pk, each.new_pk) for each in request.known]
         scope = ImportScope[model_import_pb.ImportBatchRequest.Scope.Name(request.scope).removeprefix("SCOPE_")]
-        batch = HandedBatch(request.import_id, request.principal, scope, request.model, rows, known)
+        batch = HandedBatch(
+            request.import_id,
+            request.principal,
+            scope,
+            request.model,
+            rows,
+            known,
+            merge_users=request.options.merge_users,
+            overwrite_configs=request.options.overwrite_configs,
+            filtered=request.filtered,
+        )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(
             rows=[

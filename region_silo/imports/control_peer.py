@@ -33,6 +33,10 @@ class ControlSilo:
                 model_import_pb.ImportBatchRequest.KnownRow(model=each.model, old_pk=each.old_pk, new_pk=each.new_pk)
                 for each in batch.known
             ],
+            options=model_import_pb.ImportBatchRequest.Options(
+                merge_users=batch.merge_users, overwrite_configs=batch.overwrite_configs
+            ),
+            filtered=batch.filtered,
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         rows = [

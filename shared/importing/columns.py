@@ -138,7 +138,7 @@ def _column(name: str, spec: str) -> Column:
         Default.REQUIRED if "required" in rules else _default(kind, default, nullable=nullable),
         nullable=nullable,
         length_max=next((int(rule) for rule in rules if rule.isdigit()), 0),
-        maximum={"int2": SMALLINT_MAX, "int4": INTEGER_MAX}.get(kind, 0),
+        maximum={"int2": SMALLINT_MAX, "int4": INTEGER_MAX, "int": BIGINT_MAX}.get(kind, 0),
         json_in_text="text" in rules,
     )
     assert column.kind is not Kind.TEXT or column.length_max, f"{name} needs a greatest length"
@@ -184,6 +184,7 @@ _ZEROS: Mapping[str, Any] = {
     "text": "",
     "int2": 0,
     "int4": 0,
+    "int": 0,
     "bits": 0,
     "bool": False,
     "time": Default.NOW,

@@ -29,9 +29,9 @@ class KnownRow:
 
 @dataclass(frozen=True)
 class HandedBatch:
-    """Rows of one model, by ordinal and without a gap. `principal` is who started the import.
+    """Rows of one model, by ordinal, without a gap unless `filtered`. `principal` is who started the import.
 
-    `known` are the region's rows that the batch refers to.
+    `known` are the region's rows that the batch refers to. With `filtered`, rows that a filter leaves out are missing.
     """
 
     import_id: int
@@ -40,6 +40,9 @@ class HandedBatch:
     model: str
     rows: Sequence[HandedRow]
     known: Sequence[KnownRow] = ()
+    merge_users: bool = False
+    overwrite_configs: bool = False
+    filtered: bool = False
 
     @property
     def first_ordinal(self) -> int:

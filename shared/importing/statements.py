@@ -197,8 +197,11 @@ def _referred(target: Target, stage: str) -> str:
 
 def _rank(number: int, unique: UniqueSet) -> tuple[str, ...]:
     """Whether the set counts for the row, its place among the batch's rows with the same values, and who has them."""
-    counts = " AND ".join(["j.problem IS NULL", *(f"j.{column} IS NOT NULL" for column in unique.columns)])
-    keys = ", ".join(["(j.problem IS NULL)", *(_key(f"j.{column}", column, unique) for column in unique.columns)])
+    only = [f"({unique.only.format('j')})"] if unique.only else []
+    counts = " AND ".join(["j.problem IS NULL", *only, *(f"j.{column} IS NOT NULL" for column in unique.columns)])
+    keys = ", ".join(
+        ["(j.problem IS NULL)", *only, *(_key(f"j.{column}", column, unique) for column in unique.columns)]
+    )
     return (
         f"({counts}) AS counts_{number}",
         f"row_number() OVER (PARTITION BY {keys} ORDER BY j.ordinal) AS rank_{number}",
@@ -319,6 +322,8 @@ def _held(target: Target, unique: UniqueSet, alias: str, subject_value: str | No
     for column in unique.columns:
         value = subject_value if subject_value and column == unique.subject else f"{alias}.{column}"
         conditions.append(f"{_key(f't.{column}', column, unique)} = {_key(value, column, unique)}")
+    if unique.only:
+        conditions.append(f"({unique.only.format('t')})")
     return f"SELECT t.id FROM {target.table} t WHERE {' AND '.join(conditions)} LIMIT 1"
 
 

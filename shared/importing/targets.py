@@ -31,13 +31,17 @@ class Conflict(Enum):
 
 @dataclass(frozen=True)
 class UniqueSet:
-    """Columns that are unique together; the last one is what a conflict is about. `folded` ignores its case."""
+    """Columns that are unique together; the last one is what a conflict is about. `folded` ignores its case.
+
+    `only`: an SQL condition over the row {0}, for rows that alone count.
+    """
 
     columns: tuple[str, ...]
     conflict: Conflict
     folded: bool = False
     length_max: int = 0
     """SUFFIX: the longest name, in characters."""
+    only: str = ""
     also_cleared: tuple[str, ...] = ()
     """CLEAR: columns that mean nothing without this one."""
 

@@ -145,7 +145,8 @@ def _insert(transaction: Transaction, table: str, organization_id: int, made: di
             """
             SELECT column_name, data_type FROM information_schema.columns
             WHERE table_name = :table AND table_schema = current_schema()
-                AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'
+                AND (is_nullable = 'NO' OR column_name = 'organization_id')
+                AND column_default IS NULL AND is_identity = 'NO'
             """
         ),
         {"table": table},

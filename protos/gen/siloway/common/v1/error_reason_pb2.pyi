@@ -200,6 +200,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: There is no such issue."""
     ERROR_REASON_PROJECT_WITHOUT_RELEASE: _ErrorReason.ValueType  # 124
     """FAILED_PRECONDITION: The project has no release yet, so there is no next one."""
+    ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: _ErrorReason.ValueType  # 152
+    """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -384,4 +386,6 @@ ERROR_REASON_ISSUE_NOT_FOUND: ErrorReason.ValueType  # 123
 """NOT_FOUND: There is no such issue."""
 ERROR_REASON_PROJECT_WITHOUT_RELEASE: ErrorReason.ValueType  # 124
 """FAILED_PRECONDITION: The project has no release yet, so there is no next one."""
+ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: ErrorReason.ValueType  # 152
+"""FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
