@@ -10,6 +10,7 @@ from enum import Enum, IntEnum
 
 from shared.importing.decisions import Counts
 from shared.importing.registry import ImportScope
+from shared.importing.terms import Terms
 from shared.requests.domain import StoredError
 
 
@@ -129,6 +130,11 @@ class DataImport:
     def name(self) -> str:
         """The resource's name."""
         return import_name(self.id)
+
+    @property
+    def terms(self) -> Terms:
+        """What it may do with rows."""
+        return Terms(self.scope.takes)
 
     def objects_per_second(self, now: datetime) -> float:
         """Done objects a second since the writing began; 0 before."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from shared.importing.columns import columns_of
 from shared.importing.kept import kept_target
-from shared.importing.registry import Silo, models
 from shared.importing.targets import Conflict, Derived, Target, UniqueSet
+from shared.importing.terms import Terms
 from shared.slugs import PROJECT_LENGTH_MAX, PROJECT_RESERVED, base_slug, random_slug
 
 _IMPORTING = 0
@@ -134,12 +134,9 @@ _PROJECT_KEY = Target(
 
 _REAL = (_ORGANIZATION, _TEAM, _MEMBER, _MEMBER_TEAM, _PROJECT, _PROJECT_TEAM, _PROJECT_KEY)
 
-TARGETS: Mapping[str, Target] = {
-    **{target.model: target for target in _REAL},
-    **{
-        model.name: kept_target(model.name)
-        for model in models().values()
-        if model.silo is Silo.REGION and model.table is None
-    },
-}
-"""How rows of the region's models are written, by model."""
+_TARGETS: Mapping[str, Target] = {target.model: target for target in _REAL}
+
+
+def target_of(model: str, terms: Terms) -> Target:
+    """How rows of one of the region's models are written on these terms."""
+    return _TARGETS[model] if model in _TARGETS else kept_target(model, terms)

@@ -14,7 +14,7 @@ import msgspec
 from region_silo.imports import store
 from region_silo.imports.domain import DataImport, SlugWish
 from region_silo.imports.store import Lease
-from region_silo.imports.targets import TARGETS
+from region_silo.imports.targets import target_of
 from shared import barrier
 from shared.database import Database, Transaction
 from shared.importing.batch import batch_of, retried, write_batch
@@ -123,7 +123,7 @@ class FileWriter:
         return last
 
     def _write_own(self, model: str, first: int, last: int) -> None:
-        target = TARGETS[model]
+        target = target_of(model, self._import.terms)
         decoder = RowDecoder(model, self._import.created_at)
         decoded = DecodedRows([], [])
         for run in self._file.rows(model, first, last - first + 1):
@@ -150,7 +150,7 @@ class FileWriter:
             if wanted
             else ()
         )
-        batch = HandedBatch(self._import.id, self._import.principal, self._import.scope.takes, model, rows, known)
+        batch = HandedBatch(self._import.id, self._import.principal, self._import.terms, model, rows, known)
         answer = self._control.import_batch(batch)
 
         def work(transaction: Transaction) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, count_decisions
-from shared.importing.registry import ImportScope
+from shared.importing.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class HandedBatch:
 
     import_id: int
     principal: str
-    scope: ImportScope
+    terms: Terms
     model: str
     rows: Sequence[HandedRow]
     known: Sequence[KnownRow] = ()
