@@ -11,6 +11,7 @@ from enum import Enum, IntEnum
 from region_silo.imports.options import NO_OPTIONS, ImportOptions
 from shared.importing.decisions import Counts
 from shared.importing.registry import ImportScope
+from shared.importing.terms import Terms
 from shared.requests.domain import StoredError
 
 
@@ -137,6 +138,11 @@ class DataImport:
     def name(self) -> str:
         """The resource's name."""
         return import_name(self.id)
+
+    @property
+    def terms(self) -> Terms:
+        """What it may do with rows."""
+        return self.options.terms(self.scope.takes)
 
     def objects_per_second(self, now: datetime) -> float:
         """Done objects a second since the writing began; 0 before."""

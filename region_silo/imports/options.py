@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from shared import errors
 from shared.importing.registry import ImportScope as Scope
+from shared.importing.terms import Terms
 
 _SCOPES: dict[str, frozenset[Scope]] = {
     "merge_users": frozenset({Scope.USER, Scope.ORGANIZATION, Scope.CONFIG}),
@@ -39,9 +40,9 @@ class ImportOptions:
                 reason = f"is of no use in {scope.name.lower()} scope"
                 raise errors.InvalidArgument.of(f"header.options.{each.name}", reason)
 
-    def permission(self, scope: Scope) -> str:
-        """The token scope that such an import needs: merging changes who may act for users that are there."""
-        return "silo:operate" if self.merge_users else scope.permission
+    def terms(self, scope: Scope) -> Terms:
+        """What such an import may do with rows."""
+        return Terms(scope, self.merge_users, self.overwrite_configs, self.hide_organizations)
 
 
 NO_OPTIONS = ImportOptions()

@@ -11,12 +11,12 @@ from functools import partial
 from region_silo.imports import filter_store, finding_store, store
 from region_silo.imports.domain import DataImport
 from region_silo.imports.store import Lease
-from region_silo.imports.targets import TARGETS
+from region_silo.imports.targets import target_of
 from shared.database import Database, Transaction
 from shared.importing.decisions import BatchFinding
 from shared.importing.fields import field_reader
 from shared.importing.findings import Finding, FindingKind
-from shared.importing.registry import ORGANIZATION, USER, models
+from shared.importing.registry import ORGANIZATION, USER, Silo, models
 from shared.importing.upload import RawRow, UploadedFile
 
 _EMAIL = "sentry.email"
@@ -97,8 +97,8 @@ class Sieve:
         return [BatchFinding.of_row(Finding.of(FindingKind.FILTERED_OUT, model, 0, reason=reason))]
 
     def _following(self, model: str, rows: Sequence[RawRow]) -> list[RawRow]:
-        target = TARGETS.get(model)
-        spared = target.nulled if target else frozenset()
+        is_own = models()[model].silo is Silo.REGION
+        spared = target_of(model, self._import.terms).nulled if is_own else frozenset()
         references = [each for each in models()[model].references if each.field not in spared]
         if not references:
             return []

@@ -9,11 +9,11 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 
-from region_silo.imports.options import ImportOptions
 from shared.importing.columns import columns_of
 from shared.importing.kept import kept_target
-from shared.importing.registry import ORGANIZATION, Silo, models
+from shared.importing.registry import ORGANIZATION
 from shared.importing.targets import Conflict, Derived, Target, UniqueSet
+from shared.importing.terms import Terms
 from shared.slugs import PROJECT_LENGTH_MAX, PROJECT_RESERVED, base_slug, random_slug
 
 PROJECT = "sentry.project"
@@ -205,17 +205,11 @@ _REAL = (
     _COUNTER,
 )
 
-TARGETS: Mapping[str, Target] = {
-    **{target.model: target for target in _REAL},
-    **{
-        model.name: kept_target(model.name)
-        for model in models().values()
-        if model.silo is Silo.REGION and model.table is None
-    },
-}
-"""How rows of the region's models are written, by model."""
+_TARGETS: Mapping[str, Target] = {target.model: target for target in _REAL}
 
 
-def target_of(model: str, options: ImportOptions) -> Target:
-    """How rows of a model are written under what was chosen."""
-    return _HIDDEN_ORGANIZATION if model == ORGANIZATION and options.hide_organizations else TARGETS[model]
+def target_of(model: str, terms: Terms) -> Target:
+    """How rows of one of the region's models are written on these terms."""
+    if model == ORGANIZATION and terms.hide_organizations:
+        return _HIDDEN_ORGANIZATION
+    return _TARGETS[model] if model in _TARGETS else kept_target(model, terms)

@@ -209,7 +209,7 @@ def clean_spool(database: Database, spool: Spool, *, keep: timedelta) -> int:
 
 def _check_upload(caller: Caller, header: UploadHeader) -> None:
     header.options.check(header.scope.takes)
-    needed = header.options.permission(header.scope.takes)
+    needed = header.options.terms(header.scope.takes).permission
     if needed not in caller.scopes:
         raise errors.ScopeMissing(metadata={"scope": needed})
     if caller.organization_id is not None:

@@ -131,7 +131,7 @@ class FileWriter:
         return last
 
     def _write_own(self, model: str, first: int, last: int) -> None:
-        target = target_of(model, self._import.options)
+        target = target_of(model, self._import.terms)
         decoder = RowDecoder(model, self._import.created_at)
         decoded = DecodedRows([], [])
         left_out: list[RawRow] = []
@@ -176,18 +176,8 @@ class FileWriter:
             if wanted
             else ()
         )
-        options = self._import.options
-        return HandedBatch(
-            self._import.id,
-            self._import.principal,
-            self._import.scope.takes,
-            model,
-            rows,
-            known,
-            merge_users=options.merge_users,
-            overwrite_configs=options.overwrite_configs,
-            filtered=options.filtered,
-        )
+        terms, filtered = self._import.terms, self._import.options.filtered
+        return HandedBatch(self._import.id, self._import.principal, terms, model, rows, known, filtered=filtered)
 
     def _passing(self, model: str, first: int, last: int, left_out: list[RawRow]) -> Iterator[list[RawRow]]:
         """The rows that the filters let pass, in runs; the others are added to `left_out`."""

@@ -35,6 +35,7 @@ class Kind(Enum):
     DATETIME = "datetime"
     """Handed on as datetime in UTC."""
     UUID = "uuid"
+    IP = "ip address"
     JSON = "json"
     """Any JSON value; handed on as compact JSON text, to be cast to jsonb."""
     TEXT_ARRAY = "text array"
@@ -96,6 +97,7 @@ _STAGED_AS = {
     Kind.BOOLEAN: "bool",
     Kind.DATETIME: "timestamptz",
     Kind.UUID: "uuid",
+    Kind.IP: "text",
     Kind.JSON: "text",
     Kind.TEXT_ARRAY: "text[]",
 }
@@ -106,6 +108,7 @@ _WIRE_TYPES: Mapping[Kind, Any] = {
     Kind.BOOLEAN: bool,
     Kind.DATETIME: Annotated[datetime, Meta(tz=True)],
     Kind.UUID: UUID,
+    Kind.IP: str,
     Kind.TEXT_ARRAY: list[str] | str,
 }
 
@@ -177,6 +180,7 @@ _KINDS = {
     "bool": Kind.BOOLEAN,
     "time": Kind.DATETIME,
     "uuid": Kind.UUID,
+    "ip": Kind.IP,
     "json": Kind.JSON,
     "texts": Kind.TEXT_ARRAY,
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, count_decisions
-from shared.importing.registry import ImportScope
+from shared.importing.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,10 @@ class HandedBatch:
 
     import_id: int
     principal: str
-    scope: ImportScope
+    terms: Terms
     model: str
     rows: Sequence[HandedRow]
     known: Sequence[KnownRow] = ()
-    merge_users: bool = False
-    overwrite_configs: bool = False
     filtered: bool = False
 
     @property

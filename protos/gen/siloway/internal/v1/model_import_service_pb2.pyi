@@ -108,37 +108,14 @@ class ImportBatchRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    @_typing.final
-    class Options(_message.Message):
-        """What was chosen for the import, as far as it concerns control's rows."""
-
-        DESCRIPTOR: _descriptor.Descriptor
-
-        MERGE_USERS_FIELD_NUMBER: _builtins.int
-        OVERWRITE_CONFIGS_FIELD_NUMBER: _builtins.int
-        merge_users: _builtins.bool
-        """A user whose username exists stands for the incoming one, unchanged; control asks for silo:operate."""
-        overwrite_configs: _builtins.bool
-        """Configuration that exists gets the file's values."""
-        def __init__(
-            self,
-            *,
-            merge_users: _builtins.bool = ...,
-            overwrite_configs: _builtins.bool = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["merge_users", b"merge_users", "overwrite_configs", b"overwrite_configs"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     IMPORT_ID_FIELD_NUMBER: _builtins.int
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     KNOWN_FIELD_NUMBER: _builtins.int
-    OPTIONS_FIELD_NUMBER: _builtins.int
+    MERGE_USERS_FIELD_NUMBER: _builtins.int
+    OVERWRITE_CONFIGS_FIELD_NUMBER: _builtins.int
     FILTERED_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
@@ -148,6 +125,10 @@ class ImportBatchRequest(_message.Message):
     """What the import may touch."""
     model: _builtins.str
     """The model, for example "sentry.user"."""
+    merge_users: _builtins.bool
+    """A user whose username is there is used; without it a new one gets another name."""
+    overwrite_configs: _builtins.bool
+    """Configuration that is there gets the file's values; without it it stays."""
     filtered: _builtins.bool
     """A filter leaves rows of the model out: they are not handed over, so ordinals have gaps."""
     @_builtins.property
@@ -158,10 +139,6 @@ class ImportBatchRequest(_message.Message):
     def known(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.KnownRow]:
         """What the region has made of rows of its own models that these rows refer to."""
 
-    @_builtins.property
-    def options(self) -> Global___ImportBatchRequest.Options:
-        """What was chosen."""
-
     def __init__(
         self,
         *,
@@ -171,12 +148,13 @@ class ImportBatchRequest(_message.Message):
         model: _builtins.str = ...,
         rows: _abc.Iterable[Global___ImportBatchRequest.Row] | None = ...,
         known: _abc.Iterable[Global___ImportBatchRequest.KnownRow] | None = ...,
-        options: Global___ImportBatchRequest.Options | None = ...,
+        merge_users: _builtins.bool = ...,
+        overwrite_configs: _builtins.bool = ...,
         filtered: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filtered", b"filtered", "import_id", b"import_id", "known", b"known", "model", b"model", "options", b"options", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
