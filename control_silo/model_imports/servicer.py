@@ -7,6 +7,7 @@ from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rp
 from control_silo.model_imports.usecases import ModelImportUseCases
 from shared.importing.handover import HandedBatch, HandedRow, KnownRow
 from shared.importing.registry import ImportScope
+from shared.importing.terms import Terms
 from shared.rpc.call import current_caller
 from shared.rpc.methods import PEER_REGION, Budget, Door, Method
 
@@ -34,7 +35,10 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
         rows = [HandedRow(row.ordinal, row.object) for row in request.rows]
         known = [KnownRow(each.model, each.old_pk, each.new_pk) for each in request.known]
         scope = ImportScope[model_import_pb.ImportBatchRequest.Scope.Name(request.scope).removeprefix("SCOPE_")]
-        batch = HandedBatch(request.import_id, request.principal, scope, request.model, rows, known)
+        terms = Terms(scope, merge_users=request.merge_users, overwrite_configs=request.overwrite_configs)
+        batch = HandedBatch(
+            request.import_id, request.principal, terms, request.model, rows, known, filtered=request.filtered
+        )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(
             rows=[

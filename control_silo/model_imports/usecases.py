@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from control_silo.model_imports import store
-from control_silo.model_imports.targets import TARGETS
+from control_silo.model_imports.targets import target_of
 from shared.database import Database, Transaction
 from shared.errors import Aborted, InvalidArgument, PeerRefused, ScopeMissing
 from shared.importing.batch import batch_of, ledger_of, retried, write_batch
@@ -59,7 +59,7 @@ class ModelImportUseCases:
         covered, answer = self.database.read(stands)
         if answer is not None:
             return answer
-        if batch.first_ordinal > covered + 1:
+        if batch.first_ordinal > covered + 1 and not batch.filtered:
             raise InvalidArgument.of("rows", f"rows {covered + 1} to {batch.first_ordinal - 1} were not handed over")
         return self._write(batch, covered + 1)
 
@@ -70,28 +70,30 @@ class ModelImportUseCases:
             begun = None
         if begun is None or begun.region != self.number_of(region):
             raise PeerRefused("the import is not this region's", metadata={"region": region})
-        needed = batch.scope.permission
+        needed = batch.terms.permission
         if needed not in self.scopes_of(batch.principal, begun.time):
             raise ScopeMissing(metadata={"scope": needed, "principal": batch.principal})
-        if batch.model not in TARGETS or not models()[batch.model].in_scope(batch.scope):
+        model = models().get(batch.model)
+        if model is None or model.silo is not Silo.CONTROL or not model.in_scope(batch.terms.scope):
             raise InvalidArgument.of("model", "is no model of control that this scope takes")
         for place, row in enumerate(batch.rows):
-            if row.ordinal != batch.first_ordinal + place:
-                raise InvalidArgument.of(f"rows[{place}].ordinal", "must be one more than the row's before")
+            before = batch.rows[place - 1].ordinal if place else row.ordinal - 1
+            if row.ordinal <= before or (row.ordinal > before + 1 and not batch.filtered):
+                raise InvalidArgument.of(f"rows[{place}].ordinal", "must be one more than the one before")
         for place, known in enumerate(batch.known):
-            model = models().get(known.model)
-            if model is None or model.silo is not Silo.REGION:
+            referred = models().get(known.model)
+            if referred is None or referred.silo is not Silo.REGION:
                 raise InvalidArgument.of(f"known[{place}].model", "is no model of a region")
             if known.model == ORGANIZATION and not _is_of(known.new_pk, begun.region):
                 raise PeerRefused("the organization is not this region's", metadata={"region": region})
 
     def _write(self, batch: HandedBatch, first: int) -> HandedAnswer:
-        target = TARGETS[batch.model]
+        target = target_of(batch.model, batch.terms)
         decoder = RowDecoder(batch.model, self.database.clock.now())
-        decoded = decoder.decode(_raw(row) for row in batch.rows if row.ordinal >= first)
+        rows = [row for row in batch.rows if row.ordinal >= first]
+        decoded = decoder.decode(map(_raw, rows))
         decoded.findings.extend(decoder.take_ignored_fields())
-        count = batch.last_ordinal - first + 1
-        new = batch_of(batch.import_id, target, count, decoded, self.ids.take)
+        new = batch_of(batch.import_id, target, len(rows), decoded, self.ids.take)
 
         def work(transaction: Transaction) -> HandedAnswer:
             store.keep_known(transaction, batch.import_id, batch.known)

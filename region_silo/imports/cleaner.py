@@ -13,7 +13,7 @@ from shared.database import Transaction
 
 RETENTION = timedelta(days=90)
 
-_PARTS = ("import_row", "import_finding", "import_chunk")
+_PARTS = ("import_row", "import_filter", "import_finding", "import_chunk")
 
 
 def import_tasks(retention: timedelta = RETENTION) -> tuple[Task, ...]:

@@ -26,13 +26,16 @@ class ControlSilo:
         request = model_import_pb.ImportBatchRequest(
             import_id=batch.import_id,
             principal=batch.principal,
-            scope=model_import_pb.ImportBatchRequest.Scope.Value(f"SCOPE_{batch.scope.name}"),
+            scope=model_import_pb.ImportBatchRequest.Scope.Value(f"SCOPE_{batch.terms.scope.name}"),
+            merge_users=batch.terms.merge_users,
+            overwrite_configs=batch.terms.overwrite_configs,
             model=batch.model,
             rows=[model_import_pb.ImportBatchRequest.Row(ordinal=row.ordinal, object=row.data) for row in batch.rows],
             known=[
                 model_import_pb.ImportBatchRequest.KnownRow(model=each.model, old_pk=each.old_pk, new_pk=each.new_pk)
                 for each in batch.known
             ],
+            filtered=batch.filtered,
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         rows = [

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
 
+from region_silo.imports.options import NO_OPTIONS, ImportOptions
 from shared.importing.decisions import Counts
 from shared.importing.registry import ImportScope
+from shared.importing.terms import Terms
 from shared.requests.domain import StoredError
 
 
@@ -41,6 +43,7 @@ class State(IntEnum):
     RESERVING = 4
     SUCCEEDED = 5
     FAILED = 6
+    FINISHING = 7
 
 
 class Event(Enum):
@@ -50,6 +53,7 @@ class Event(Enum):
     LEASED = "a process works on it"
     ROWS_WRITTEN = "every row is written or has a finding"
     SLUGS_APPLIED = "every organization has its slug"
+    FINISHED = "rows that need the slugs are written too"
     GAVE_UP = "it cannot go on"
 
 
@@ -71,13 +75,16 @@ _CHANGES: dict[tuple[State, Event], tuple[State, frozenset[Effect]]] = {
     (State.WRITING, Event.LEASED): (State.WRITING, frozenset()),
     (State.RESERVING, Event.LEASED): (State.RESERVING, frozenset()),
     (State.WRITING, Event.ROWS_WRITTEN): (State.RESERVING, frozenset()),
-    (State.RESERVING, Event.SLUGS_APPLIED): (
+    (State.RESERVING, Event.SLUGS_APPLIED): (State.FINISHING, frozenset()),
+    (State.FINISHING, Event.LEASED): (State.FINISHING, frozenset()),
+    (State.FINISHING, Event.FINISHED): (
         State.SUCCEEDED,
         frozenset({Effect.ACTIVATE_ORGANIZATIONS, Effect.CLOSE_REQUEST, Effect.REMOVE_FILE}),
     ),
     # The file of a failed import stays until its retention ends: what failed can be taken up again.
     (State.WRITING, Event.GAVE_UP): (State.FAILED, frozenset({Effect.CLOSE_REQUEST})),
     (State.RESERVING, Event.GAVE_UP): (State.FAILED, frozenset({Effect.CLOSE_REQUEST})),
+    (State.FINISHING, Event.GAVE_UP): (State.FAILED, frozenset({Effect.CLOSE_REQUEST})),
 }
 
 
@@ -104,7 +111,7 @@ class ModelTotal:
 
 @dataclass(frozen=True)
 class DataImport:
-    """One import's row. `models` are in the order of writing."""
+    """One import's row. `models` are in the order of writing; `filtered_at` says that what filters want is known."""
 
     id: int
     principal: str
@@ -124,11 +131,18 @@ class DataImport:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    options: ImportOptions = NO_OPTIONS
+    filtered_at: datetime | None = None
 
     @property
     def name(self) -> str:
         """The resource's name."""
         return import_name(self.id)
+
+    @property
+    def terms(self) -> Terms:
+        """What it may do with rows."""
+        return self.options.terms(self.scope.takes)
 
     def objects_per_second(self, now: datetime) -> float:
         """Done objects a second since the writing began; 0 before."""

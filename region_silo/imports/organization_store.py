@@ -11,6 +11,7 @@ _WITHOUT_SLUG = text(
 )
 _MADE = text("SELECT id, base_slug, slug FROM organization WHERE import_id = :import_id ORDER BY id LIMIT :rows_max")
 _IDS = text("SELECT id FROM organization WHERE import_id = :import_id ORDER BY id")
+_OTHERS = text("SELECT EXISTS (SELECT FROM organization WHERE import_id IS DISTINCT FROM :import_id)")
 _ACTIVATE = text("UPDATE organization SET state = 1, version = version + 1 WHERE import_id = :import_id AND state = 0")
 
 
@@ -31,6 +32,11 @@ def made_by(transaction: Transaction, import_id: int, rows_max: int) -> list[Imp
 def activate(transaction: Transaction, import_id: int) -> None:
     """Open all organizations of the import to others."""
     transaction.execute(_ACTIVATE, {"import_id": import_id})
+
+
+def holds_others(transaction: Transaction, import_id: int) -> bool:
+    """Whether there are organizations that this import has not made."""
+    return bool(transaction.execute(_OTHERS, {"import_id": import_id}).scalar_one())
 
 
 def ids_made_by(transaction: Transaction, import_id: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Runs imports in `work`: takes one by its lease, writes its file, has its organizations named, and ends it.
+"""Runs imports in `work`: takes one by its lease, writes its file, has its organizations named, finishes it.
 
 A peer or a store that cannot be reached never fails an import: the lease goes back and the import waits. So it does
 while control lets its region have no new organizations, and, for an hour, for a file that this machine cannot open:
@@ -17,12 +17,12 @@ from prometheus_client import Counter
 from region_silo.imports import organization_store, store
 from region_silo.imports.domain import DataImport, Effect, Event, SlugWish, State, back_off_s, change, import_name
 from region_silo.imports.store import Lease, LeaseLostError
-from region_silo.imports.writer import BatchLimits, ControlPeer, FileWriter, Ids, StoppedError
+from region_silo.imports.writer import AFTER_SLUGS, BatchLimits, ControlPeer, FileWriter, Ids, StoppedError
 from region_silo.members.mirror import announce_imported
 from region_silo.slugs.usecases import announce_organizations
 from shared import barrier, errors, requests
 from shared.database import Database, Transaction
-from shared.errors import Code, RegionDraining, ServiceError, SpoolMissing
+from shared.errors import Code, RegionDraining, ServiceError, SiloHoldsOrganizations, SpoolMissing
 from shared.importing.spool import Spool
 from shared.importing.upload import UploadedFile
 from shared.requests import RequestKey, StoredError
@@ -103,10 +103,18 @@ class ImportRunner:
         with structlog.contextvars.bound_contextvars(data_import=data_import.name), self._mishaps(lease, data_import):
             if data_import.state is State.WRITING:
                 self._write(lease, data_import)
-            self._reserve(lease, data_import)
+            if data_import.state is State.FINISHING or self._reserve(lease, data_import):
+                barrier.reach("import.before_finish")
+                self._finish(lease, data_import)
         return True
 
     def _write(self, lease: Lease, data_import: DataImport) -> None:
+        self._write_file(lease, data_import)
+        state, _ = change(State.WRITING, Event.ROWS_WRITTEN)
+        self._database.transact(lambda transaction: store.set_state(transaction, lease, state))
+        _log.info("import_rows_written", objects=data_import.object_count)
+
+    def _write_file(self, lease: Lease, data_import: DataImport, *, after_slugs: bool = False) -> None:
         with UploadedFile(self._spool, str(data_import.id), data_import.size_bytes) as file:
             FileWriter(
                 self._database,
@@ -117,13 +125,10 @@ class ImportRunner:
                 data_import=data_import,
                 file=file,
                 stopping=self._stop.is_set,
-            ).write_all()
-        state, _ = change(State.WRITING, Event.ROWS_WRITTEN)
-        self._database.transact(lambda transaction: store.set_state(transaction, lease, state))
-        _log.info("import_rows_written", objects=data_import.object_count)
+            ).write_all(after_slugs=after_slugs)
 
-    def _reserve(self, lease: Lease, data_import: DataImport) -> None:
-        """Ask for slugs when it is time to, then end the import or wait for the rest."""
+    def _reserve(self, lease: Lease, data_import: DataImport) -> bool:
+        """Ask for slugs when it is time to; whether all are there. If not, the lease goes back."""
         if self._wishes(data_import.id, 0) and self._time_to_ask(data_import):
             barrier.reach("import.before_reserve")
             self._ask(lease, data_import.id)
@@ -131,10 +136,11 @@ class ImportRunner:
         if self._wishes(data_import.id, 0):
             self._waits_for_slugs = True
             self._give_back(lease, self._settings.slug_poll_s)
-            return
+            return False
         self._waits_for_slugs = False
-        barrier.reach("import.before_finish")
-        self._finish(lease, data_import)
+        state, _ = change(State.RESERVING, Event.SLUGS_APPLIED)
+        self._database.transact(lambda transaction: store.set_state(transaction, lease, state))
+        return True
 
     def _time_to_ask(self, data_import: DataImport) -> bool:
         again = timedelta(seconds=self._settings.ask_again_s)
@@ -155,7 +161,9 @@ class ImportRunner:
         )
 
     def _finish(self, lease: Lease, data_import: DataImport) -> None:
-        state, effects = change(State.RESERVING, Event.SLUGS_APPLIED)
+        if any(each.model in AFTER_SLUGS for each in data_import.models):
+            self._write_file(lease, data_import, after_slugs=True)
+        state, effects = change(State.FINISHING, Event.FINISHED)
         made = self._database.read(lambda transaction: organization_store.ids_made_by(transaction, data_import.id))
 
         def work(transaction: Transaction) -> None:
@@ -194,7 +202,7 @@ class ImportRunner:
         except ServiceError as error:
             if _will_pass(error):
                 self._postpone(lease, data_import, error)
-            elif error.code in _FINAL:
+            elif error.code in _FINAL or isinstance(error, SiloHoldsOrganizations):
                 self._give_up(lease, data_import, error)
             else:
                 self._retry_or_give_up(lease, data_import, error)

@@ -11,6 +11,7 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 
 from region_silo.imports.domain import DataImport, ImportReport, Scope
+from region_silo.imports.options import ImportOptions
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from shared.clock import Clock
 from shared.errors import InvalidArgument
@@ -47,9 +48,16 @@ class ImportServicer(import_rpc.ImportServiceServicer):
         if first is None or first.WhichOneof("part") != "header":
             raise InvalidArgument.of("header", "must be the first part")
         header = UploadHeader(
-            Scope(first.header.scope), first.header.request_id, first.header.size_bytes, first.header.sha256
+            Scope(first.header.scope),
+            first.header.request_id,
+            first.header.size_bytes,
+            first.header.sha256,
+            _options(first.header.options),
         )
-        return self._message(self._usecases.upload(header, _chunks(request_iterator)))
+        made = self._usecases.upload(header, _chunks(request_iterator))
+        message = self._message(made)
+        message.options.CopyFrom(_options_message(made.options))
+        return message
 
     def GetImport(self, request: import_pb.GetImportRequest, context: grpc.ServicerContext) -> import_pb.DataImport:
         del context
@@ -83,6 +91,7 @@ class ImportServicer(import_rpc.ImportServiceServicer):
 
     def _report(self, report: ImportReport) -> import_pb.DataImport:
         message = self._message(report.data_import)
+        message.options.CopyFrom(_options_message(report.data_import.options))
         for total, counts in report.counts:
             message.models.add(
                 model=total.model,
@@ -116,6 +125,36 @@ class ImportServicer(import_rpc.ImportServiceServicer):
             start_time=_timestamp(row.started_at),
             end_time=_timestamp(row.ended_at),
         )
+
+
+def _options(message: import_pb.ImportOptions) -> ImportOptions:
+    return ImportOptions(
+        merge_users=message.merge_users,
+        overwrite_configs=message.overwrite_configs,
+        hide_organizations=message.hide_organizations,
+        add_to_silo=message.add_to_silo,
+        usernames=_names(message.usernames) if message.HasField("usernames") else None,
+        organization_slugs=_names(message.organization_slugs) if message.HasField("organization_slugs") else None,
+    )
+
+
+def _names(message: import_pb.ImportOptions.Filter) -> tuple[str, ...]:
+    """Each once; neither their order nor a repetition says anything."""
+    return tuple(sorted(set(message.values)))
+
+
+def _options_message(options: ImportOptions) -> import_pb.ImportOptions:
+    def names(values: tuple[str, ...] | None) -> import_pb.ImportOptions.Filter | None:
+        return None if values is None else import_pb.ImportOptions.Filter(values=values)
+
+    return import_pb.ImportOptions(
+        merge_users=options.merge_users,
+        overwrite_configs=options.overwrite_configs,
+        hide_organizations=options.hide_organizations,
+        add_to_silo=options.add_to_silo,
+        usernames=names(options.usernames),
+        organization_slugs=names(options.organization_slugs),
+    )
 
 
 def _chunks(parts: Iterator[import_pb.UploadImportRequest]) -> Iterator[bytes | None]:

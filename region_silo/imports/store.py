@@ -1,4 +1,4 @@
-"""SQL of imports in the region: the run's row with its lease, chunks, findings, and the ledger's rows from control.
+"""SQL of imports in the region: the run's row with its lease, chunks, and the ledger's rows from control.
 
 A writer proves that it holds the lease by changing the import's row under its token; that also keeps a second writer
 out until the transaction ends.
@@ -11,7 +11,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, SmallInteger, Table, Text, and_, func, or_, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    and_,
+    func,
+    literal_column,
+    or_,
+    text,
+)
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import select as sql_select
@@ -26,9 +39,10 @@ from region_silo.imports.domain import (
     State,
     change,
 )
+from region_silo.imports.options import NO_OPTIONS, ImportOptions
 from region_silo.schema import METADATA
 from shared.database import Transaction
-from shared.importing.decisions import BatchFinding, Counts, LedgerRow
+from shared.importing.decisions import Counts, LedgerRow
 from shared.importing.handover import KnownRow
 from shared.requests.domain import StoredError
 
@@ -46,6 +60,8 @@ DATA_IMPORT = Table(
     Column("done_count", BigInteger),
     Column("finding_count", BigInteger),
     Column("models", JSONB),
+    Column("options", JSONB),
+    Column("filtered_at", DateTime(timezone=True)),
     Column("error", JSONB(none_as_null=True)),
     Column("lease_token", UUID(as_uuid=False)),
     Column("lease_until", DateTime(timezone=True)),
@@ -68,21 +84,7 @@ IMPORT_CHUNK = Table(
     Column("counts", JSONB),
     Column("created_at", DateTime(timezone=True)),
 )
-IMPORT_FINDING = Table(
-    "import_finding",
-    METADATA,
-    Column("id", BigInteger, primary_key=True),
-    Column("import_id", BigInteger),
-    Column("kind", Text),
-    Column("model", Text),
-    Column("ordinal", BigInteger),
-    Column("pk", Text),
-    Column("field", Text),
-    Column("reason", Text),
-    Column("skipped", Boolean),
-)
-
-_OPEN = (State.QUEUED, State.WRITING, State.RESERVING)
+_OPEN = (State.QUEUED, State.WRITING, State.RESERVING, State.FINISHING)
 _LEASE_SKEW = timedelta(seconds=5)
 _COUNTED = ("inserted", "merged", "overwritten", "suffixed", "skipped")
 
@@ -99,7 +101,15 @@ class Lease:
     token: str
 
 
-def insert_uploading(transaction: Transaction, import_id: int, principal: str, request_id: str, scope: Scope) -> None:
+def insert_uploading(
+    transaction: Transaction,
+    import_id: int,
+    principal: str,
+    request_id: str,
+    scope: Scope,
+    *,
+    options: ImportOptions = NO_OPTIONS,
+) -> None:
     """The trace of an upload that begins."""
     values = {
         "id": import_id,
@@ -113,6 +123,7 @@ def insert_uploading(transaction: Transaction, import_id: int, principal: str, r
         "done_count": 0,
         "finding_count": 0,
         "models": [],
+        "options": msgspec.to_builtins(options),
         "attempts": 0,
         "peer_failures": 0,
         "available_at": transaction.now,
@@ -167,8 +178,13 @@ def find(transaction: Transaction, import_id: int) -> DataImport | None:
 
 
 def page(transaction: Transaction, principal: str | None, before_id: int | None, rows_max: int) -> list[DataImport]:
-    """Imports of a principal (None: of all), newest first, ids below `before_id`; uploads under way are left out."""
-    query = sql_select(DATA_IMPORT).where(DATA_IMPORT.c.state != State.UPLOADING)
+    """Imports of a principal (None: of all), newest first, ids below `before_id`; uploads under way are left out.
+
+    So are options, which may be long.
+    """
+    columns = [each for each in DATA_IMPORT.c if each.name != "options"]
+    query = sql_select(*columns, literal_column("CAST('{}' AS jsonb)").label("options"))
+    query = query.where(DATA_IMPORT.c.state != State.UPLOADING)
     if principal is not None:
         query = query.where(DATA_IMPORT.c.principal == principal)
     if before_id is not None:
@@ -250,6 +266,12 @@ def add_progress(transaction: Transaction, lease: Lease, *, done: int, findings:
     )
 
 
+def count_findings(transaction: Transaction, import_id: int, findings: int) -> None:
+    """Count findings that are about no rows; the caller holds the import."""
+    counted = DATA_IMPORT.c.finding_count + findings
+    transaction.execute(sql_update(DATA_IMPORT).where(DATA_IMPORT.c.id == import_id).values(finding_count=counted))
+
+
 def set_state(transaction: Transaction, lease: Lease, state: State) -> None:
     """Go on in another state. Raises LeaseLostError."""
     _change_held(transaction, lease, state=state)
@@ -296,20 +318,6 @@ def insert_chunk(
     transaction.execute(sql_insert(IMPORT_CHUNK), values)
 
 
-def copy_findings(transaction: Transaction, import_id: int, findings: Iterable[BatchFinding]) -> None:
-    """Add findings in bulk, in their order."""
-    columns = "import_id, kind, model, ordinal, pk, field, reason, skipped"
-    with (
-        transaction.driver.cursor() as cursor,
-        cursor.copy(f"COPY import_finding ({columns}) FROM STDIN (FORMAT BINARY)".encode()) as copy,
-    ):
-        copy.set_types(("int8", "text", "text", "int8", "text", "text", "text", "bool"))
-        for each in findings:
-            copy.write_row(
-                (import_id, each.kind, each.model, each.ordinal, each.pk, each.field, each.reason, each.skipped)
-            )
-
-
 def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Iterable[LedgerRow]) -> None:
     """Enter into the region's pk map what control has written."""
     columns = "import_id, model, old_pk, new_pk, decision, ordinal, suffixed"
@@ -345,21 +353,6 @@ def counts_by_model(transaction: Transaction, import_id: int) -> dict[str, Count
     return {row.model: Counts(**{name: int(getattr(row, name)) for name in _COUNTED}) for row in rows}
 
 
-def findings_page(
-    transaction: Transaction, import_id: int, kind: str, after_id: int, rows_max: int
-) -> list[tuple[int, BatchFinding]]:
-    """Findings with ids above `after_id`, in the order in which they were found; `kind` "" means all."""
-    table = IMPORT_FINDING
-    query = sql_select(table).where(table.c.import_id == import_id, table.c.id > after_id)
-    if kind:
-        query = query.where(table.c.kind == kind)
-    rows = transaction.execute(query.order_by(table.c.id).limit(rows_max))
-    return [
-        (row.id, BatchFinding(row.kind, row.model, row.ordinal, row.pk, row.field, row.reason, row.skipped))
-        for row in rows
-    ]
-
-
 def _change_held(transaction: Transaction, lease: Lease, **values: Any) -> None:
     held = and_(DATA_IMPORT.c.id == lease.import_id, DATA_IMPORT.c.lease_token == lease.token)
     changed = transaction.execute(sql_update(DATA_IMPORT).where(held).values(**values, updated_at=transaction.now))
@@ -387,4 +380,6 @@ def _data_import(row: Any) -> DataImport:
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        options=msgspec.convert(row.options, ImportOptions),
+        filtered_at=row.filtered_at,
     )

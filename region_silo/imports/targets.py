@@ -1,4 +1,4 @@
-"""How organizations, members, teams, projects and keys are written.
+"""How rows of the models that a region acts on are written.
 
 An imported organization is always a new one, without a slug until control has given it one. So nothing that hangs on it
 can meet rows of other organizations, except tokens and keys, which are unique in the whole region. Rules: spec
@@ -7,14 +7,20 @@ imports.md 10.
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 from shared.importing.columns import columns_of
 from shared.importing.kept import kept_target
-from shared.importing.registry import Silo, models
+from shared.importing.registry import ORGANIZATION
 from shared.importing.targets import Conflict, Derived, Target, UniqueSet
+from shared.importing.terms import Terms
 from shared.slugs import PROJECT_LENGTH_MAX, PROJECT_RESERVED, base_slug, random_slug
 
+PROJECT = "sentry.project"
+
 _IMPORTING = 0
+_AWAITS_APPROVAL = 3
+"""The status of an organization that is hidden until somebody approves."""
 
 _random = random.SystemRandom()
 
@@ -43,6 +49,8 @@ _ORGANIZATION = Target(
         "import_id": "%(import_id)s::int8",
     },
 )
+
+_HIDDEN_ORGANIZATION = replace(_ORGANIZATION, values={**_ORGANIZATION.values, "status": f"{_AWAITS_APPROVAL}::int4"})
 
 _TEAM = Target(
     model="sentry.team",
@@ -132,14 +140,76 @@ _PROJECT_KEY = Target(
     unique=(UniqueSet(("public_key",), Conflict.REPLACE), UniqueSet(("secret_key",), Conflict.REPLACE)),
 )
 
-_REAL = (_ORGANIZATION, _TEAM, _MEMBER, _MEMBER_TEAM, _PROJECT, _PROJECT_TEAM, _PROJECT_KEY)
+_ENVIRONMENT = Target(
+    model="sentry.environment",
+    table="environment",
+    values={"organization_id": "r_organization_id.new_pk", **_as_staged("sentry.environment", "name", "date_added")},
+    unique=(UniqueSet(("organization_id", "name"), Conflict.SKIP),),
+)
 
-TARGETS: Mapping[str, Target] = {
-    **{target.model: target for target in _REAL},
-    **{
-        model.name: kept_target(model.name)
-        for model in models().values()
-        if model.silo is Silo.REGION and model.table is None
+_ENVIRONMENT_PROJECT = Target(
+    model="sentry.environmentproject",
+    table="environment_project",
+    values={
+        "organization_id": "o_project.organization_id",
+        "project_id": "r_project.new_pk",
+        "environment_id": "r_environment.new_pk",
+        **_as_staged("sentry.environmentproject", "is_hidden"),
     },
-}
-"""How rows of the region's models are written, by model."""
+    owners={"project": "project", "environment": "environment"},
+    unique=(UniqueSet(("project_id", "environment_id"), Conflict.SKIP),),
+)
+
+_REPOSITORY = Target(
+    model="sentry.repository",
+    table="repository",
+    values={
+        "organization_id": "r_organization_id.new_pk",
+        "integration_id": "r_integration_id.new_pk",
+        **_as_staged(
+            "sentry.repository", "name", "url", "provider", "external_id", "status", "languages", "date_added"
+        ),
+        "config": "s.config::jsonb",
+    },
+    unique=(
+        UniqueSet(("organization_id", "provider", "external_id"), Conflict.SKIP),
+        # Active repositories without a provider are known by their names.
+        UniqueSet(("organization_id", "name"), Conflict.SKIP, only="{0}.status = 0 AND {0}.provider IS NULL"),
+    ),
+)
+
+# The last short id that a project gave to an issue, so that none is given twice.
+_COUNTER = Target(
+    model="sentry.counter",
+    table="project_counter",
+    values={
+        "organization_id": "o_project.organization_id",
+        "project_id": "r_project.new_pk",
+        **_as_staged("sentry.counter", "value"),
+    },
+    owners={"project": "project"},
+    unique=(UniqueSet(("project_id",), Conflict.SKIP),),
+)
+
+_REAL = (
+    _ORGANIZATION,
+    _TEAM,
+    _MEMBER,
+    _MEMBER_TEAM,
+    _PROJECT,
+    _PROJECT_TEAM,
+    _PROJECT_KEY,
+    _ENVIRONMENT,
+    _ENVIRONMENT_PROJECT,
+    _REPOSITORY,
+    _COUNTER,
+)
+
+_TARGETS: Mapping[str, Target] = {target.model: target for target in _REAL}
+
+
+def target_of(model: str, terms: Terms) -> Target:
+    """How rows of one of the region's models are written on these terms."""
+    if model == ORGANIZATION and terms.hide_organizations:
+        return _HIDDEN_ORGANIZATION
+    return _TARGETS[model] if model in _TARGETS else kept_target(model, terms)

@@ -11,9 +11,10 @@ from datetime import timedelta
 
 import structlog
 
-from region_silo.imports import organization_store, store
+from region_silo.imports import finding_store, organization_store, store
 from region_silo.imports.domain import DataImport, ImportReport, ModelTotal, Scope, State, import_name
-from region_silo.imports.writer import Ids, in_order_of_writing
+from region_silo.imports.options import NO_OPTIONS, ImportOptions
+from region_silo.imports.writer import Ids, in_order_of_writing, refuse_others
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import audit, deadline, errors, requests
 from shared.database import Database, Transaction
@@ -40,6 +41,7 @@ class UploadHeader:
     request_id: str
     size_bytes: int = 0
     sha256: str = ""
+    options: ImportOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class ImportUseCases:
     def upload(self, header: UploadHeader, chunks: Iterator[bytes | None]) -> DataImport:
         """Take a file and queue its import; `chunks` ends with None when the client said that it has sent everything.
 
-        Raises ScopeMissing, RequestIdReused, InvalidUpload, LimitExceeded, SpoolFull, UploadIncomplete, Unavailable
-        (the spool cannot be used). A refused or broken upload leaves nothing.
+        Raises ScopeMissing, RequestIdReused, InvalidUpload, LimitExceeded, SpoolFull, UploadIncomplete,
+        SiloHoldsOrganizations, Unavailable (the spool cannot be used). A refused or broken upload leaves nothing.
         """
         caller = current_caller()
         _check_upload(caller, header)
@@ -68,10 +70,11 @@ class ImportUseCases:
         earlier = self._earlier(caller, header)
         if earlier is not None:
             return earlier
+        self._refuse_full_silo(caller, header)
         import_id = self.ids.take(1)[0]
         self.database.transact(
             lambda transaction: store.insert_uploading(
-                transaction, import_id, caller.principal, header.request_id, header.scope
+                transaction, import_id, caller.principal, header.request_id, header.scope, options=header.options
             )
         )
         try:
@@ -79,7 +82,7 @@ class ImportUseCases:
                 _receive(upload, header, chunks, self.file_bytes_max)
                 received = upload.finish()
             _check_received(header, received)
-            answer = self._queue(import_id, _mutation(caller, header, received.sha256.hex()), received)
+            answer = self._queue(import_id, header, _mutation(caller, header, received.sha256.hex()), received)
         except errors.OutcomeUnknown:
             raise  # it may be queued: the cleaner removes what is not
         except OSError as error:
@@ -113,7 +116,7 @@ class ImportUseCases:
 
         def work(transaction: Transaction) -> Sequence[tuple[int, BatchFinding]]:
             _visible(transaction, import_id, caller)
-            return store.findings_page(transaction, import_id, kind, after_id, rows_max)
+            return finding_store.findings_page(transaction, import_id, kind, after_id, rows_max)
 
         return self.database.read(work)
 
@@ -131,13 +134,25 @@ class ImportUseCases:
 
         return self.database.read(work)
 
-    def _queue(self, import_id: int, mutation: Mutation, received: ReceivedUpload) -> DataImport:
+    def _refuse_full_silo(self, caller: Caller, header: UploadHeader) -> None:
+        """Before any byte is taken; a repeat is not asked, for the silo may hold what the first call brought."""
+
+        def work(transaction: Transaction) -> None:
+            if requests.find(transaction, caller.principal, header.request_id) is None:
+                refuse_others(transaction, 0)
+
+        if _must_be_alone(header):
+            self.database.read(work)
+
+    def _queue(self, import_id: int, header: UploadHeader, mutation: Mutation, received: ReceivedUpload) -> DataImport:
         models = [ModelTotal(each.model, each.rows) for each in in_order_of_writing(received.models)]
 
         def work(transaction: Transaction) -> DataImport:
             started = requests.start(transaction, mutation, import_name(import_id))
             answer_id = _id_of(started.resource)
             if started.first:
+                if _must_be_alone(header):
+                    refuse_others(transaction, import_id)
                 queued = store.queue(
                     transaction,
                     import_id,
@@ -193,8 +208,10 @@ def clean_spool(database: Database, spool: Spool, *, keep: timedelta) -> int:
 
 
 def _check_upload(caller: Caller, header: UploadHeader) -> None:
-    if header.scope.permission not in caller.scopes:
-        raise errors.ScopeMissing(metadata={"scope": header.scope.permission})
+    header.options.check(header.scope.takes)
+    needed = header.options.terms(header.scope.takes).permission
+    if needed not in caller.scopes:
+        raise errors.ScopeMissing(metadata={"scope": needed})
     if caller.organization_id is not None:
         raise errors.PermissionDenied("a token that is bound to an organization cannot import")
     try:
@@ -203,10 +220,15 @@ def _check_upload(caller: Caller, header: UploadHeader) -> None:
         raise errors.InvalidArgument.of("header.request_id", "must be a UUID") from None
 
 
+def _must_be_alone(header: UploadHeader) -> bool:
+    return header.scope is Scope.GLOBAL and not header.options.add_to_silo
+
+
 def _mutation(caller: Caller, header: UploadHeader, sha256: str) -> Mutation:
     call = current_call()
     method = "" if call is None else call.method
-    return Mutation(caller.principal, header.request_id, method, requests.fingerprint(header.scope.name, sha256))
+    fingerprint = requests.fingerprint(header.scope.name, sha256, header.options)
+    return Mutation(caller.principal, header.request_id, method, fingerprint)
 
 
 def _check_size(size_bytes: int, size_bytes_max: int, field: str) -> None:

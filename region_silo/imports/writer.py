@@ -6,32 +6,30 @@ chunks, so handing over again is harmless. Rows of other models become findings 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-import msgspec
-
-from region_silo.imports import store
-from region_silo.imports.domain import DataImport, SlugWish
+from region_silo.imports import finding_store, organization_store, project_store, store
+from region_silo.imports.domain import DataImport, Scope, SlugWish
+from region_silo.imports.sieve import Sieve
 from region_silo.imports.store import Lease
-from region_silo.imports.targets import TARGETS
-from shared import barrier
+from region_silo.imports.targets import PROJECT, target_of
+from shared import barrier, errors
 from shared.database import Database, Transaction
-from shared.importing.batch import batch_of, retried, write_batch
-from shared.importing.decisions import BatchFinding, Counts
-from shared.importing.findings import Finding
+from shared.importing.batch import Batch, batch_of, ledger_of, retried, write_batch
+from shared.importing.decisions import BatchFinding, Counts, LedgerRow
+from shared.importing.fields import field_reader
+from shared.importing.findings import Finding, FindingKind
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
-from shared.importing.index import NO_MODEL, ModelRows, integer_pk
+from shared.importing.index import NO_MODEL, ModelRows
 from shared.importing.registry import Silo, in_write_order, models, why_skipped
 from shared.importing.rows import DecodedRows, RowDecoder, skipped_row, unreadable_object
-from shared.importing.upload import UploadedFile
+from shared.importing.upload import RawRow, UploadedFile
 
+AFTER_SLUGS = frozenset({"sentry.orgauthtoken"})
+"""Models whose rows are written when the organizations have their slugs: new tokens hold them."""
 
-class _Fields(msgspec.Struct):
-    fields: dict[str, msgspec.Raw]
-
-
-_FIELDS = msgspec.json.Decoder(_Fields)
+_KEPT_ID_MAX = 2**53 - 1
 
 
 class ControlPeer(Protocol):
@@ -91,11 +89,21 @@ class FileWriter:
         self._import = data_import
         self._file = file
         self._stopping = stopping
+        self._rows = {each.model: each.rows for each in data_import.models}
+        self._sieve = Sieve(database, data_import, file)
 
-    def write_all(self) -> None:
-        """Write what is not written yet. Raises LeaseLostError, StoppedError, SpoolMissing, what control refuses."""
+    def write_all(self, *, after_slugs: bool = False) -> None:
+        """Write what is not written yet, but for the models AFTER_SLUGS; with `after_slugs` only these.
+
+        Raises LeaseLostError, StoppedError, SpoolMissing, SiloHoldsOrganizations, what control refuses.
+        """
         going_on = self._database.read(lambda transaction: store.next_ordinals(transaction, self._import.id))
+        if not going_on and self._import.scope is Scope.GLOBAL and not self._import.options.add_to_silo:
+            self._database.read(lambda transaction: refuse_others(transaction, self._import.id))
+        self._sieve.prepare(self._lease, self._limits.lease_s)
         for model in self._import.models:
+            if (model.model in AFTER_SLUGS) is not after_slugs:
+                continue
             first = going_on.get(model.model, 1)
             write = self._writer_of(model.model)
             while first <= model.rows:
@@ -123,42 +131,61 @@ class FileWriter:
         return last
 
     def _write_own(self, model: str, first: int, last: int) -> None:
-        target = TARGETS[model]
+        target = target_of(model, self._import.terms)
         decoder = RowDecoder(model, self._import.created_at)
         decoded = DecodedRows([], [])
-        for run in self._file.rows(model, first, last - first + 1):
+        left_out: list[RawRow] = []
+        for run in self._passing(model, first, last, left_out):
             part = decoder.decode(run)
             decoded.rows.extend(part.rows)
             decoded.findings.extend(part.findings)
         decoded.findings.extend(decoder.take_ignored_fields())
-        batch = batch_of(self._import.id, target, last - first + 1, decoded, self._ids.take)
+        count = last - first + 1 - len(left_out)
+        batch = batch_of(self._import.id, target, count, decoded, self._ids.take)
+        keeps_ids = model == PROJECT and self._import.scope is Scope.GLOBAL
 
         def work(transaction: Transaction) -> None:
             store.renew(transaction, self._lease, self._limits.lease_s)
-            written = write_batch(transaction, target, batch)
-            self._save_chunk(transaction, model, (first, last), written.counts, written.findings)
+            written = write_batch(transaction, target, _keeping(transaction, batch) if keeps_ids else batch)
+            findings = written.findings
+            if keeps_ids and batch.rows:
+                findings = sorted(findings + _replaced(ledger_of(transaction, target)), key=lambda each: each.ordinal)
+            self._save_chunk(transaction, model, (first, last), written.counts, findings, left_out=left_out)
 
         retried(lambda: self._database.transact(work))
 
     def _hand_over(self, model: str, first: int, last: int) -> None:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
-        runs = self._file.rows(model, first, last - first + 1)
+        left_out: list[RawRow] = []
+        runs = self._passing(model, first, last, left_out)
         rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
+        answer = self._control.import_batch(self._handed(model, rows)) if rows else HandedAnswer((), ())
+
+        def work(transaction: Transaction) -> None:
+            store.renew(transaction, self._lease, self._limits.lease_s)
+            store.copy_ledger(transaction, self._import.id, model, answer.rows)
+            counts = answer.counts(len(rows))
+            self._save_chunk(transaction, model, (first, last), counts, answer.findings, left_out=left_out)
+
+        self._database.transact(work)
+
+    def _handed(self, model: str, rows: Sequence[HandedRow]) -> HandedBatch:
         wanted = referred_in_region(model, rows)
         known = (
             self._database.read(lambda transaction: store.known_rows(transaction, self._import.id, wanted))
             if wanted
             else ()
         )
-        batch = HandedBatch(self._import.id, self._import.principal, self._import.scope.takes, model, rows, known)
-        answer = self._control.import_batch(batch)
+        terms, filtered = self._import.terms, self._import.options.filtered
+        return HandedBatch(self._import.id, self._import.principal, terms, model, rows, known, filtered=filtered)
 
-        def work(transaction: Transaction) -> None:
-            store.renew(transaction, self._lease, self._limits.lease_s)
-            store.copy_ledger(transaction, self._import.id, model, answer.rows)
-            self._save_chunk(transaction, model, (first, last), answer.counts(len(rows)), answer.findings)
-
-        self._database.transact(work)
+    def _passing(self, model: str, first: int, last: int, left_out: list[RawRow]) -> Iterator[list[RawRow]]:
+        """The rows that the filters let pass, in runs; the others are added to `left_out`."""
+        for run in self._file.rows(model, first, last - first + 1):
+            gone = self._sieve.left_out(model, run)
+            left_out += gone
+            ordinals = {row.ordinal for row in gone}
+            yield [row for row in run if row.ordinal not in ordinals] if gone else run
 
     def _tell_skipped(self, model: str, first: int, last: int) -> None:
         count = last - first + 1
@@ -187,14 +214,55 @@ class FileWriter:
         span: tuple[int, int],
         counts: Counts,
         findings: Sequence[BatchFinding],
+        *,
+        left_out: Sequence[RawRow] = (),
     ) -> None:
         first, last = span
+        counts = replace(counts, skipped=counts.skipped + len(left_out))
+        self._sieve.note(transaction, model, left_out)
+        if last == self._rows[model]:
+            findings = [*findings, *self._sieve.total(transaction, model)]
         assert counts.total == last - first + 1, f"{model} {first}-{last}: {counts} does not sum up"
         store.insert_chunk(transaction, self._import.id, model, first_ordinal=first, last_ordinal=last, counts=counts)
         if findings:
-            store.copy_findings(transaction, self._import.id, findings)
+            finding_store.copy_findings(transaction, self._import.id, findings)
         store.add_progress(transaction, self._lease, done=last - first + 1, findings=len(findings))
         barrier.reach("import.in_batch")
+
+
+def refuse_others(transaction: Transaction, import_id: int) -> None:
+    """Raise SiloHoldsOrganizations when the region holds any that this import has not made."""
+    if organization_store.holds_others(transaction, import_id):
+        field, told = "header.options.add_to_silo", "must be set to add to a silo that holds other organizations"
+        raise errors.SiloHoldsOrganizations(violations=[errors.Violation(field, told)])
+
+
+def _keeping(transaction: Transaction, batch: Batch) -> Batch:
+    """The rows with the ids that they have in the file, as far as these are free, so that DSNs go on to work."""
+    taken = project_store.taken_ids(transaction, [row.pk for row in batch.rows])
+    pks = [
+        new if row.pk in taken or row.pk > _KEPT_ID_MAX else row.pk
+        for row, new in zip(batch.rows, batch.new_pks, strict=True)
+    ]
+    return replace(batch, new_pks=pks)
+
+
+def _replaced(rows: Sequence[LedgerRow]) -> list[BatchFinding]:
+    reason = "the id is taken; the row has {}"
+    return [
+        BatchFinding.of_row(
+            Finding.of(
+                FindingKind.ID_REPLACED,
+                PROJECT,
+                row.ordinal,
+                pk=row.old_pk,
+                field="pk",
+                reason=reason.format(row.new_pk),
+            )
+        )
+        for row in rows
+        if row.new_pk != row.old_pk
+    ]
 
 
 def referred_in_region(model: str, rows: Sequence[HandedRow]) -> dict[str, set[int]]:
@@ -205,13 +273,9 @@ def referred_in_region(model: str, rows: Sequence[HandedRow]) -> dict[str, set[i
         if each.model in models() and models()[each.model].silo is Silo.REGION
     ]
     wanted: dict[str, set[int]] = {}
+    reader = field_reader(tuple(each.field for each in references))
     for row in rows if references else ():
-        try:
-            fields = _FIELDS.decode(row.data).fields
-        except msgspec.MsgspecError:
-            continue  # control tells what is wrong with it
-        for reference in references:
-            pk = integer_pk(bytes(fields.get(reference.field, b"")))
+        for reference, pk in zip(references, reader.pks(row.data), strict=True):
             if pk is not None:
                 wanted.setdefault(reference.model, set()).add(pk)
     return wanted

@@ -70,6 +70,12 @@ class SlugsMismatch(FailedPrecondition):
     reason = "SLUGS_MISMATCH"
 
 
+class SiloHoldsOrganizations(FailedPrecondition):
+    """The region holds organizations; an import in global scope adds to them only when told so."""
+
+    reason = "SILO_HOLDS_ORGANIZATIONS"
+
+
 class RegionLost(FailedPrecondition):
     """The region was declared lost; nothing is held for it until it is recovered."""
 

@@ -28,6 +28,9 @@ _random = random.SystemRandom()
 
 _PROBLEMS = {
     FindingKind.REPEATED_PK.name: "an earlier row of the model has the same pk",
+    FindingKind.OUT_OF_SCOPE.name: "the import's scope does not take this row",
+    WriteKind.EXISTING_USER.value: "its user was there before and is left as it was",
+    WriteKind.EXCLUDED_OPTION.value: "the option tells of the installation that it comes from",
     WriteKind.NOT_UNIQUE.value: "another row of the import holds the same values",
     WriteKind.FOREIGN_REFERENCE.value: "the rows that it joins belong to different organizations",
 }
@@ -63,7 +66,11 @@ def batch_of(
     rows: list[DecodedRow] = []
     findings = list(decoded.findings)
     for row in decoded.rows:
-        if row.pk in seen:
+        wrong = target.check(row.values) if target.check else None
+        if wrong is not None:
+            kind, (field, reason) = FindingKind.INVALID_VALUE, wrong
+            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field=field, reason=reason))
+        elif row.pk in seen:
             reason = _PROBLEMS[FindingKind.REPEATED_PK.name]
             kind = FindingKind.REPEATED_PK
             findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field="pk", reason=reason))

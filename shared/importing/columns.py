@@ -35,6 +35,7 @@ class Kind(Enum):
     DATETIME = "datetime"
     """Handed on as datetime in UTC."""
     UUID = "uuid"
+    IP = "ip address"
     JSON = "json"
     """Any JSON value; handed on as compact JSON text, to be cast to jsonb."""
     TEXT_ARRAY = "text array"
@@ -96,6 +97,7 @@ _STAGED_AS = {
     Kind.BOOLEAN: "bool",
     Kind.DATETIME: "timestamptz",
     Kind.UUID: "uuid",
+    Kind.IP: "text",
     Kind.JSON: "text",
     Kind.TEXT_ARRAY: "text[]",
 }
@@ -106,6 +108,7 @@ _WIRE_TYPES: Mapping[Kind, Any] = {
     Kind.BOOLEAN: bool,
     Kind.DATETIME: Annotated[datetime, Meta(tz=True)],
     Kind.UUID: UUID,
+    Kind.IP: str,
     Kind.TEXT_ARRAY: list[str] | str,
 }
 
@@ -138,7 +141,7 @@ def _column(name: str, spec: str) -> Column:
         Default.REQUIRED if "required" in rules else _default(kind, default, nullable=nullable),
         nullable=nullable,
         length_max=next((int(rule) for rule in rules if rule.isdigit()), 0),
-        maximum={"int2": SMALLINT_MAX, "int4": INTEGER_MAX}.get(kind, 0),
+        maximum={"int2": SMALLINT_MAX, "int4": INTEGER_MAX, "int": BIGINT_MAX}.get(kind, 0),
         json_in_text="text" in rules,
     )
     assert column.kind is not Kind.TEXT or column.length_max, f"{name} needs a greatest length"
@@ -177,6 +180,7 @@ _KINDS = {
     "bool": Kind.BOOLEAN,
     "time": Kind.DATETIME,
     "uuid": Kind.UUID,
+    "ip": Kind.IP,
     "json": Kind.JSON,
     "texts": Kind.TEXT_ARRAY,
 }
@@ -184,6 +188,7 @@ _ZEROS: Mapping[str, Any] = {
     "text": "",
     "int2": 0,
     "int4": 0,
+    "int": 0,
     "bits": 0,
     "bool": False,
     "time": Default.NOW,

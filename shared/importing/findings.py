@@ -49,6 +49,12 @@ class FindingKind(Enum):
     """A field that we do not know; its values are ignored."""
     FIELD_REMOVED = "field_removed"
     """A field that later versions of the source no longer have; its values are ignored."""
+    FILTERED_OUT = "filtered_out"
+    """Rows of the model that a filter does not name, or that refer to such rows; one finding tells of all."""
+    NOT_IN_FILE = "not_in_file"
+    """A filter names what the file does not hold."""
+    ID_REPLACED = "id_replaced"
+    """The row was to keep its id, which another row has; it has a new one."""
 
 
 _SKIPPED = frozenset(
@@ -58,9 +64,18 @@ _SKIPPED = frozenset(
         FindingKind.OUT_OF_SCOPE,
         FindingKind.MISSING_REFERENCE,
         FindingKind.REPEATED_PK,
+        FindingKind.FILTERED_OUT,
     }
 )
-_WARNINGS = frozenset({FindingKind.NULLED_REFERENCE, FindingKind.UNKNOWN_FIELD, FindingKind.FIELD_REMOVED})
+_WARNINGS = frozenset(
+    {
+        FindingKind.NULLED_REFERENCE,
+        FindingKind.UNKNOWN_FIELD,
+        FindingKind.FIELD_REMOVED,
+        FindingKind.NOT_IN_FILE,
+        FindingKind.ID_REPLACED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, count_decisions
-from shared.importing.registry import ImportScope
+from shared.importing.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,18 @@ class KnownRow:
 
 @dataclass(frozen=True)
 class HandedBatch:
-    """Rows of one model, by ordinal and without a gap. `principal` is who started the import.
+    """Rows of one model, by ordinal, without a gap unless `filtered`. `principal` is who started the import.
 
-    `known` are the region's rows that the batch refers to.
+    `known` are the region's rows that the batch refers to. With `filtered`, rows that a filter leaves out are missing.
     """
 
     import_id: int
     principal: str
-    scope: ImportScope
+    terms: Terms
     model: str
     rows: Sequence[HandedRow]
     known: Sequence[KnownRow] = ()
+    filtered: bool = False
 
     @property
     def first_ordinal(self) -> int:

@@ -5,7 +5,8 @@ exported again as it came. Its unique sets are digests, one column a set, unique
 none of its values is null. Fields that we do not know are kept too.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -13,8 +14,27 @@ from typing import Any
 import msgspec
 
 from shared.importing.columns import Column, Default, Kind, columns_of
+from shared.importing.decisions import Decision, WriteKind
+from shared.importing.findings import FindingKind
+from shared.importing.kept_rules import (
+    ALWAYS_SET,
+    CLEARED,
+    CONFIGURATION,
+    EXCLUDED_OPTIONS,
+    FRESH,
+    MADE_UP,
+    MERGED,
+    OF_NEW_USERS,
+    OPTIONS,
+    RENEWED,
+    TOLD_AS,
+    bad_value,
+    has_check,
+    out_of_scope,
+)
 from shared.importing.registry import ORGANIZATION, Model, Silo, models
 from shared.importing.targets import Conflict, Packed, Target, UniqueSet
+from shared.importing.terms import Terms
 
 TABLE = "kept_row"
 KEYS_MAX = 4
@@ -25,13 +45,14 @@ _CLAIMED = frozenset({"sentry.snubaquery", "sentry.timeseriessnapshot"})
 
 
 @cache
-def kept_target(name: str, merged: frozenset[int] = frozenset()) -> Target:
-    """The target of a kept model; a conflict in one of the `merged` unique sets uses the row that is there."""
+def kept_target(name: str, terms: Terms) -> Target:
+    """The target of a kept model for imports on these terms."""
     model = models()[name]
     assert model.table is None, f"{name} has a table of its own"
     assert len(model.unique) <= KEYS_MAX, f"{name} has too many unique sets"
     keys = {f"key_{number}": _key(model, number, fields) for number, fields in enumerate(model.unique, 1)}
     owners = _owners(model)
+    packer = _Packer(model)
     return Target(
         model=name,
         table=TABLE,
@@ -43,12 +64,13 @@ def kept_target(name: str, merged: frozenset[int] = frozenset()) -> Target:
             "fields": "s.fields::jsonb",
             **keys,
         },
-        unique=tuple(
-            UniqueSet(("model", key), Conflict.MERGE if number in merged else Conflict.SKIP)
-            for number, key in enumerate(keys)
-        ),
+        unique=tuple(_unique_set(model, number, fields, terms) for number, fields in enumerate(model.unique, 1)),
         owners=owners,
-        packed=Packed(_staged(model), _packer(model)),
+        packed=Packed(packer.staged, packer.pack),
+        renewal=_renewal(model),
+        carried="s.renewed" if name in RENEWED else "NULL::text",
+        refused=_refused(model, terms),
+        check=packer.wrong if has_check(name) else None,
         followed_by=tuple(_claims(model)),
     )
 
@@ -89,16 +111,48 @@ def _key(model: Model, number: int, fields: Collection[str]) -> str:
         parts.append(f"s.part_{number}")
     needed = [f"{part.removesuffix('::text')} IS NOT NULL" for part in parts]
     if tuple(fields) in model.unless:
-        needed.append(f"r_{model.unless[tuple(fields)]}.new_pk IS NULL")
+        needed += [f"r_{field}.new_pk IS NULL" for field in model.unless[tuple(fields)]]
     given = " AND ".join(needed)
     digest = f"sha256(convert_to(concat_ws('/', {', '.join(parts)}), 'UTF8'))"
     return f"CASE WHEN {given} THEN {digest} END"
 
 
-def _staged(model: Model) -> tuple[tuple[str, str], ...]:
-    references = [(each.field, "int8") for each in model.references]
-    parts = [(f"part_{number}", "text") for number, _ in _parts(model)]
-    return (*references, ("fields", "text"), *parts)
+def _unique_set(model: Model, number: int, fields: tuple[str, ...], terms: Terms) -> UniqueSet:
+    conflict = Conflict.SKIP
+    if model.name in CONFIGURATION:
+        conflict = Conflict.OVERWRITE if terms.overwrite_configs else Conflict.MERGE
+    elif model.name in MERGED:
+        conflict = Conflict.MERGE
+    elif model.name in RENEWED and not {each.field for each in model.references} & set(fields):
+        conflict = Conflict.RENEW
+    return UniqueSet(
+        ("model", f"key_{number}"),
+        conflict,
+        field=fields[-1],
+        told_as=TOLD_AS.get(model.name, WriteKind.KEY_REPLACED),
+        made_up=conflict is Conflict.RENEW and model.name in MADE_UP,
+    )
+
+
+def _renewal(model: Model) -> dict[str, str]:
+    if model.name not in RENEWED:
+        return {}
+    own = [f"key_{number}" for number, fields in _parts(model) if tuple(fields) == model.unique[number - 1]]
+    keys = {key: f"decode(carried::jsonb->>'{key}', 'hex')" for key in own}
+    return {"fields": "fields || (carried::jsonb->'fields')", **keys}
+
+
+def _refused(model: Model, terms: Terms) -> dict[FindingKind | WriteKind, tuple[str, str]]:
+    refused: dict[FindingKind | WriteKind, tuple[str, str]] = {}
+    out = out_of_scope(model.name, terms)
+    if out is not None:
+        refused[FindingKind.OUT_OF_SCOPE] = ("", out)
+    if model.name in OF_NEW_USERS:
+        refused[WriteKind.EXISTING_USER] = ("user", f"r_user.decision = {Decision.MERGE:d}")
+    if model.name in OPTIONS:
+        excluded = ", ".join(f"'{_encode([key])}'" for key in sorted(EXCLUDED_OPTIONS))
+        refused[WriteKind.EXCLUDED_OPTION] = ("key", f"s.part_1 IN ({excluded})")
+    return refused
 
 
 def _parts(model: Model) -> Iterator[tuple[int, list[str]]]:
@@ -110,35 +164,84 @@ def _parts(model: Model) -> Iterator[tuple[int, list[str]]]:
             yield number, own
 
 
-def _packer(model: Model) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """From decoded values (with the unknown fields behind them, if any) to staged ones."""
-    columns = columns_of(model.name)
-    count = len(model.references)
-    fields = columns[count:]
-    parts = [[columns.index(_named(columns, field)) for field in own] for _, own in _parts(model)]
-    encode = msgspec.json.encode
+class _Packer:
+    """Makes staged values of decoded ones (with the unknown fields behind them, if any)."""
 
-    def pack(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        kept = {
-            column.name: _kept_value(column, value)
-            for column, value in zip(fields, values[count:], strict=False)
+    def __init__(self, model: Model) -> None:
+        self._model = model.name
+        self._columns = columns_of(model.name)
+        self._references = len(model.references)
+        places = {column.name: place for place, column in enumerate(self._columns)}
+        self._parts = [(number, [places[field] for field in own]) for number, own in _parts(model)]
+        self._renew = RENEWED.get(model.name)
+        self._fresh = [(places[field], make) for field, make in FRESH.get(model.name, {}).items()]
+        self._cleared = CLEARED.get(model.name, frozenset())
+        references = [(each.field, "int8") for each in model.references]
+        parts = [(f"part_{number}", "text") for number, _ in self._parts]
+        renewed = [("renewed", "text")] if self._renew else []
+        self.staged: tuple[tuple[str, str], ...] = (*references, ("fields", "text"), *parts, *renewed)
+
+    def pack(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """References, the fields as JSON, the own part of each unique set, and new values for what may be taken."""
+        values = self._freshened(values)
+        kept = self._fields(values)
+        if len(values) > len(self._columns):
+            kept.update(values[-1])
+        keys = [self._part(values, places) for _, places in self._parts]
+        renewed = [self._renewed(values)] if self._renew else []
+        return (*values[: self._references], _encode(kept), *keys, *renewed)
+
+    def wrong(self, values: tuple[Any, ...]) -> tuple[str, str] | None:
+        """The field that the model does not allow, and why."""
+        return bad_value(self._model, self._plain(values))
+
+    def _freshened(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not self._fresh:
+            return values
+        changed = list(values)
+        for place, make in self._fresh:
+            if self._model in ALWAYS_SET or values[place] not in (None, Default.ABSENT):
+                changed[place] = make(values[place])
+        return tuple(changed)
+
+    def _fields(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        return {
+            column.name: None if column.name in self._cleared else _kept_value(column, value)
+            for column, value in zip(self._columns[self._references :], values[self._references :], strict=False)
             if value is not Default.ABSENT
         }
-        if len(values) > len(columns):
-            kept.update(values[-1])
-        keys = [
-            None
-            if any(values[place] is each for place in places for each in _DOES_NOT_COUNT)
-            else encode([_kept_value(columns[place], values[place]) for place in places]).decode()
-            for places in parts
-        ]
-        return (*values[:count], encode(kept).decode(), *keys)
 
-    return pack
+    def _plain(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        """The fields with JSON decoded."""
+        kept = self._fields(values)
+        return {
+            name: msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+            for name, value in kept.items()
+        }
+
+    def _part(self, values: Sequence[Any], places: Sequence[int]) -> str | None:
+        if any(values[place] is each for place in places for each in _DOES_NOT_COUNT):
+            return None
+        return _encode([_kept_value(self._columns[place], values[place]) for place in places])
+
+    def _renewed(self, values: tuple[Any, ...]) -> str:
+        assert self._renew is not None
+        fresh = self._renew(self._plain(values))
+        changed = [fresh.get(column.name, value) for column, value in zip(self._columns, values, strict=False)]
+        fields = {
+            column.name: _kept_value(column, value)
+            for column, value in zip(self._columns, changed, strict=False)
+            if column.name in fresh
+        }
+        keys = {}
+        for number, places in self._parts:
+            part = self._part(changed, places)
+            keys[f"key_{number}"] = None if part is None else hashlib.sha256(part.encode()).hexdigest()
+        return _encode({"fields": fields, **keys})
 
 
-def _named(columns: tuple[Column, ...], name: str) -> Column:
-    return next(column for column in columns if column.name == name)
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _kept_value(column: Column, value: Any) -> Any:

@@ -60,7 +60,7 @@ class Model:
     """One model; `order` is its place in the dependency order, from 0.
 
     `unique`: sets of fields; one counts only when none of its values is null or false, and, with an entry in `unless`,
-    when that field is null. `table` is None for a model whose rows are kept whole. `fields`: name -> type as
+    when those fields are null. `table` is None for a model whose rows are kept whole. `fields`: name -> type as
     `models.toml` says it, without the references; shared.importing.columns reads it.
     """
 
@@ -71,7 +71,7 @@ class Model:
     references: tuple[Reference, ...]
     fields: Mapping[str, str]
     unique: tuple[tuple[str, ...], ...]
-    unless: Mapping[tuple[str, ...], str]
+    unless: Mapping[tuple[str, ...], tuple[str, ...]]
     after: tuple[str, ...]
     order: int
 
@@ -170,9 +170,9 @@ def _model(name: str, order: int, entry: dict[str, Any]) -> Model:
     )
 
 
-def _unique_set(text: str) -> tuple[tuple[str, ...], str]:
+def _unique_set(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     fields, _, unless = text.partition(" unless ")
-    return tuple(fields.split("+")), unless
+    return tuple(fields.split("+")), tuple(filter(None, unless.split("+")))
 
 
 def _targets(entry: dict[str, Any]) -> list[str]:

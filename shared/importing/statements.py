@@ -158,11 +158,12 @@ def _resolve(target: Target, stage: str, resolved: str, warned: tuple[Warned, ..
 def _referred(target: Target, stage: str) -> str:
     joins = []
     problems = [("k.found", FindingKind.REPEATED_PK.name, "pk", "s.old_pk::text")]
+    problems += [(condition, kind.name, field, "''") for kind, (field, condition) in target.refused.items()]
     told = ["0"]
     for number, reference in enumerate(target.references):
         name = reference.field
         joins.append(
-            f"LEFT JOIN LATERAL (SELECT m.new_pk FROM import_row m WHERE m.import_id = %(import_id)s"
+            f"LEFT JOIN LATERAL (SELECT m.new_pk, m.decision FROM import_row m WHERE m.import_id = %(import_id)s"
             f" AND m.model = '{reference.model}' AND m.old_pk = s.{name} LIMIT 1) r_{name} ON true"
         )
         missing = f"(s.{name} IS NOT NULL AND r_{name}.new_pk IS NULL)"
@@ -197,8 +198,11 @@ def _referred(target: Target, stage: str) -> str:
 
 def _rank(number: int, unique: UniqueSet) -> tuple[str, ...]:
     """Whether the set counts for the row, its place among the batch's rows with the same values, and who has them."""
-    counts = " AND ".join(["j.problem IS NULL", *(f"j.{column} IS NOT NULL" for column in unique.columns)])
-    keys = ", ".join(["(j.problem IS NULL)", *(_key(f"j.{column}", column, unique) for column in unique.columns)])
+    only = [f"({unique.only.format('j')})"] if unique.only else []
+    counts = " AND ".join(["j.problem IS NULL", *only, *(f"j.{column} IS NOT NULL" for column in unique.columns)])
+    keys = ", ".join(
+        ["(j.problem IS NULL)", *only, *(_key(f"j.{column}", column, unique) for column in unique.columns)]
+    )
     return (
         f"({counts}) AS counts_{number}",
         f"row_number() OVER (PARTITION BY {keys} ORDER BY j.ordinal) AS rank_{number}",
@@ -211,9 +215,9 @@ def _settled(target: Target) -> str:
     refusals = []
     for number, each in enumerate(target.unique):
         if each.conflict is Conflict.SKIP:
-            refusals.append((f"{_conflict(number)}", each.subject))
+            refusals.append((f"{_conflict(number)}", each.told_field))
         elif each.conflict is Conflict.ADOPT:
-            refusals.append((f"(counts_{number} AND rank_{number} > 1)", each.subject))
+            refusals.append((f"(counts_{number} AND rank_{number} > 1)", each.told_field))
     if not refusals:
         refused, refused_field = "problem", "problem_field"
     else:
@@ -221,7 +225,7 @@ def _settled(target: Target) -> str:
         refused = f"COALESCE(problem, CASE WHEN {any_refused} THEN '{WriteKind.NOT_UNIQUE.value}' END)"
         cases = " ".join(f"WHEN {condition} THEN '{column}'" for condition, column in refusals)
         refused_field = f"COALESCE(problem_field, CASE {cases} END)"
-    merging = [number for number, each in enumerate(target.unique) if each.conflict is Conflict.MERGE]
+    merging = [number for number, each in enumerate(target.unique) if each.conflict in _MERGING]
     fresh = "".join(
         f", CASE WHEN counts_{n} AND rank_{n} = 1 AND held_{n} IS NULL THEN {_fresh_pk(target)} END AS fresh_pk"
         for n in merging
@@ -240,7 +244,10 @@ def _conflict(number: int) -> str:
 def _decision(target: Target) -> str:
     cases = ["WHEN problem IS NOT NULL THEN NULL"]
     for number, each in enumerate(target.unique):
-        if each.conflict is Conflict.MERGE:
+        if each.conflict is Conflict.OVERWRITE:
+            overwrites = f"counts_{number} AND rank_{number} = 1 AND held_{number} IS NOT NULL"
+            cases.append(f"WHEN {overwrites} THEN {Decision.OVERWRITE:d}")
+        if each.conflict in _MERGING:
             cases.append(f"WHEN {_conflict(number)} THEN {Decision.MERGE:d}")
         elif each.conflict is Conflict.SUFFIX:
             cases.append(f"WHEN {_conflict(number)} THEN {Decision.SUFFIX:d}")
@@ -264,7 +271,7 @@ def _new_pk(target: Target) -> str:
     for number, each in enumerate(target.unique):
         if each.conflict is Conflict.ADOPT:
             own = f"CASE WHEN problem IS NULL THEN COALESCE(held_{number}, {fresh}) END"
-        elif each.conflict is Conflict.MERGE:
+        elif each.conflict in _MERGING:
             # Rows of the batch that merge with each other all get the first one's id. It is made in `settled`: the
             # argument of a window function is evaluated again for every row that looks at it.
             keys = ", ".join(_key(column, column, each) for column in each.columns)
@@ -273,7 +280,19 @@ def _new_pk(target: Target) -> str:
     return own
 
 
+def _renewed(target: Target) -> str:
+    """Whether the row gets new values in place of those that are taken."""
+    taken = [
+        f"{each.subject} IS NULL OR {_conflict(number)}" if each.made_up else _conflict(number)
+        for number, each in enumerate(target.unique)
+        if each.conflict is Conflict.RENEW
+    ]
+    return f"({' OR '.join(taken)})"
+
+
 def _written(target: Target, column: str) -> str:
+    if column in target.renewal:
+        return f"CASE WHEN {_renewed(target)} THEN {target.renewal[column]} ELSE {column} END"
     for number, each in enumerate(target.unique):
         if each.conflict is Conflict.CLEAR and column in (each.subject, *each.also_cleared):
             return f"CASE WHEN {_conflict(number)} THEN NULL ELSE {column} END"
@@ -282,7 +301,8 @@ def _written(target: Target, column: str) -> str:
     return column
 
 
-_UNIQUE_KINDS = frozenset({WriteKind.KEY_REPLACED.value, WriteKind.TOKEN_CLEARED.value})
+_MERGING = (Conflict.MERGE, Conflict.OVERWRITE)
+_UNIQUE_KINDS = frozenset({WriteKind.KEY_REPLACED.value, WriteKind.TOKEN_CLEARED.value, WriteKind.SUFFIXED.value})
 
 
 def _warned(target: Target) -> tuple[Warned, ...]:
@@ -303,13 +323,16 @@ def _warned(target: Target) -> tuple[Warned, ...]:
         elif each.conflict is Conflict.REPLACE:
             reason = "the key is missing or taken; the row has a new one"
             warned.append(Warned(1 << number, WriteKind.KEY_REPLACED.value, each.subject, reason))
+        elif each.conflict is Conflict.RENEW:
+            reason = "the value is missing or taken; the row has a new one"
+            warned.append(Warned(1 << number, each.told_as.value, each.told_field, reason))
     return tuple(warned)
 
 
 def _told(target: Target, warned: Warned) -> str:
     number = warned.bit.bit_length() - 1 - 8
     each = target.unique[number]
-    missing = f"{each.subject} IS NULL OR " if each.conflict is Conflict.REPLACE else ""
+    missing = f"{each.subject} IS NULL OR " if each.conflict is Conflict.REPLACE or each.made_up else ""
     return f"CASE WHEN problem IS NULL AND ({missing}{_conflict(number)}) THEN {warned.bit} ELSE 0 END"
 
 
@@ -319,6 +342,8 @@ def _held(target: Target, unique: UniqueSet, alias: str, subject_value: str | No
     for column in unique.columns:
         value = subject_value if subject_value and column == unique.subject else f"{alias}.{column}"
         conditions.append(f"{_key(f't.{column}', column, unique)} = {_key(value, column, unique)}")
+    if unique.only:
+        conditions.append(f"({unique.only.format('t')})")
     return f"SELECT t.id FROM {target.table} t WHERE {' AND '.join(conditions)} LIMIT 1"
 
 
@@ -338,11 +363,22 @@ def _writes(target: Target, resolved: str) -> tuple[str, ...]:
         f"INSERT INTO {target.table} (id, {', '.join(columns)}) OVERRIDING SYSTEM VALUE SELECT new_pk, {read}"
         f" FROM {resolved} WHERE decision IN ({Decision.INSERT:d}, {Decision.SUFFIX:d}) AND NOT adopted"
     )
-    if not any(each.conflict is Conflict.ADOPT for each in target.unique):
-        return (insert, *target.followed_by)
     changes = ", ".join(f"{name} = r.{name}" for name in columns)
-    adopt = (
-        f"UPDATE {target.table} t SET {changes} FROM {resolved} r"
-        " WHERE t.id = r.new_pk AND r.adopted AND r.decision IS NOT NULL"
-    )
-    return (insert, adopt, *target.followed_by)
+    conflicts = {each.conflict for each in target.unique}
+    writes = [insert]
+    if Conflict.ADOPT in conflicts:
+        writes.append(
+            f"UPDATE {target.table} t SET {changes} FROM {resolved} r"
+            " WHERE t.id = r.new_pk AND r.adopted AND r.decision IS NOT NULL"
+        )
+    if Conflict.OVERWRITE in conflicts:
+        overwritten = f"t.id = r.new_pk AND r.decision = {Decision.OVERWRITE:d}"
+        writes += [
+            f"""
+            INSERT INTO import_before_image (import_id, model, pk, image, created_at)
+            SELECT %(import_id)s, '{target.model}', t.id, to_jsonb(t), %(now)s
+            FROM {target.table} t JOIN {resolved} r ON {overwritten} ON CONFLICT DO NOTHING
+            """,
+            f"UPDATE {target.table} t SET {changes} FROM {resolved} r WHERE {overwritten}",
+        ]
+    return (*writes, *target.followed_by)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from shared.importing.decisions import WriteKind
+from shared.importing.findings import FindingKind
 from shared.importing.registry import Reference, models
 
 
@@ -19,32 +21,51 @@ class Conflict(Enum):
     """It is not written."""
     MERGE = "merge"
     """The row that is there stands for it, unchanged."""
+    OVERWRITE = "overwrite"
+    """The row that is there gets its values; of several in the file, the first one's."""
     ADOPT = "adopt"
     """It is written onto the row that is there, which this import made; a second one in the file is not written."""
     SUFFIX = "suffix"
     """It is written under another name."""
     REPLACE = "replace"
     """It is written with a new random key; so is a row without a key."""
+    RENEW = "renew"
+    """It is written with the new values that the target's `renewal` has for it."""
     CLEAR = "clear"
     """It is written without the values."""
 
 
 @dataclass(frozen=True)
 class UniqueSet:
-    """Columns that are unique together; the last one is what a conflict is about. `folded` ignores its case."""
+    """Columns that are unique together; the last one is what a conflict is about. `folded` ignores its case.
+
+    `only`: an SQL condition over the row {0}, for rows that alone count.
+    """
 
     columns: tuple[str, ...]
     conflict: Conflict
     folded: bool = False
     length_max: int = 0
     """SUFFIX: the longest name, in characters."""
+    only: str = ""
     also_cleared: tuple[str, ...] = ()
     """CLEAR: columns that mean nothing without this one."""
+    field: str = ""
+    """The field that a finding names; "" for the last column's name."""
+    told_as: WriteKind = WriteKind.KEY_REPLACED
+    """RENEW: the kind of its finding."""
+    made_up: bool = False
+    """RENEW: a row without the value gets a new one too."""
 
     @property
     def subject(self) -> str:
-        """The column that a finding names."""
+        """The column that a conflict is about."""
         return self.columns[-1]
+
+    @property
+    def told_field(self) -> str:
+        """The field that a finding names."""
+        return self.field or self.subject
 
 
 @dataclass(frozen=True)
@@ -80,7 +101,9 @@ class Target:
     `o_<field>.organization_id` (of an owner), and the parameters import_id and now. `owners`: reference field -> table
     that has an organization_id; all owners of a row must agree. `nulled`: references that become null instead of
     costing the row. `snowflake`: new ids are taken from the allocator; otherwise from the table's identity.
-    `packed`: what is staged instead of the model's columns.
+    `packed`: what is staged instead of the model's columns. `renewal`: column -> SQL over its value and `carried`, when
+    a unique set with RENEW is taken. `refused`: what is not written: kind -> field, and SQL condition over `s` and
+    `r_<field>` (new_pk, decision). `check`: what is wrong with a decoded row, as field and reason.
     `followed_by`: statements over `resolved` (the batch's result), run after the rows are written; they find the SQL
     text `carried` as its column `carried`.
     """
@@ -97,6 +120,9 @@ class Target:
     carried: str = "NULL::text"
     followed_by: tuple[str, ...] = ()
     packed: Packed | None = None
+    renewal: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[FindingKind | WriteKind, tuple[str, str]] = field(default_factory=dict)
+    check: Callable[[tuple[Any, ...]], tuple[str, str] | None] | None = None
 
     @property
     def stage(self) -> str:

@@ -4,6 +4,7 @@ Whatever comes out is accepted by PostgreSQL for the column's type: no NUL, no n
 """
 
 import ast
+import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -104,6 +105,13 @@ def _to_utc(value: datetime) -> datetime:
         raise BadValue("the date is out of range") from error
 
 
+def _to_ip(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise BadValue("expected an IP address") from error
+
+
 @lru_cache(maxsize=1024)
 def _to_bits(value: str | int) -> int:
     if isinstance(value, int):
@@ -177,6 +185,7 @@ def _reason(column: Column, error: Exception) -> str:
 CONVERTERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.DATETIME: _to_utc,
     Kind.BIT_FIELD: _to_bits,
+    Kind.IP: _to_ip,
     Kind.TEXT_ARRAY: _to_texts,
 }
 """How a value that msgspec accepted becomes the one that is handed on; kinds without an entry stay as they are."""

@@ -32,6 +32,7 @@ SILO_WIDE = {
     "alembic_version",
     "data_import",
     "import_chunk",
+    "import_filter",
     "import_finding",
     "import_row",
     "inbox_origin",

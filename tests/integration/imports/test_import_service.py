@@ -28,6 +28,7 @@ from shared.errors import PeerUnavailable, Unauthenticated
 from shared.importing.decisions import Decision
 from shared.importing.handover import HandedBatch, HandedRow
 from shared.importing.registry import ImportScope
+from shared.importing.terms import Terms
 from shared.rpc.call import Caller
 from shared.rpc.channel import InternalChannel
 from shared.rpc.methods import Door, MethodTable
@@ -39,6 +40,7 @@ from tests.refusals import Refusal, refusal_of
 
 pytestmark = pytest.mark.integration
 
+_TERMS = Terms(ImportScope.ORGANIZATION)
 _CALLERS = {
     "importer": CALLER,
     "operator": OPERATOR,
@@ -227,16 +229,14 @@ def test_a_failed_import_tells_why(doors: Doors) -> None:
 def test_a_control_that_is_not_there_is_a_peer_that_cannot_be_reached(doors: Doors) -> None:
     peer = doors.peer()
     doors.control.stop(0)
-    batch = HandedBatch(1, "tokens/7", ImportScope.ORGANIZATION, "sentry.user", [HandedRow(1, b"{}")])
+    batch = HandedBatch(1, "tokens/7", _TERMS, "sentry.user", [HandedRow(1, b"{}")])
     with pytest.raises(PeerUnavailable):
         peer.import_batch(batch)
 
 
 def test_a_region_cannot_hand_over_rows_of_anothers_import(doors: Doors) -> None:
     import_id = doors.stack.upload(_FILE).id
-    batch = HandedBatch(
-        import_id, "tokens/7", ImportScope.ORGANIZATION, "sentry.user", [HandedRow(1, json.dumps(_ROWS[1]).encode())]
-    )
+    batch = HandedBatch(import_id, "tokens/7", _TERMS, "sentry.user", [HandedRow(1, json.dumps(_ROWS[1]).encode())])
     with pytest.raises(Exception, match="Internal error"):
         doors.peer("de").import_batch(batch)
     assert doors.stack.all_in("control", "SELECT id FROM user_account") == []

@@ -8,6 +8,7 @@ import pytest
 from shared import errors
 from shared.importing.handover import HandedBatch, HandedRow, KnownRow
 from shared.importing.registry import ImportScope
+from shared.importing.terms import Terms
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.stack import ImportStack
 
@@ -16,7 +17,7 @@ def _batch(stack: ImportStack, objects: list[dict[str, Any]], *, first: int = 1,
     given: dict[str, Any] = {
         "import_id": stack.ids["us"].take(1)[0],
         "principal": "tokens/7",
-        "scope": ImportScope.ORGANIZATION,
+        "terms": Terms(ImportScope.ORGANIZATION),
         "model": "sentry.user",
         "rows": [HandedRow(first + place, json.dumps(each).encode()) for place, each in enumerate(objects)],
         **changes,
@@ -35,8 +36,9 @@ def _usernames(stack: ImportStack) -> list[str]:
         ("fr", {}, errors.PeerRefused),
         ("us", {"import_id": 5}, errors.PeerRefused),
         ("us", {"principal": "tokens/404"}, errors.ScopeMissing),
-        ("us", {"scope": ImportScope.USER}, errors.ScopeMissing),
-        ("us", {"scope": ImportScope.GLOBAL}, errors.ScopeMissing),
+        ("us", {"terms": Terms(ImportScope.USER)}, errors.ScopeMissing),
+        ("us", {"terms": Terms(ImportScope.GLOBAL)}, errors.ScopeMissing),
+        ("us", {"terms": Terms(ImportScope.ORGANIZATION, merge_users=True)}, errors.ScopeMissing),
         ("us", {"model": "sentry.organization"}, errors.InvalidArgument),
         ("us", {"model": "sentry.apitoken"}, errors.InvalidArgument),
         ("us", {"known": [KnownRow("sentry.user", 1, 2)]}, errors.InvalidArgument),
@@ -53,7 +55,7 @@ def test_what_is_not_allowed_is_refused_and_writes_nothing(
 
 
 def test_an_operator_may_import_users_alone(stack: ImportStack) -> None:
-    batch = _batch(stack, [rows.user(1)], principal="tokens/8", scope=ImportScope.USER)
+    batch = _batch(stack, [rows.user(1)], principal="tokens/8", terms=Terms(ImportScope.USER))
     assert len(stack.model_imports.import_batch("us", batch).rows) == 1
 
 

@@ -5,27 +5,42 @@ import re
 
 import pytest
 
-from control_silo.model_imports.targets import TARGETS as CONTROL_TARGETS
-from region_silo.imports.targets import TARGETS as REGION_TARGETS
+from control_silo.model_imports.targets import target_of as control_target_of
+from region_silo.imports.targets import target_of as region_target_of
 from shared.importing.batch import batch_of
 from shared.importing.columns import columns_of
 from shared.importing.decisions import BatchFinding, Counts, Decision, LedgerRow, WriteKind, count_decisions
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.handover import HandedAnswer
 from shared.importing.minting import alphanumerics, password_hashes
-from shared.importing.registry import Silo, models
+from shared.importing.registry import ImportScope, Silo, models
 from shared.importing.rows import DecodedRow, DecodedRows
 from shared.importing.statements import statements_of
 from shared.importing.targets import Target
+from shared.importing.terms import Terms
 
-_ALL = {**CONTROL_TARGETS, **REGION_TARGETS}
-_TARGETS = pytest.mark.parametrize("target", _ALL.values(), ids=list(_ALL))
+_ORGANIZATION, _GLOBAL = Terms(ImportScope.ORGANIZATION), Terms(ImportScope.GLOBAL)
 
 
-def test_every_model_has_one_target_in_its_silo() -> None:
-    assert set(_ALL) == set(models())
-    assert all(models()[model].silo is Silo.CONTROL for model in CONTROL_TARGETS)
-    assert all(models()[model].silo is Silo.REGION for model in REGION_TARGETS)
+def _target(model: str, terms: Terms) -> Target:
+    return (control_target_of if models()[model].silo is Silo.CONTROL else region_target_of)(model, terms)
+
+
+_TARGETS = pytest.mark.parametrize("target", [_target(model, _ORGANIZATION) for model in models()], ids=list(models()))
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [*map(Terms, ImportScope), Terms(ImportScope.GLOBAL, merge_users=True, overwrite_configs=True)],
+    ids=lambda terms: f"{terms.scope.name} {terms.merge_users}",
+)
+def test_every_model_has_one_target_on_any_terms(terms: Terms) -> None:
+    for model in models():
+        target = _target(model, terms)
+        assert target.model == model
+        assert _target(model, terms) is target
+        assert target.table == (models()[model].table or "kept_row")
+        assert len(target.unique) >= len(models()[model].unique) or target.packed is None
 
 
 @_TARGETS
@@ -64,7 +79,7 @@ def test_a_pk_that_stands_twice_costs_the_later_row() -> None:
 
     row = DecodedRow(1, 7, ())
     decoded = DecodedRows([row, DecodedRow(2, 7, ()), DecodedRow(3, 8, ())], [])
-    batch = batch_of(1, REGION_TARGETS["sentry.team"], 3, decoded, take)
+    batch = batch_of(1, region_target_of("sentry.team", _ORGANIZATION), 3, decoded, take)
     assert [each.ordinal for each in batch.rows] == [1, 3]
     assert [(each.kind, each.ordinal) for each in batch.findings] == [(FindingKind.REPEATED_PK, 2)]
     assert (taken, batch.new_pks) == ([2], [100, 101])
@@ -76,8 +91,8 @@ def test_ids_are_taken_only_for_models_that_have_snowflakes() -> None:
     def take(count: int) -> list[int]:
         raise AssertionError(count)
 
-    assert batch_of(1, REGION_TARGETS["sentry.projectteam"], 1, decoded, take).new_pks == []
-    assert batch_of(1, REGION_TARGETS["sentry.team"], 0, DecodedRows([], []), take).new_pks == []
+    assert batch_of(1, region_target_of("sentry.projectteam", _ORGANIZATION), 1, decoded, take).new_pks == []
+    assert batch_of(1, region_target_of("sentry.team", _ORGANIZATION), 0, DecodedRows([], []), take).new_pks == []
 
 
 def test_counts_sum_up_to_the_rows() -> None:

@@ -18,12 +18,29 @@ from region_silo.imports.domain import (
 )
 
 _FINAL = {State.SUCCEEDED, State.FAILED}
+_ORDER = [
+    State.UPLOADING,
+    State.QUEUED,
+    State.WRITING,
+    State.RESERVING,
+    State.FINISHING,
+    State.SUCCEEDED,
+    State.FAILED,
+]
 
 
 def test_the_way_of_an_import_that_goes_well() -> None:
     state = State.UPLOADING
     seen = [state]
-    for event in (Event.RECEIVED, Event.LEASED, Event.ROWS_WRITTEN, Event.LEASED, Event.SLUGS_APPLIED):
+    for event in (
+        Event.RECEIVED,
+        Event.LEASED,
+        Event.ROWS_WRITTEN,
+        Event.LEASED,
+        Event.SLUGS_APPLIED,
+        Event.LEASED,
+        Event.FINISHED,
+    ):
         state, _ = change(state, event)
         seen.append(state)
     assert seen == [
@@ -32,16 +49,19 @@ def test_the_way_of_an_import_that_goes_well() -> None:
         State.WRITING,
         State.RESERVING,
         State.RESERVING,
+        State.FINISHING,
+        State.FINISHING,
         State.SUCCEEDED,
     ]
 
 
 def test_organizations_are_opened_and_the_request_is_closed_with_the_success() -> None:
-    _, effects = change(State.RESERVING, Event.SLUGS_APPLIED)
+    assert change(State.RESERVING, Event.SLUGS_APPLIED) == (State.FINISHING, frozenset())
+    _, effects = change(State.FINISHING, Event.FINISHED)
     assert effects == {Effect.ACTIVATE_ORGANIZATIONS, Effect.CLOSE_REQUEST, Effect.REMOVE_FILE}
 
 
-@pytest.mark.parametrize("state", [State.WRITING, State.RESERVING])
+@pytest.mark.parametrize("state", [State.WRITING, State.RESERVING, State.FINISHING])
 def test_a_failed_import_closes_its_request_opens_nothing_and_keeps_its_file(state: State) -> None:
     assert change(state, Event.GAVE_UP) == (State.FAILED, frozenset({Effect.CLOSE_REQUEST}))
 
@@ -57,7 +77,7 @@ def test_no_schedule_of_events_leaves_a_final_state_or_goes_back(seed: int) -> N
         except ImpossibleChangeError:
             continue
         assert state not in _FINAL
-        assert following >= state
+        assert _ORDER.index(following) >= _ORDER.index(state)
         closed += Effect.CLOSE_REQUEST in effects
         state = following
     assert closed == (state in _FINAL)

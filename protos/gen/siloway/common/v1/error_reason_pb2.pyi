@@ -206,6 +206,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The export has no file: it has not ended yet, has failed or was cancelled."""
     ERROR_REASON_EXPORT_EXPIRED: _ErrorReason.ValueType  # 148
     """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
+    ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: _ErrorReason.ValueType  # 152
+    """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -396,4 +398,6 @@ ERROR_REASON_EXPORT_NOT_READY: ErrorReason.ValueType  # 147
 """FAILED_PRECONDITION: The export has no file: it has not ended yet, has failed or was cancelled."""
 ERROR_REASON_EXPORT_EXPIRED: ErrorReason.ValueType  # 148
 """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
+ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: ErrorReason.ValueType  # 152
+"""FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -114,6 +114,9 @@ class ImportBatchRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
     KNOWN_FIELD_NUMBER: _builtins.int
+    MERGE_USERS_FIELD_NUMBER: _builtins.int
+    OVERWRITE_CONFIGS_FIELD_NUMBER: _builtins.int
+    FILTERED_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -122,6 +125,12 @@ class ImportBatchRequest(_message.Message):
     """What the import may touch."""
     model: _builtins.str
     """The model, for example "sentry.user"."""
+    merge_users: _builtins.bool
+    """A user whose username is there is used; without it a new one gets another name."""
+    overwrite_configs: _builtins.bool
+    """Configuration that is there gets the file's values; without it it stays."""
+    filtered: _builtins.bool
+    """A filter leaves rows of the model out: they are not handed over, so ordinals have gaps."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Row]:
         """The rows, by ordinal."""
@@ -139,10 +148,13 @@ class ImportBatchRequest(_message.Message):
         model: _builtins.str = ...,
         rows: _abc.Iterable[Global___ImportBatchRequest.Row] | None = ...,
         known: _abc.Iterable[Global___ImportBatchRequest.KnownRow] | None = ...,
+        merge_users: _builtins.bool = ...,
+        overwrite_configs: _builtins.bool = ...,
+        filtered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "known", b"known", "model", b"model", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&siloway/region/v1/import_service.proto\x12\x11siloway.region.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xbe\t\n\nDataImport\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x05scope\x18\x02 \x01(\x0e\x32#.siloway.region.v1.DataImport.ScopeB\x04\xe2\x41\x01\x03\x12\x38\n\x05state\x18\x03 \x01(\x0e\x32#.siloway.region.v1.DataImport.StateB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63reator\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nsize_bytes\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cobject_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\ndone_count\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12 \n\x12objects_per_second\x18\t \x01(\x01\x42\x04\xe2\x41\x01\x03\x12?\n\x06models\x18\n \x03(\x0b\x32).siloway.region.v1.DataImport.ModelCountsB\x04\xe2\x41\x01\x03\x12O\n\rorganizations\x18\x0b \x03(\x0b\x32\x32.siloway.region.v1.DataImport.ImportedOrganizationB\x04\xe2\x41\x01\x03\x12\x1b\n\rfinding_count\x18\x0c \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\'\n\x05\x65rror\x18\r \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a\x85\x01\n\x0bModelCounts\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x10\n\x08inserted\x18\x03 \x01(\x03\x12\x0e\n\x06merged\x18\x04 \x01(\x03\x12\x13\n\x0boverwritten\x18\x05 \x01(\x03\x12\x10\n\x08suffixed\x18\x06 \x01(\x03\x12\x0f\n\x07skipped\x18\x07 \x01(\x03\x1aM\n\x14ImportedOrganization\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x11\n\tbase_slug\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\"j\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\x12\x10\n\x0cSCOPE_CONFIG\x10\x03\x12\x10\n\x0cSCOPE_GLOBAL\x10\x04\"\x94\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_UPLOADING\x10\x01\x12\x10\n\x0cSTATE_QUEUED\x10\x02\x12\x11\n\rSTATE_WRITING\x10\x03\x12\x13\n\x0fSTATE_RESERVING\x10\x04\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x05\x12\x10\n\x0cSTATE_FAILED\x10\x06:6\xea\x41\x33\n\x0esiloway/Import\x12\x10imports/{import}*\x07imports2\x06import\"\xd4\x02\n\x13UploadImportRequest\x12?\n\x06header\x18\x01 \x01(\x0b\x32-.siloway.region.v1.UploadImportRequest.HeaderH\x00\x12\x1a\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04H\x00\x12\x19\n\x06\x66inish\x18\x03 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01H\x00\x1a\xb5\x01\n\x06Header\x12>\n\x05scope\x18\x01 \x01(\x0e\x32#.siloway.region.v1.DataImport.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12$\n\nrequest_id\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\xb0\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\nsize_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x06sha256\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$B\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"U\n\x10GetImportRequest\x12\x41\n\x04name\x18\x01 \x01(\tB3\xe2\x41\x01\x02\xfa\x41\x10\n\x0esiloway/Import\xbaH\x19r\x17\x32\x15^imports/[0-9]{1,16}$\"N\n\x12ListImportsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"^\n\x13ListImportsResponse\x12.\n\x07imports\x18\x01 \x03(\x0b\x32\x1d.siloway.region.v1.DataImport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\rImportFinding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07ordinal\x18\x03 \x01(\x03\x12\n\n\x02pk\x18\x04 \x01(\t\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07skipped\x18\x07 \x01(\x08\"\xb1\x01\n\x19ListImportFindingsRequest\x12\x43\n\x06parent\x18\x01 \x01(\tB3\xe2\x41\x01\x02\xfa\x41\x10\n\x0esiloway/Import\xbaH\x19r\x17\x32\x15^imports/[0-9]{1,16}$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x15\n\x04kind\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"i\n\x1aListImportFindingsResponse\x12\x32\n\x08\x66indings\x18\x01 \x03(\x0b\x32 .siloway.region.v1.ImportFinding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x8a\x03\n\rImportService\x12W\n\x0cUploadImport\x12&.siloway.region.v1.UploadImportRequest\x1a\x1d.siloway.region.v1.DataImport(\x01\x12O\n\tGetImport\x12#.siloway.region.v1.GetImportRequest\x1a\x1d.siloway.region.v1.DataImport\x12\\\n\x0bListImports\x12%.siloway.region.v1.ListImportsRequest\x1a&.siloway.region.v1.ListImportsResponse\x12q\n\x12ListImportFindings\x12,.siloway.region.v1.ListImportFindingsRequest\x1a-.siloway.region.v1.ListImportFindingsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&siloway/region/v1/import_service.proto\x12\x11siloway.region.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x8c\n\n\nDataImport\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x05scope\x18\x02 \x01(\x0e\x32#.siloway.region.v1.DataImport.ScopeB\x04\xe2\x41\x01\x03\x12\x38\n\x05state\x18\x03 \x01(\x0e\x32#.siloway.region.v1.DataImport.StateB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63reator\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nsize_bytes\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cobject_count\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\ndone_count\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12 \n\x12objects_per_second\x18\t \x01(\x01\x42\x04\xe2\x41\x01\x03\x12?\n\x06models\x18\n \x03(\x0b\x32).siloway.region.v1.DataImport.ModelCountsB\x04\xe2\x41\x01\x03\x12O\n\rorganizations\x18\x0b \x03(\x0b\x32\x32.siloway.region.v1.DataImport.ImportedOrganizationB\x04\xe2\x41\x01\x03\x12\x1b\n\rfinding_count\x18\x0c \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\'\n\x05\x65rror\x18\r \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x37\n\x07options\x18\x11 \x01(\x0b\x32 .siloway.region.v1.ImportOptionsB\x04\xe2\x41\x01\x03\x1a\x85\x01\n\x0bModelCounts\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x10\n\x08inserted\x18\x03 \x01(\x03\x12\x0e\n\x06merged\x18\x04 \x01(\x03\x12\x13\n\x0boverwritten\x18\x05 \x01(\x03\x12\x10\n\x08suffixed\x18\x06 \x01(\x03\x12\x0f\n\x07skipped\x18\x07 \x01(\x03\x1aM\n\x14ImportedOrganization\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x11\n\tbase_slug\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\"j\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\x12\x10\n\x0cSCOPE_CONFIG\x10\x03\x12\x10\n\x0cSCOPE_GLOBAL\x10\x04\"\xa9\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_UPLOADING\x10\x01\x12\x10\n\x0cSTATE_QUEUED\x10\x02\x12\x11\n\rSTATE_WRITING\x10\x03\x12\x13\n\x0fSTATE_RESERVING\x10\x04\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x05\x12\x10\n\x0cSTATE_FAILED\x10\x06\x12\x13\n\x0fSTATE_FINISHING\x10\x07:6\xea\x41\x33\n\x0esiloway/Import\x12\x10imports/{import}*\x07imports2\x06import\"\x9d\x02\n\rImportOptions\x12\x13\n\x0bmerge_users\x18\x01 \x01(\x08\x12\x19\n\x11overwrite_configs\x18\x02 \x01(\x08\x12\x1a\n\x12hide_organizations\x18\x03 \x01(\x08\x12\x13\n\x0b\x61\x64\x64_to_silo\x18\x04 \x01(\x08\x12:\n\tusernames\x18\x05 \x01(\x0b\x32\'.siloway.region.v1.ImportOptions.Filter\x12\x43\n\x12organization_slugs\x18\x06 \x01(\x0b\x32\'.siloway.region.v1.ImportOptions.Filter\x1a*\n\x06\x46ilter\x12 \n\x06values\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x88\'\"\x05r\x03\x18\x80\x01\"\x87\x03\n\x13UploadImportRequest\x12?\n\x06header\x18\x01 \x01(\x0b\x32-.siloway.region.v1.UploadImportRequest.HeaderH\x00\x12\x1a\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04H\x00\x12\x19\n\x06\x66inish\x18\x03 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01H\x00\x1a\xe8\x01\n\x06Header\x12>\n\x05scope\x18\x01 \x01(\x0e\x32#.siloway.region.v1.DataImport.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12$\n\nrequest_id\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\xb0\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\nsize_bytes\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12(\n\x06sha256\x18\x04 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$\x12\x31\n\x07options\x18\x05 \x01(\x0b\x32 .siloway.region.v1.ImportOptionsB\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"U\n\x10GetImportRequest\x12\x41\n\x04name\x18\x01 \x01(\tB3\xe2\x41\x01\x02\xfa\x41\x10\n\x0esiloway/Import\xbaH\x19r\x17\x32\x15^imports/[0-9]{1,16}$\"N\n\x12ListImportsRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"^\n\x13ListImportsResponse\x12.\n\x07imports\x18\x01 \x03(\x0b\x32\x1d.siloway.region.v1.DataImport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\rImportFinding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07ordinal\x18\x03 \x01(\x03\x12\n\n\x02pk\x18\x04 \x01(\t\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07skipped\x18\x07 \x01(\x08\"\xb1\x01\n\x19ListImportFindingsRequest\x12\x43\n\x06parent\x18\x01 \x01(\tB3\xe2\x41\x01\x02\xfa\x41\x10\n\x0esiloway/Import\xbaH\x19r\x17\x32\x15^imports/[0-9]{1,16}$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\x12\x15\n\x04kind\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"i\n\x1aListImportFindingsResponse\x12\x32\n\x08\x66indings\x18\x01 \x03(\x0b\x32 .siloway.region.v1.ImportFinding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x8a\x03\n\rImportService\x12W\n\x0cUploadImport\x12&.siloway.region.v1.UploadImportRequest\x1a\x1d.siloway.region.v1.DataImport(\x01\x12O\n\tGetImport\x12#.siloway.region.v1.GetImportRequest\x1a\x1d.siloway.region.v1.DataImport\x12\\\n\x0bListImports\x12%.siloway.region.v1.ListImportsRequest\x1a&.siloway.region.v1.ListImportsResponse\x12q\n\x12ListImportFindings\x12,.siloway.region.v1.ListImportFindingsRequest\x1a-.siloway.region.v1.ListImportFindingsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -69,8 +69,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATAIMPORT'].fields_by_name['start_time']._serialized_options = b'\342A\001\003'
   _globals['_DATAIMPORT'].fields_by_name['end_time']._loaded_options = None
   _globals['_DATAIMPORT'].fields_by_name['end_time']._serialized_options = b'\342A\001\003'
+  _globals['_DATAIMPORT'].fields_by_name['options']._loaded_options = None
+  _globals['_DATAIMPORT'].fields_by_name['options']._serialized_options = b'\342A\001\003'
   _globals['_DATAIMPORT']._loaded_options = None
   _globals['_DATAIMPORT']._serialized_options = b'\352A3\n\016siloway/Import\022\020imports/{import}*\007imports2\006import'
+  _globals['_IMPORTOPTIONS_FILTER'].fields_by_name['values']._loaded_options = None
+  _globals['_IMPORTOPTIONS_FILTER'].fields_by_name['values']._serialized_options = b'\272H\r\222\001\n\020\210\'\"\005r\003\030\200\001'
   _globals['_UPLOADIMPORTREQUEST_HEADER'].fields_by_name['scope']._loaded_options = None
   _globals['_UPLOADIMPORTREQUEST_HEADER'].fields_by_name['scope']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_UPLOADIMPORTREQUEST_HEADER'].fields_by_name['request_id']._loaded_options = None
@@ -100,31 +104,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTIMPORTFINDINGSREQUEST'].fields_by_name['kind']._loaded_options = None
   _globals['_LISTIMPORTFINDINGSREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\004r\002\030@'
   _globals['_DATAIMPORT']._serialized_start=238
-  _globals['_DATAIMPORT']._serialized_end=1452
-  _globals['_DATAIMPORT_MODELCOUNTS']._serialized_start=925
-  _globals['_DATAIMPORT_MODELCOUNTS']._serialized_end=1058
-  _globals['_DATAIMPORT_IMPORTEDORGANIZATION']._serialized_start=1060
-  _globals['_DATAIMPORT_IMPORTEDORGANIZATION']._serialized_end=1137
-  _globals['_DATAIMPORT_SCOPE']._serialized_start=1139
-  _globals['_DATAIMPORT_SCOPE']._serialized_end=1245
-  _globals['_DATAIMPORT_STATE']._serialized_start=1248
-  _globals['_DATAIMPORT_STATE']._serialized_end=1396
-  _globals['_UPLOADIMPORTREQUEST']._serialized_start=1455
-  _globals['_UPLOADIMPORTREQUEST']._serialized_end=1795
-  _globals['_UPLOADIMPORTREQUEST_HEADER']._serialized_start=1599
-  _globals['_UPLOADIMPORTREQUEST_HEADER']._serialized_end=1780
-  _globals['_GETIMPORTREQUEST']._serialized_start=1797
-  _globals['_GETIMPORTREQUEST']._serialized_end=1882
-  _globals['_LISTIMPORTSREQUEST']._serialized_start=1884
-  _globals['_LISTIMPORTSREQUEST']._serialized_end=1962
-  _globals['_LISTIMPORTSRESPONSE']._serialized_start=1964
-  _globals['_LISTIMPORTSRESPONSE']._serialized_end=2058
-  _globals['_IMPORTFINDING']._serialized_start=2060
-  _globals['_IMPORTFINDING']._serialized_end=2181
-  _globals['_LISTIMPORTFINDINGSREQUEST']._serialized_start=2184
-  _globals['_LISTIMPORTFINDINGSREQUEST']._serialized_end=2361
-  _globals['_LISTIMPORTFINDINGSRESPONSE']._serialized_start=2363
-  _globals['_LISTIMPORTFINDINGSRESPONSE']._serialized_end=2468
-  _globals['_IMPORTSERVICE']._serialized_start=2471
-  _globals['_IMPORTSERVICE']._serialized_end=2865
+  _globals['_DATAIMPORT']._serialized_end=1530
+  _globals['_DATAIMPORT_MODELCOUNTS']._serialized_start=982
+  _globals['_DATAIMPORT_MODELCOUNTS']._serialized_end=1115
+  _globals['_DATAIMPORT_IMPORTEDORGANIZATION']._serialized_start=1117
+  _globals['_DATAIMPORT_IMPORTEDORGANIZATION']._serialized_end=1194
+  _globals['_DATAIMPORT_SCOPE']._serialized_start=1196
+  _globals['_DATAIMPORT_SCOPE']._serialized_end=1302
+  _globals['_DATAIMPORT_STATE']._serialized_start=1305
+  _globals['_DATAIMPORT_STATE']._serialized_end=1474
+  _globals['_IMPORTOPTIONS']._serialized_start=1533
+  _globals['_IMPORTOPTIONS']._serialized_end=1818
+  _globals['_IMPORTOPTIONS_FILTER']._serialized_start=1776
+  _globals['_IMPORTOPTIONS_FILTER']._serialized_end=1818
+  _globals['_UPLOADIMPORTREQUEST']._serialized_start=1821
+  _globals['_UPLOADIMPORTREQUEST']._serialized_end=2212
+  _globals['_UPLOADIMPORTREQUEST_HEADER']._serialized_start=1965
+  _globals['_UPLOADIMPORTREQUEST_HEADER']._serialized_end=2197
+  _globals['_GETIMPORTREQUEST']._serialized_start=2214
+  _globals['_GETIMPORTREQUEST']._serialized_end=2299
+  _globals['_LISTIMPORTSREQUEST']._serialized_start=2301
+  _globals['_LISTIMPORTSREQUEST']._serialized_end=2379
+  _globals['_LISTIMPORTSRESPONSE']._serialized_start=2381
+  _globals['_LISTIMPORTSRESPONSE']._serialized_end=2475
+  _globals['_IMPORTFINDING']._serialized_start=2477
+  _globals['_IMPORTFINDING']._serialized_end=2598
+  _globals['_LISTIMPORTFINDINGSREQUEST']._serialized_start=2601
+  _globals['_LISTIMPORTFINDINGSREQUEST']._serialized_end=2778
+  _globals['_LISTIMPORTFINDINGSRESPONSE']._serialized_start=2780
+  _globals['_LISTIMPORTFINDINGSRESPONSE']._serialized_end=2885
+  _globals['_IMPORTSERVICE']._serialized_start=2888
+  _globals['_IMPORTSERVICE']._serialized_end=3282
 # @@protoc_insertion_point(module_scope)

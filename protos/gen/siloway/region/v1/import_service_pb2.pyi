@@ -78,6 +78,8 @@ class DataImport(_message.Message):
         """Done; rows that were not written have findings."""
         STATE_FAILED: DataImport._State.ValueType  # 6
         """Given up; error says why."""
+        STATE_FINISHING: DataImport._State.ValueType  # 7
+        """The organizations have their slugs; rows that need them are being written."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State is how far the import has come."""
@@ -96,6 +98,8 @@ class DataImport(_message.Message):
     """Done; rows that were not written have findings."""
     STATE_FAILED: DataImport.State.ValueType  # 6
     """Given up; error says why."""
+    STATE_FINISHING: DataImport.State.ValueType  # 7
+    """The organizations have their slugs; rows that need them are being written."""
 
     @_typing.final
     class ModelCounts(_message.Message):
@@ -185,6 +189,7 @@ class DataImport(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"imports/{id}"."""
     scope: Global___DataImport.Scope.ValueType
@@ -229,6 +234,10 @@ class DataImport(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it succeeded or failed."""
 
+    @_builtins.property
+    def options(self) -> Global___ImportOptions:
+        """What was chosen at its upload."""
+
     def __init__(
         self,
         *,
@@ -248,14 +257,83 @@ class DataImport(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        options: Global___ImportOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "options", b"options", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "done_count", b"done_count", "end_time", b"end_time", "error", b"error", "finding_count", b"finding_count", "models", b"models", "name", b"name", "object_count", b"object_count", "objects_per_second", b"objects_per_second", "organizations", b"organizations", "scope", b"scope", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "done_count", b"done_count", "end_time", b"end_time", "error", b"error", "finding_count", b"finding_count", "models", b"models", "name", b"name", "object_count", b"object_count", "objects_per_second", b"objects_per_second", "options", b"options", "organizations", b"organizations", "scope", b"scope", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DataImport: _TypeAlias = DataImport  # noqa: Y015
+
+@_typing.final
+class ImportOptions(_message.Message):
+    """ImportOptions is what may be chosen for an import; what its scope has no use for is refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Filter(_message.Message):
+        """Filter is a list of names: rows of others are left out. A filter without names lets nothing pass."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        VALUES_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """The names, exact-case. The empty name is one too."""
+
+        def __init__(
+            self,
+            *,
+            values: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MERGE_USERS_FIELD_NUMBER: _builtins.int
+    OVERWRITE_CONFIGS_FIELD_NUMBER: _builtins.int
+    HIDE_ORGANIZATIONS_FIELD_NUMBER: _builtins.int
+    ADD_TO_SILO_FIELD_NUMBER: _builtins.int
+    USERNAMES_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_SLUGS_FIELD_NUMBER: _builtins.int
+    merge_users: _builtins.bool
+    """A user whose username exists stands for the incoming one, unchanged. Needs silo:operate. Not in global scope."""
+    overwrite_configs: _builtins.bool
+    """Configuration that exists gets the file's values. Only in config scope."""
+    hide_organizations: _builtins.bool
+    """The organizations get the status 3, which hides them until somebody approves. In organization and global scope."""
+    add_to_silo: _builtins.bool
+    """Lets an import in global scope add to a silo that holds other organizations; without it such a silo is refused."""
+    @_builtins.property
+    def usernames(self) -> Global___ImportOptions.Filter:
+        """Only these users; absent means all. In user and config scope."""
+
+    @_builtins.property
+    def organization_slugs(self) -> Global___ImportOptions.Filter:
+        """Only these organizations and their members; absent means all. In organization scope."""
+
+    def __init__(
+        self,
+        *,
+        merge_users: _builtins.bool = ...,
+        overwrite_configs: _builtins.bool = ...,
+        hide_organizations: _builtins.bool = ...,
+        add_to_silo: _builtins.bool = ...,
+        usernames: Global___ImportOptions.Filter | None = ...,
+        organization_slugs: Global___ImportOptions.Filter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["organization_slugs", b"organization_slugs", "usernames", b"usernames"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_to_silo", b"add_to_silo", "hide_organizations", b"hide_organizations", "merge_users", b"merge_users", "organization_slugs", b"organization_slugs", "overwrite_configs", b"overwrite_configs", "usernames", b"usernames"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportOptions: _TypeAlias = ImportOptions  # noqa: Y015
 
 @_typing.final
 class UploadImportRequest(_message.Message):
@@ -273,6 +351,7 @@ class UploadImportRequest(_message.Message):
         REQUEST_ID_FIELD_NUMBER: _builtins.int
         SIZE_BYTES_FIELD_NUMBER: _builtins.int
         SHA256_FIELD_NUMBER: _builtins.int
+        OPTIONS_FIELD_NUMBER: _builtins.int
         scope: Global___DataImport.Scope.ValueType
         """What the import may touch."""
         request_id: _builtins.str
@@ -281,6 +360,10 @@ class UploadImportRequest(_message.Message):
         """The file's length in bytes; an upload that ends before or after it is refused. 0 means unknown."""
         sha256: _builtins.str
         """The file's SHA-256, hexadecimal; an upload that differs is refused. Empty means unknown."""
+        @_builtins.property
+        def options(self) -> Global___ImportOptions:
+            """What is chosen for it; another choice is another request."""
+
         def __init__(
             self,
             *,
@@ -288,10 +371,11 @@ class UploadImportRequest(_message.Message):
             request_id: _builtins.str = ...,
             size_bytes: _builtins.int = ...,
             sha256: _builtins.str = ...,
+            options: Global___ImportOptions | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "scope", b"scope", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "request_id", b"request_id", "scope", b"scope", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -383,7 +467,7 @@ class ListImportsResponse(_message.Message):
     """Empty at the end of the list."""
     @_builtins.property
     def imports(self) -> _containers.RepeatedCompositeFieldContainer[Global___DataImport]:
-        """The imports, newest first, without models and organizations."""
+        """The imports, newest first, without models, organizations and options."""
 
     def __init__(
         self,
