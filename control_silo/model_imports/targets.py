@@ -11,7 +11,7 @@ from shared.importing.decisions import Decision, WriteKind
 from shared.importing.kept import kept_target
 from shared.importing.minting import alphanumerics, password_hashes
 from shared.importing.registry import ImportScope
-from shared.importing.targets import Conflict, Minted, Target, UniqueSet
+from shared.importing.targets import PLANNED, Conflict, Minted, Target, UniqueSet
 from shared.importing.terms import Terms
 
 _USERNAME_LENGTH_MAX = 128
@@ -23,14 +23,16 @@ def _as_staged(model: str, *names: str) -> dict[str, str]:
     return {name: f"s.{name}" for name in names}
 
 
-_KEEP_ADDRESS = """
-    INSERT INTO email_address (email, date_added)
-    SELECT DISTINCT ON (lower(email)) email, %(now)s::timestamptz FROM resolved_user_account
-    WHERE decision IN (1, 4) AND email <> '' ORDER BY lower(email)
+_KEEP_ADDRESS = f"""
+    INSERT INTO email_address{PLANNED} (email, date_added)
+    SELECT DISTINCT ON (lower(email)) email, %(now)s::timestamptz FROM resolved_user_account r
+    WHERE decision IN (1, 4) AND email <> ''
+        AND NOT EXISTS (SELECT FROM email_address t WHERE lower(t.email) = lower(r.email))
+    ORDER BY lower(email)
     ON CONFLICT DO NOTHING
 """
-_KEEP_USER_EMAIL = """
-    INSERT INTO user_email (user_id, email, is_verified, validation_hash, date_hash_added)
+_KEEP_USER_EMAIL = f"""
+    INSERT INTO user_email{PLANNED} (user_id, email, is_verified, validation_hash, date_hash_added)
     SELECT new_pk, email, false, carried, %(now)s::timestamptz FROM resolved_user_account
     WHERE decision IN (1, 4) AND email <> ''
 """

@@ -16,6 +16,7 @@ from shared.database import Transaction
 from shared.errors import Aborted
 from shared.importing.columns import columns_of
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKind
+from shared.importing.drift import check_drift, take_planned_names
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.rows import DecodedRow, DecodedRows
 from shared.importing.statements import PLANNER, Statements, statements_of, suffix_statements
@@ -38,13 +39,18 @@ _PROBLEMS = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows to write. `count` includes those that were not decoded; `new_pks`: an id a row, for snowflake targets."""
+    """Rows to write. `count` includes those that were not decoded; `new_pks`: an id a row, for snowflake targets.
+
+    `planned`: they are of a plan, and the transaction has entered its schema. `plan_id`: the plan that they apply.
+    """
 
     import_id: int
     count: int
     rows: Sequence[DecodedRow]
     findings: Sequence[Finding]
     new_pks: Sequence[int] = ()
+    planned: bool = False
+    plan_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,14 @@ def batch_of(
 
 
 def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Written:
-    """Write the rows, their ledger and what follows from them. Raises UniqueViolation of a lost race."""
+    """Write the rows, their ledger and what follows from them.
+
+    Raises UniqueViolation of a lost race, and DriftedError when a batch that applies a plan decides otherwise.
+    """
     found = [BatchFinding.of_row(each) for each in batch.findings]
     if not batch.rows:
         return Written(Counts(skipped=batch.count), found)
-    statements = statements_of(target)
+    statements = statements_of(target, planned=batch.planned)
     driver = transaction.driver
     parameters = {"import_id": batch.import_id, "now": transaction.now}
     driver.execute(PLANNER.encode(), prepare=False)
@@ -97,7 +106,11 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
     decisions: dict[int, int] = dict(driver.execute(statements.count.encode()).fetchall())
     counts = Counts.of(decisions, batch.count)
     if counts.suffixed and statements.suffix is not None:
+        if batch.plan_id is not None:
+            take_planned_names(driver, target, statements.suffix, batch.plan_id)
         _give_names(driver, target, statements.suffix)
+    if batch.plan_id is not None:
+        check_drift(driver, target, batch.plan_id)
     driver.execute(statements.ledger.encode(), parameters)
     for each in statements.writes:
         driver.execute(each.encode(), parameters)

@@ -37,6 +37,8 @@ class WriteKind(Enum):
     """The name is taken; the row has another one."""
     KEY_REPLACED = "KEY_REPLACED"
     """The key is missing or taken; the row has a new one."""
+    DRIFTED = "DRIFTED"
+    """What is true now is not what the plan said."""
     TOKEN_CLEARED = "TOKEN_CLEARED"  # noqa: S105 - a kind's name
     """The token is taken; the row has none."""
 

@@ -32,6 +32,7 @@ class HandedBatch:
     """Rows of one model, by ordinal, without a gap unless `filtered`. `principal` is who started the import.
 
     `known` are the region's rows that the batch refers to. With `filtered`, rows that a filter leaves out are missing.
+    `planned`: the batch is of a plan; `applied_plan`: the import applies the plan with this id.
     """
 
     import_id: int
@@ -41,6 +42,8 @@ class HandedBatch:
     rows: Sequence[HandedRow]
     known: Sequence[KnownRow] = ()
     filtered: bool = False
+    planned: bool = False
+    applied_plan: int | None = None
 
     @property
     def first_ordinal(self) -> int:
@@ -53,10 +56,11 @@ class HandedBatch:
 
 @dataclass(frozen=True)
 class HandedAnswer:
-    """What became of a batch, by ordinal."""
+    """What became of a batch, by ordinal. When it `drifted` from its plan, nothing was written, and findings say why."""
 
     rows: Sequence[LedgerRow]
     findings: Sequence[BatchFinding]
+    drifted: bool = False
 
     def counts(self, rows: int) -> Counts:
         """The batch's `rows` rows by what was done with them."""

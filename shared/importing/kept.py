@@ -33,7 +33,7 @@ from shared.importing.kept_rules import (
     out_of_scope,
 )
 from shared.importing.registry import ORGANIZATION, Model, Silo, models
-from shared.importing.targets import Conflict, Packed, Target, UniqueSet
+from shared.importing.targets import PLANNED, Conflict, Packed, Target, UniqueSet
 from shared.importing.terms import Terms
 
 TABLE = "kept_row"
@@ -259,7 +259,7 @@ def _claims(model: Model) -> Iterator[str]:
     for reference in model.references:
         if reference.model in _CLAIMED:
             yield (
-                f"UPDATE {TABLE} t SET organization_id = w.organization_id"
+                f"UPDATE {TABLE}{PLANNED} t SET organization_id = w.organization_id"
                 f" FROM resolved_{model.name.replace('.', '_')} w WHERE t.id = (w.refs->>'{reference.field}')::int8"
                 " AND t.organization_id IS NULL AND w.decision IS NOT NULL AND w.organization_id IS NOT NULL"
             )

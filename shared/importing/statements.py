@@ -13,6 +13,7 @@ from shared.importing.columns import columns_of
 from shared.importing.decisions import Decision, WriteKind
 from shared.importing.findings import FindingKind
 from shared.importing.targets import Conflict, Target, UniqueSet
+from shared.importing.writes import ledger_of_batch, planned_writes, writes_of
 
 PLANNER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
 
@@ -47,8 +48,8 @@ class Statements:
 
 
 @cache
-def statements_of(target: Target) -> Statements:
-    """The statements of a target, made once."""
+def statements_of(target: Target, *, planned: bool = False) -> Statements:
+    """The statements of a target, made once; those of a plan write to tables of its own."""
     stage, resolved = target.stage, target.resolved
     fields = [(column.name, column.staged_as) for column in columns_of(target.model)]
     if target.packed is not None:
@@ -75,16 +76,12 @@ def statements_of(target: Target) -> Statements:
             f" {_column_text(suffixes)} AS subject FROM {resolved}"
             f" WHERE problem IS NOT NULL OR told <> 0 OR decision = {Decision.SUFFIX:d} ORDER BY ordinal"
         ),
-        ledger=(
-            "INSERT INTO import_row (import_id, model, old_pk, new_pk, decision, ordinal, suffixed)"
-            f" SELECT %(import_id)s, '{target.model}', old_pk, new_pk, decision, ordinal, suffixed"
-            f" FROM {resolved} WHERE decision IS NOT NULL"
-        ),
+        ledger=ledger_of_batch(target, planned=planned),
         ledger_rows=(
             "SELECT ordinal, old_pk, new_pk, decision, suffixed"
             f" FROM {resolved} WHERE decision IS NOT NULL ORDER BY ordinal"
         ),
-        writes=_writes(target, resolved),
+        writes=planned_writes(target) if planned else writes_of(target),
         suffix=suffixes[0] if suffixes else None,
         warned=warned,
     )
@@ -109,6 +106,12 @@ class SuffixStatements:
     copy: str
     take: str
     clear: str
+    held: str
+    """A query of the row that has the name {name}, beside `r`, the row of the batch."""
+
+    def held_by(self, name: str) -> str:
+        """The query with an SQL expression for the name."""
+        return self.held.replace("{name}", name)
 
 
 def suffix_statements(target: Target, unique: UniqueSet) -> SuffixStatements:
@@ -116,7 +119,7 @@ def suffix_statements(target: Target, unique: UniqueSet) -> SuffixStatements:
     resolved, subject = target.resolved, unique.subject
     scope = ", ".join(unique.columns[:-1])
     scope_text = f"concat_ws(':', {scope})" if scope else "''"
-    held = _held(target, unique, "r", subject_value="n.name")
+    held = _held(target, unique, "r", subject_value="{name}")
     return SuffixStatements(
         waiting=(
             f"SELECT ordinal, {scope_text}, {subject} FROM {resolved}"
@@ -126,9 +129,10 @@ def suffix_statements(target: Target, unique: UniqueSet) -> SuffixStatements:
         copy="COPY stage_suffix (ordinal, name) FROM STDIN (FORMAT BINARY)",
         take=(
             f"UPDATE {resolved} r SET suffixed = n.name FROM stage_suffix n"
-            f" WHERE r.ordinal = n.ordinal AND NOT EXISTS ({held})"
+            f" WHERE r.ordinal = n.ordinal AND NOT EXISTS ({held.replace('{name}', 'n.name')})"
         ),
         clear="DELETE FROM stage_suffix",
+        held=held,
     )
 
 
@@ -261,7 +265,7 @@ def _adopted(target: Target) -> str:
 
 def _fresh_pk(target: Target) -> str:
     """Taken before, or from the identity's sequence."""
-    return "taken_pk" if target.snowflake else f"nextval(pg_get_serial_sequence('{target.table}', 'id'))"
+    return "taken_pk" if target.snowflake else f"nextval(pg_get_serial_sequence('public.{target.table}', 'id'))"
 
 
 def _new_pk(target: Target) -> str:
@@ -353,32 +357,3 @@ def _key(expression: str, column: str, unique: UniqueSet) -> str:
 
 def _column_text(suffixes: list[UniqueSet]) -> str:
     return f"{suffixes[0].subject}::text" if suffixes else "''"
-
-
-def _writes(target: Target, resolved: str) -> tuple[str, ...]:
-    columns = list(target.values)
-    suffixed = {each.subject for each in target.unique if each.conflict is Conflict.SUFFIX}
-    read = ", ".join(f"COALESCE(suffixed, {name})" if name in suffixed else name for name in columns)
-    insert = (
-        f"INSERT INTO {target.table} (id, {', '.join(columns)}) OVERRIDING SYSTEM VALUE SELECT new_pk, {read}"
-        f" FROM {resolved} WHERE decision IN ({Decision.INSERT:d}, {Decision.SUFFIX:d}) AND NOT adopted"
-    )
-    changes = ", ".join(f"{name} = r.{name}" for name in columns)
-    conflicts = {each.conflict for each in target.unique}
-    writes = [insert]
-    if Conflict.ADOPT in conflicts:
-        writes.append(
-            f"UPDATE {target.table} t SET {changes} FROM {resolved} r"
-            " WHERE t.id = r.new_pk AND r.adopted AND r.decision IS NOT NULL"
-        )
-    if Conflict.OVERWRITE in conflicts:
-        overwritten = f"t.id = r.new_pk AND r.decision = {Decision.OVERWRITE:d}"
-        writes += [
-            f"""
-            INSERT INTO import_before_image (import_id, model, pk, image, created_at)
-            SELECT %(import_id)s, '{target.model}', t.id, to_jsonb(t), %(now)s
-            FROM {target.table} t JOIN {resolved} r ON {overwritten} ON CONFLICT DO NOTHING
-            """,
-            f"UPDATE {target.table} t SET {changes} FROM {resolved} r WHERE {overwritten}",
-        ]
-    return (*writes, *target.followed_by)

@@ -13,6 +13,9 @@ from shared.importing.decisions import WriteKind
 from shared.importing.findings import FindingKind
 from shared.importing.registry import Reference, models
 
+PLANNED = "{planned}"
+"""Stands behind the name of a table that `followed_by` writes to: a plan writes to another one."""
+
 
 class Conflict(Enum):
     """What becomes of a row whose unique values are held already, in the target or by an earlier row of the batch."""

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from siloway.internal.v1 import delivery_pb2 as siloway_dot_internal_dot_v1_dot_delivery__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2siloway/internal/v1/control_callback_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"siloway/internal/v1/delivery.proto\"\xf7\x01\n\x13ReserveSlugsRequest\x12\x30\n\nchange_set\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^imports/[0-9]{1,16}$\x12G\n\x05items\x18\x02 \x03(\x0b\x32-.siloway.internal.v1.ReserveSlugsRequest.ItemB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x1a\x65\n\x04Item\x12 \n\x0forganization_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1b\n\tbase_slug\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1e\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\xab\x01\n\x14ReserveSlugsResponse\x12K\n\x0creservations\x18\x01 \x03(\x0b\x32\x35.siloway.internal.v1.ReserveSlugsResponse.Reservation\x1a\x46\n\x0bReservation\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x10\n\x08\x66inished\x18\x03 \x01(\x08\"1\n\x17\x46indOrganizationRequest\x12\x16\n\x03key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"T\n\x18\x46indOrganizationResponse\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t2\xdc\x02\n\x16\x43ontrolCallbackService\x12\x63\n\x0cReserveSlugs\x12(.siloway.internal.v1.ReserveSlugsRequest\x1a).siloway.internal.v1.ReserveSlugsResponse\x12l\n\x0f\x44\x65liverMessages\x12+.siloway.internal.v1.DeliverMessagesRequest\x1a,.siloway.internal.v1.DeliverMessagesResponse\x12o\n\x10\x46indOrganization\x12,.siloway.internal.v1.FindOrganizationRequest\x1a-.siloway.internal.v1.FindOrganizationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2siloway/internal/v1/control_callback_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"siloway/internal/v1/delivery.proto\"\xa6\x02\n\x13ReserveSlugsRequest\x12\x30\n\nchange_set\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^imports/[0-9]{1,16}$\x12G\n\x05items\x18\x02 \x03(\x0b\x32-.siloway.internal.v1.ReserveSlugsRequest.ItemB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12-\n\x04plan\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^(imports/[0-9]{1,16})?$\x1a\x65\n\x04Item\x12 \n\x0forganization_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1b\n\tbase_slug\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1e\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\xa1\x01\n\x10HoldSlugsRequest\x12*\n\x04plan\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^imports/[0-9]{1,16}$\x12$\n\nbase_slugs\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x88\'\"\x05r\x03\x18\xc8\x01\x12\x0e\n\x06\x61\x66resh\x18\x03 \x01(\x08\x12\r\n\x05\x65xact\x18\x04 \x01(\x08\x12\x1c\n\x07seconds\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xa3\x05(\x01\"\"\n\x11HoldSlugsResponse\x12\r\n\x05slugs\x18\x01 \x03(\t\"?\n\x11\x46orgetPlanRequest\x12*\n\x04plan\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^imports/[0-9]{1,16}$\"\x14\n\x12\x46orgetPlanResponse\"\xab\x01\n\x14ReserveSlugsResponse\x12K\n\x0creservations\x18\x01 \x03(\x0b\x32\x35.siloway.internal.v1.ReserveSlugsResponse.Reservation\x1a\x46\n\x0bReservation\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0c\n\x04slug\x18\x02 \x01(\t\x12\x10\n\x08\x66inished\x18\x03 \x01(\x08\"1\n\x17\x46indOrganizationRequest\x12\x16\n\x03key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"T\n\x18\x46indOrganizationResponse\x12\x17\n\x0forganization_id\x18\x01 \x01(\x03\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t2\x97\x04\n\x16\x43ontrolCallbackService\x12\x63\n\x0cReserveSlugs\x12(.siloway.internal.v1.ReserveSlugsRequest\x1a).siloway.internal.v1.ReserveSlugsResponse\x12Z\n\tHoldSlugs\x12%.siloway.internal.v1.HoldSlugsRequest\x1a&.siloway.internal.v1.HoldSlugsResponse\x12]\n\nForgetPlan\x12&.siloway.internal.v1.ForgetPlanRequest\x1a\'.siloway.internal.v1.ForgetPlanResponse\x12l\n\x0f\x44\x65liverMessages\x12+.siloway.internal.v1.DeliverMessagesRequest\x1a,.siloway.internal.v1.DeliverMessagesResponse\x12o\n\x10\x46indOrganization\x12,.siloway.internal.v1.FindOrganizationRequest\x1a-.siloway.internal.v1.FindOrganizationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,20 +43,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVESLUGSREQUEST'].fields_by_name['change_set']._serialized_options = b'\272H\031r\0272\025^imports/[0-9]{1,16}$'
   _globals['_RESERVESLUGSREQUEST'].fields_by_name['items']._loaded_options = None
   _globals['_RESERVESLUGSREQUEST'].fields_by_name['items']._serialized_options = b'\272H\006\222\001\003\020\210\''
+  _globals['_RESERVESLUGSREQUEST'].fields_by_name['plan']._loaded_options = None
+  _globals['_RESERVESLUGSREQUEST'].fields_by_name['plan']._serialized_options = b'\272H\034r\0322\030^(imports/[0-9]{1,16})?$'
+  _globals['_HOLDSLUGSREQUEST'].fields_by_name['plan']._loaded_options = None
+  _globals['_HOLDSLUGSREQUEST'].fields_by_name['plan']._serialized_options = b'\272H\031r\0272\025^imports/[0-9]{1,16}$'
+  _globals['_HOLDSLUGSREQUEST'].fields_by_name['base_slugs']._loaded_options = None
+  _globals['_HOLDSLUGSREQUEST'].fields_by_name['base_slugs']._serialized_options = b'\272H\r\222\001\n\020\210\'\"\005r\003\030\310\001'
+  _globals['_HOLDSLUGSREQUEST'].fields_by_name['seconds']._loaded_options = None
+  _globals['_HOLDSLUGSREQUEST'].fields_by_name['seconds']._serialized_options = b'\272H\010\032\006\030\200\243\005(\001'
+  _globals['_FORGETPLANREQUEST'].fields_by_name['plan']._loaded_options = None
+  _globals['_FORGETPLANREQUEST'].fields_by_name['plan']._serialized_options = b'\272H\031r\0272\025^imports/[0-9]{1,16}$'
   _globals['_FINDORGANIZATIONREQUEST'].fields_by_name['key']._loaded_options = None
   _globals['_FINDORGANIZATIONREQUEST'].fields_by_name['key']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_RESERVESLUGSREQUEST']._serialized_start=141
-  _globals['_RESERVESLUGSREQUEST']._serialized_end=388
-  _globals['_RESERVESLUGSREQUEST_ITEM']._serialized_start=287
-  _globals['_RESERVESLUGSREQUEST_ITEM']._serialized_end=388
-  _globals['_RESERVESLUGSRESPONSE']._serialized_start=391
-  _globals['_RESERVESLUGSRESPONSE']._serialized_end=562
-  _globals['_RESERVESLUGSRESPONSE_RESERVATION']._serialized_start=492
-  _globals['_RESERVESLUGSRESPONSE_RESERVATION']._serialized_end=562
-  _globals['_FINDORGANIZATIONREQUEST']._serialized_start=564
-  _globals['_FINDORGANIZATIONREQUEST']._serialized_end=613
-  _globals['_FINDORGANIZATIONRESPONSE']._serialized_start=615
-  _globals['_FINDORGANIZATIONRESPONSE']._serialized_end=699
-  _globals['_CONTROLCALLBACKSERVICE']._serialized_start=702
-  _globals['_CONTROLCALLBACKSERVICE']._serialized_end=1050
+  _globals['_RESERVESLUGSREQUEST']._serialized_end=435
+  _globals['_RESERVESLUGSREQUEST_ITEM']._serialized_start=334
+  _globals['_RESERVESLUGSREQUEST_ITEM']._serialized_end=435
+  _globals['_HOLDSLUGSREQUEST']._serialized_start=438
+  _globals['_HOLDSLUGSREQUEST']._serialized_end=599
+  _globals['_HOLDSLUGSRESPONSE']._serialized_start=601
+  _globals['_HOLDSLUGSRESPONSE']._serialized_end=635
+  _globals['_FORGETPLANREQUEST']._serialized_start=637
+  _globals['_FORGETPLANREQUEST']._serialized_end=700
+  _globals['_FORGETPLANRESPONSE']._serialized_start=702
+  _globals['_FORGETPLANRESPONSE']._serialized_end=722
+  _globals['_RESERVESLUGSRESPONSE']._serialized_start=725
+  _globals['_RESERVESLUGSRESPONSE']._serialized_end=896
+  _globals['_RESERVESLUGSRESPONSE_RESERVATION']._serialized_start=826
+  _globals['_RESERVESLUGSRESPONSE_RESERVATION']._serialized_end=896
+  _globals['_FINDORGANIZATIONREQUEST']._serialized_start=898
+  _globals['_FINDORGANIZATIONREQUEST']._serialized_end=947
+  _globals['_FINDORGANIZATIONRESPONSE']._serialized_start=949
+  _globals['_FINDORGANIZATIONRESPONSE']._serialized_end=1033
+  _globals['_CONTROLCALLBACKSERVICE']._serialized_start=1036
+  _globals['_CONTROLCALLBACKSERVICE']._serialized_end=1571
 # @@protoc_insertion_point(module_scope)

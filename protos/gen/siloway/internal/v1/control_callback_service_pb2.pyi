@@ -54,8 +54,11 @@ class ReserveSlugsRequest(_message.Message):
 
     CHANGE_SET_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     change_set: _builtins.str
     """The change set, "imports/{id}"."""
+    plan: _builtins.str
+    """The plan that the import applies, "imports/{id}"; what is held for it is free for these organizations."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReserveSlugsRequest.Item]:
         """The organizations, at most 5000, each once."""
@@ -65,14 +68,118 @@ class ReserveSlugsRequest(_message.Message):
         *,
         change_set: _builtins.str = ...,
         items: _abc.Iterable[Global___ReserveSlugsRequest.Item] | None = ...,
+        plan: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set", b"change_set", "items", b"items", "plan", b"plan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReserveSlugsRequest: _TypeAlias = ReserveSlugsRequest  # noqa: Y015
+
+@_typing.final
+class HoldSlugsRequest(_message.Message):
+    """HoldSlugsRequest asks for slugs that a plan can tell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    BASE_SLUGS_FIELD_NUMBER: _builtins.int
+    AFRESH_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    plan: _builtins.str
+    """The plan, "imports/{id}"."""
+    afresh: _builtins.bool
+    """The plan's earlier holds end first."""
+    exact: _builtins.bool
+    """Each slug is held to the letter, or not at all."""
+    seconds: _builtins.int
+    """How long they are held."""
+    @_builtins.property
+    def base_slugs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The slugs that its organizations would like, as they stood in the file; with `exact` those that were held."""
+
+    def __init__(
+        self,
+        *,
+        plan: _builtins.str = ...,
+        base_slugs: _abc.Iterable[_builtins.str] | None = ...,
+        afresh: _builtins.bool = ...,
+        exact: _builtins.bool = ...,
+        seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["afresh", b"afresh", "base_slugs", b"base_slugs", "exact", b"exact", "plan", b"plan", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldSlugsRequest: _TypeAlias = HoldSlugsRequest  # noqa: Y015
+
+@_typing.final
+class HoldSlugsResponse(_message.Message):
+    """HoldSlugsResponse tells the slugs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLUGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def slugs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The slugs, in the order of the request; empty where somebody else has it."""
+
+    def __init__(
+        self,
+        *,
+        slugs: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slugs", b"slugs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldSlugsResponse: _TypeAlias = HoldSlugsResponse  # noqa: Y015
+
+@_typing.final
+class ForgetPlanRequest(_message.Message):
+    """ForgetPlanRequest names a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    plan: _builtins.str
+    """The plan, "imports/{id}"."""
+    def __init__(
+        self,
+        *,
+        plan: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetPlanRequest: _TypeAlias = ForgetPlanRequest  # noqa: Y015
+
+@_typing.final
+class ForgetPlanResponse(_message.Message):
+    """ForgetPlanResponse says that nothing is left."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetPlanResponse: _TypeAlias = ForgetPlanResponse  # noqa: Y015
 
 @_typing.final
 class ReserveSlugsResponse(_message.Message):

@@ -41,6 +41,16 @@ class ControlCallbackServiceStub:
                 request_serializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ReserveSlugsRequest.SerializeToString,
                 response_deserializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ReserveSlugsResponse.FromString,
                 _registered_method=True)
+        self.HoldSlugs = channel.unary_unary(
+                '/siloway.internal.v1.ControlCallbackService/HoldSlugs',
+                request_serializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.HoldSlugsRequest.SerializeToString,
+                response_deserializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.HoldSlugsResponse.FromString,
+                _registered_method=True)
+        self.ForgetPlan = channel.unary_unary(
+                '/siloway.internal.v1.ControlCallbackService/ForgetPlan',
+                request_serializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ForgetPlanRequest.SerializeToString,
+                response_deserializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ForgetPlanResponse.FromString,
+                _registered_method=True)
         self.DeliverMessages = channel.unary_unary(
                 '/siloway.internal.v1.ControlCallbackService/DeliverMessages',
                 request_serializer=siloway_dot_internal_dot_v1_dot_delivery__pb2.DeliverMessagesRequest.SerializeToString,
@@ -60,6 +70,20 @@ class ControlCallbackServiceServicer:
     def ReserveSlugs(self, request, context):
         """Reserves a free slug for each organization and queues the callback that applies them in the calling region. A repeat
         changes nothing for organizations that have their slug, and finishes the rest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HoldSlugs(self, request, context):
+        """Holds a free slug for each organization that a plan would make, for nobody else, until the plan's time is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetPlan(self, request, context):
+        """Forgets what control keeps of a plan: its rows and its holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,6 +111,16 @@ def add_ControlCallbackServiceServicer_to_server(servicer, server):
                     servicer.ReserveSlugs,
                     request_deserializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ReserveSlugsRequest.FromString,
                     response_serializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ReserveSlugsResponse.SerializeToString,
+            ),
+            'HoldSlugs': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldSlugs,
+                    request_deserializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.HoldSlugsRequest.FromString,
+                    response_serializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.HoldSlugsResponse.SerializeToString,
+            ),
+            'ForgetPlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetPlan,
+                    request_deserializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ForgetPlanRequest.FromString,
+                    response_serializer=siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ForgetPlanResponse.SerializeToString,
             ),
             'DeliverMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.DeliverMessages,
@@ -127,6 +161,60 @@ class ControlCallbackService:
             '/siloway.internal.v1.ControlCallbackService/ReserveSlugs',
             siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ReserveSlugsRequest.SerializeToString,
             siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ReserveSlugsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldSlugs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.internal.v1.ControlCallbackService/HoldSlugs',
+            siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.HoldSlugsRequest.SerializeToString,
+            siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.HoldSlugsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetPlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.internal.v1.ControlCallbackService/ForgetPlan',
+            siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ForgetPlanRequest.SerializeToString,
+            siloway_dot_internal_dot_v1_dot_control__callback__service__pb2.ForgetPlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,10 @@ class ControlCallbackServiceStub:
     """Reserves a free slug for each organization and queues the callback that applies them in the calling region. A repeat
     changes nothing for organizations that have their slug, and finishes the rest.
     """
+    HoldSlugs: _grpc.UnaryUnaryMultiCallable[_control_callback_service_pb2.HoldSlugsRequest, _control_callback_service_pb2.HoldSlugsResponse]
+    """Holds a free slug for each organization that a plan would make, for nobody else, until the plan's time is over."""
+    ForgetPlan: _grpc.UnaryUnaryMultiCallable[_control_callback_service_pb2.ForgetPlanRequest, _control_callback_service_pb2.ForgetPlanResponse]
+    """Forgets what control keeps of a plan: its rows and its holds."""
     DeliverMessages: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.DeliverMessagesRequest, _delivery_pb2.DeliverMessagesResponse]
     """Applies a delivery of the calling region's outbox."""
     FindOrganization: _grpc.UnaryUnaryMultiCallable[_control_callback_service_pb2.FindOrganizationRequest, _control_callback_service_pb2.FindOrganizationResponse]
@@ -54,6 +58,10 @@ class ControlCallbackServiceAsyncStub(ControlCallbackServiceStub):
     """Reserves a free slug for each organization and queues the callback that applies them in the calling region. A repeat
     changes nothing for organizations that have their slug, and finishes the rest.
     """
+    HoldSlugs: _aio.UnaryUnaryMultiCallable[_control_callback_service_pb2.HoldSlugsRequest, _control_callback_service_pb2.HoldSlugsResponse]  # type: ignore[assignment]
+    """Holds a free slug for each organization that a plan would make, for nobody else, until the plan's time is over."""
+    ForgetPlan: _aio.UnaryUnaryMultiCallable[_control_callback_service_pb2.ForgetPlanRequest, _control_callback_service_pb2.ForgetPlanResponse]  # type: ignore[assignment]
+    """Forgets what control keeps of a plan: its rows and its holds."""
     DeliverMessages: _aio.UnaryUnaryMultiCallable[_delivery_pb2.DeliverMessagesRequest, _delivery_pb2.DeliverMessagesResponse]  # type: ignore[assignment]
     """Applies a delivery of the calling region's outbox."""
     FindOrganization: _aio.UnaryUnaryMultiCallable[_control_callback_service_pb2.FindOrganizationRequest, _control_callback_service_pb2.FindOrganizationResponse]  # type: ignore[assignment]
@@ -73,6 +81,22 @@ class ControlCallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reserves a free slug for each organization and queues the callback that applies them in the calling region. A repeat
         changes nothing for organizations that have their slug, and finishes the rest.
         """
+
+    @_abc_1.abstractmethod
+    def HoldSlugs(
+        self,
+        request: _control_callback_service_pb2.HoldSlugsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_callback_service_pb2.HoldSlugsResponse, _abc.Awaitable[_control_callback_service_pb2.HoldSlugsResponse]]:
+        """Holds a free slug for each organization that a plan would make, for nobody else, until the plan's time is over."""
+
+    @_abc_1.abstractmethod
+    def ForgetPlan(
+        self,
+        request: _control_callback_service_pb2.ForgetPlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_callback_service_pb2.ForgetPlanResponse, _abc.Awaitable[_control_callback_service_pb2.ForgetPlanResponse]]:
+        """Forgets what control keeps of a plan: its rows and its holds."""
 
     @_abc_1.abstractmethod
     def DeliverMessages(

@@ -117,6 +117,8 @@ class ImportBatchRequest(_message.Message):
     MERGE_USERS_FIELD_NUMBER: _builtins.int
     OVERWRITE_CONFIGS_FIELD_NUMBER: _builtins.int
     FILTERED_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    APPLIED_PLAN_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -131,6 +133,10 @@ class ImportBatchRequest(_message.Message):
     """Configuration that is there gets the file's values; without it it stays."""
     filtered: _builtins.bool
     """A filter leaves rows of the model out: they are not handed over, so ordinals have gaps."""
+    plan: _builtins.bool
+    """Nothing is written: the batch is of a plan, decides as an import would, and is forgotten with the plan."""
+    applied_plan: _builtins.int
+    """The import applies the plan with this id: a row for which something else is decided now stops the batch."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Row]:
         """The rows, by ordinal."""
@@ -151,10 +157,12 @@ class ImportBatchRequest(_message.Message):
         merge_users: _builtins.bool = ...,
         overwrite_configs: _builtins.bool = ...,
         filtered: _builtins.bool = ...,
+        plan: _builtins.bool = ...,
+        applied_plan: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_plan", b"applied_plan", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -275,6 +283,9 @@ class ImportBatchResponse(_message.Message):
 
     ROWS_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
+    DRIFTED_FIELD_NUMBER: _builtins.int
+    drifted: _builtins.bool
+    """The batch does not come out as its plan says: nothing of it was written, and the findings tell what differs."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchResponse.Row]:
         """The rows that were written or found; the others have a finding."""
@@ -288,10 +299,11 @@ class ImportBatchResponse(_message.Message):
         *,
         rows: _abc.Iterable[Global___ImportBatchResponse.Row] | None = ...,
         findings: _abc.Iterable[Global___ImportBatchResponse.Finding] | None = ...,
+        drifted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drifted", b"drifted", "findings", b"findings", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

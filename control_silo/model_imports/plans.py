@@ -1,0 +1,49 @@
+"""What control keeps of plans while they are made: the schema with their rows. Ledger and answers stay as an import's.
+
+A plan whose region never says that it ended is forgotten by the cleaner.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from control_silo.regions.usecases import number_of
+from shared.cleaner import Task
+from shared.database import Transaction
+from shared.errors import PeerRefused
+from shared.importing import planning
+from shared.snowflake.domain import NotASnowflakeError, describe
+
+TABLES = ("user_account", "email_address", "user_email", "kept_row")
+"""What imports write in control."""
+
+ABANDONED = timedelta(hours=6)
+"""A plan that has handed over nothing for so long goes on no more."""
+
+_IS_ACTIVE = text(
+    "SELECT EXISTS (SELECT FROM import_chunk WHERE import_id = :import_id AND created_at > :older_than)"
+)
+
+
+def forget_plan(transaction: Transaction, region: str, import_id: int) -> None:
+    """Drop the rows of a plan; a repeat does nothing. Raises PeerRefused when the plan is not the region's."""
+    try:
+        begun = describe(import_id)
+    except NotASnowflakeError:
+        begun = None
+    if begun is None or begun.region != number_of(transaction, region):
+        raise PeerRefused("the import is not this region's", metadata={"region": region})
+    planning.drop(transaction, import_id)
+
+
+def plan_tasks() -> tuple[Task, ...]:
+    """The cleaner's task for plans that nobody ended."""
+    return (Task("plan", ABANDONED, _clean, lambda _transaction: None),)
+
+
+def _clean(transaction: Transaction, older_than: datetime, rows_max: int) -> int:
+    dropped = 0
+    for import_id in planning.plans_with_schema(transaction)[: min(rows_max, 10)]:
+        if not transaction.execute(_IS_ACTIVE, {"import_id": import_id, "older_than": older_than}).scalar_one():
+            dropped += planning.drop(transaction, import_id)
+    return dropped
