@@ -12,10 +12,10 @@ from region_silo.deploys.sweeping import Sweep
 from region_silo.fetches import local_git
 from region_silo.fetches.cleaner import fetch_tasks
 from region_silo.fetches.runner import FetchRunner
-from region_silo.imports.cleaner import import_tasks
+from region_silo.imports.cleaner import clean_spool, import_tasks
 from region_silo.imports.control_peer import ControlSilo
-from region_silo.imports.runner import ImportRunner
-from region_silo.imports.usecases import clean_spool
+from region_silo.imports.runner import ImportRunner, RunnerSettings
+from region_silo.imports.sharing import ShareSettings
 from region_silo.members.retelling import Retelling
 from region_silo.opening import channel_to_control, open_region
 from region_silo.organizations.lookup import organization_cache
@@ -30,9 +30,6 @@ from shared.parts import Parts
 from shared.wake import Listener
 
 _log = structlog.get_logger("siloway.imports")
-
-SPOOL_KEEP = timedelta(hours=1)
-"""How long the file of a broken or failed upload is kept; above the 3,000 s that an upload may take."""
 
 _SPOOL_CLEAN_EVERY_S = 300.0
 
@@ -50,11 +47,16 @@ def work(settings: RegionSettings) -> int:
     spool = Spool(settings.spool_folder, settings.spool_bytes_max)
     channel = channel_to_control(parts, settings)
     runner = ImportRunner(
-        parts.database, spool, ControlSilo(channel), parts.ids, changing=lambda ids: cache.changing(*ids)
+        parts.database,
+        spool,
+        ControlSilo(channel),
+        parts.ids,
+        RunnerSettings(share=ShareSettings(busy_share=settings.import_share_percent / 100)),
+        changing=lambda ids: cache.changing(*ids),
     )
     loops: dict[str, program.Loop] = {
         "imports": _import_loop(runner, settings.silo.database_url),
-        "spool": _spool_loop(parts, spool),
+        "spool": _spool_loop(parts, spool, timedelta(hours=settings.spool_keep_hours)),
         "fetches": FetchRunner(parts.database, {local_git.NAME: local_git.LocalGit(settings.git_root)}).run,
         "deploys": Sweep(parts.database).run,
         "members": Retelling(parts.database).run,
@@ -83,11 +85,11 @@ def _import_loop(runner: ImportRunner, database_url: str) -> program.Loop:
     return run
 
 
-def _spool_loop(parts: Parts, spool: Spool) -> program.Loop:
+def _spool_loop(parts: Parts, spool: Spool, keep: timedelta) -> program.Loop:
     def run(stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                clean_spool(parts.database, spool, keep=SPOOL_KEEP)
+                clean_spool(parts.database, spool, keep=keep)
             except ServiceError as error:
                 _log.warning("spool_waits", reason=error.reason)
             stop.wait(_SPOOL_CLEAN_EVERY_S)

@@ -37,7 +37,9 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
     ) -> model_import_pb.ImportBatchResponse:
         del context
         rows = [HandedRow(row.ordinal, row.object) for row in request.rows]
-        batch = HandedBatch(request.import_id, request.principal, _SCOPES[request.scope], request.model, rows)
+        batch = HandedBatch(
+            request.import_id, request.principal, _SCOPES[request.scope], request.model, rows, request.again
+        )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(
             rows=[

@@ -34,6 +34,7 @@ class ControlSilo:
             scope=_SCOPES[batch.scope],
             model=batch.model,
             rows=[model_import_pb.ImportBatchRequest.Row(ordinal=row.ordinal, object=row.data) for row in batch.rows],
+            again=batch.again,
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         rows = [

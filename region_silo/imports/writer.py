@@ -3,26 +3,34 @@
 A chunk that stands is never written again: each model goes on after its last chunk, whatever batch sizes are set by
 then. Control's models are handed over before the transaction that records what control answered; control keeps its own
 chunks, so handing over again is harmless. Rows of other models become findings without being read.
+
+When an import is taken up again, each model's chunks are gone through first: of rows that failed the findings are
+replaced, and the chunk says in the same transaction that this try has come to it. What stands in the ledger is never
+written again.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from region_silo.imports import store
-from region_silo.imports.domain import DataImport, SlugWish
+from region_silo.imports import chunk_store, finding_store, store
+from region_silo.imports.domain import DataImport, SlugWish, State, after_batch
+from region_silo.imports.resting import RestedError, rest
+from region_silo.imports.sharing import Turn
 from region_silo.imports.store import Lease
 from region_silo.imports.targets import TARGETS
 from shared import barrier
 from shared.database import Database, Transaction
 from shared.importing.batch import batch_of, retried, write_batch
-from shared.importing.decisions import BatchFinding, Counts
+from shared.importing.decisions import BatchFinding, Counts, count_errors
 from shared.importing.findings import Finding
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
 from shared.importing.index import NO_MODEL, ModelRows
 from shared.importing.registry import Silo, in_write_order, models, why_skipped
 from shared.importing.rows import DecodedRows, RowDecoder, skipped_row, unreadable_object
-from shared.importing.upload import UploadedFile
+from shared.importing.upload import RawRow, UploadedFile
 
 
 class ControlPeer(Protocol):
@@ -72,6 +80,7 @@ class FileWriter:
         lease: Lease,
         data_import: DataImport,
         file: UploadedFile,
+        turn: Turn,
         stopping: Callable[[], bool],
     ) -> None:
         self._database = database
@@ -81,26 +90,68 @@ class FileWriter:
         self._lease = lease
         self._import = data_import
         self._file = file
+        self._turn = turn
         self._stopping = stopping
 
     def write_all(self) -> None:
-        """Write what is not written yet. Raises LeaseLostError, StoppedError, SpoolMissing, what control refuses."""
-        going_on = self._database.read(lambda transaction: store.next_ordinals(transaction, self._import.id))
+        """Write what is not written yet. Raises RestedError, LeaseLostError, StoppedError, TurnOverError, SpoolMissing,
+        what control refuses.
+        """
+        going_on = self._database.read(lambda transaction: chunk_store.next_ordinals(transaction, self._import.id))
         for model in self._import.models:
+            if self._import.tries:
+                self._retry(model.model)
             first = going_on.get(model.model, 1)
             write = self._writer_of(model.model)
             while first <= model.rows:
-                if self._stopping():
-                    raise StoppedError
                 last = self._last_ordinal(model.model, first)
-                write(model.model, first, last)
-                barrier.reach("import.after_batch")
+                self._do(partial(write, model.model, first, last))
                 first = last + 1
 
-    def _writer_of(self, model: str) -> Callable[[str, int, int], None]:
-        if model == NO_MODEL or why_skipped(model, self._import.scope.takes) is not None:
+    def _do(self, write: Callable[[], RestedError | None]) -> None:
+        """One batch, and what comes after each."""
+        if self._stopping():
+            raise StoppedError
+        began = time.monotonic()
+        rested = write()
+        barrier.reach("import.after_batch")
+        if rested is not None:
+            raise rested
+        self._turn.after_batch(time.monotonic() - began, self._stopping)
+
+    def _writer_of(self, model: str) -> Callable[[str, int, int], RestedError | None]:
+        if self._is_skipped(model):
             return self._tell_skipped
         return self._hand_over if models()[model].silo is Silo.CONTROL else self._write_own
+
+    def _is_skipped(self, model: str) -> bool:
+        return model == NO_MODEL or why_skipped(model, self._import.scope.takes) is not None
+
+    def _retry(self, model: str) -> None:
+        """Try the rows of the model again that failed, chunk by chunk."""
+        if self._is_skipped(model):
+            self._do(partial(self._pass_over, model))
+            return
+        self._database.transact(lambda transaction: chunk_store.pass_over(transaction, self._import, model))
+        again = self._hand_again if models()[model].silo is Silo.CONTROL else self._write_again
+        while True:
+            chunk = self._database.read(lambda transaction: chunk_store.untried(transaction, self._import, model))
+            if chunk is None:
+                return
+            self._do(partial(again, model, *chunk))
+
+    def _pass_over(self, model: str) -> RestedError | None:
+        """Nothing of it can turn out otherwise: its errors stay, and stop the import again unless they may not."""
+
+        def work(transaction: Transaction) -> RestedError | None:
+            wanted = store.renew(transaction, self._lease, self._limits.lease_s)
+            if chunk_store.untried(transaction, self._import, model) is None:
+                return None
+            chunk_store.set_all_tried(transaction, self._import, model)
+            errors = finding_store.count_errors_of(transaction, self._import.id, model)
+            return self._rested(transaction, wanted, errors)
+
+        return self._database.transact(work)
 
     def _last_ordinal(self, model: str, first: int) -> int:
         handed = model in models() and models()[model].silo is Silo.CONTROL
@@ -113,7 +164,7 @@ class FileWriter:
             last = record.ordinal
         return last
 
-    def _write_own(self, model: str, first: int, last: int) -> None:
+    def _write_own(self, model: str, first: int, last: int) -> RestedError | None:
         target = TARGETS[model]
         decoder = RowDecoder(model, self._import.created_at)
         decoded = DecodedRows([], [])
@@ -124,36 +175,82 @@ class FileWriter:
         decoded.findings.extend(decoder.take_ignored_fields())
         batch = batch_of(self._import.id, target, last - first + 1, decoded, self._ids.take)
 
-        def work(transaction: Transaction) -> None:
+        def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
             written = write_batch(transaction, target, batch)
-            self._save_chunk(transaction, model, (first, last), written.counts, written.findings)
+            return self._save_chunk(transaction, model, (first, last), written.counts, written.findings)
 
-        retried(lambda: self._database.transact(work))
+        rested: RestedError | None = retried(lambda: self._database.transact(work))
+        return rested
 
-    def _hand_over(self, model: str, first: int, last: int) -> None:
+    def _hand_over(self, model: str, first: int, last: int) -> RestedError | None:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
-        runs = self._file.rows(model, first, last - first + 1)
-        rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
-        batch = HandedBatch(self._import.id, self._import.principal, self._import.scope.takes, model, rows)
-        answer = self._control.import_batch(batch)
+        rows = list(self._handed(model, range(first, last + 1)))
+        answer = self._control.import_batch(self._batch(model, rows))
 
-        def work(transaction: Transaction) -> None:
+        def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
-            store.copy_ledger(transaction, self._import.id, model, answer.rows)
-            self._save_chunk(transaction, model, (first, last), answer.counts(len(rows)), answer.findings)
+            chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
+            return self._save_chunk(transaction, model, (first, last), answer.counts(len(rows)), answer.findings)
 
-        self._database.transact(work)
+        return self._database.transact(work)
 
-    def _tell_skipped(self, model: str, first: int, last: int) -> None:
+    def _tell_skipped(self, model: str, first: int, last: int) -> RestedError | None:
         count = last - first + 1
 
-        def work(transaction: Transaction) -> None:
+        def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
             told = [BatchFinding.of_row(each) for each in self._skipped(model, first, count)]
-            self._save_chunk(transaction, model, (first, last), Counts(skipped=count), told)
+            return self._save_chunk(transaction, model, (first, last), Counts(skipped=count), told)
 
-        self._database.transact(work)
+        return self._database.transact(work)
+
+    def _write_again(self, model: str, span: tuple[int, int], counts: Counts) -> RestedError | None:
+        target = TARGETS[model]
+        ordinals = self._failed(model, span)
+        decoder = RowDecoder(model, self._import.created_at)
+        decoded = decoder.decode(self._rows_at(model, ordinals))  # what it ignores is told already
+        batch = batch_of(self._import.id, target, len(ordinals), decoded, self._ids.take)
+
+        def work(transaction: Transaction) -> RestedError | None:
+            store.renew(transaction, self._lease, self._limits.lease_s)
+            written = write_batch(transaction, target, batch)
+            then = counts.tried_again(len(ordinals), written.counts)
+            return self._save_again(transaction, model, span, then, written.findings)
+
+        rested: RestedError | None = retried(lambda: self._database.transact(work))
+        return rested
+
+    def _hand_again(self, model: str, span: tuple[int, int], counts: Counts) -> RestedError | None:
+        self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
+        rows = list(self._handed(model, self._failed(model, span)))
+        answer = self._control.import_batch(self._batch(model, rows, again=True))
+
+        def work(transaction: Transaction) -> RestedError | None:
+            store.renew(transaction, self._lease, self._limits.lease_s)
+            chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
+            then = counts.tried_again(len(rows), answer.counts(len(rows)))
+            return self._save_again(transaction, model, span, then, answer.findings)
+
+        return self._database.transact(work)
+
+    def _batch(self, model: str, rows: Sequence[HandedRow], *, again: bool = False) -> HandedBatch:
+        principal, scope = self._import.principal, self._import.scope.takes
+        return HandedBatch(self._import.id, principal, scope, model, rows, again)
+
+    def _handed(self, model: str, ordinals: Sequence[int]) -> Iterator[HandedRow]:
+        return (HandedRow(row.ordinal, row.data) for row in self._rows_at(model, ordinals))
+
+    def _failed(self, model: str, span: tuple[int, int]) -> list[int]:
+        return self._database.read(
+            lambda transaction: finding_store.failed_ordinals(transaction, self._import.id, model, span)
+        )
+
+    def _rows_at(self, model: str, ordinals: Sequence[int]) -> Iterator[RawRow]:
+        """Rows of one batch: what stands between those that are wanted is read with them."""
+        wanted = frozenset(ordinals)
+        for run in self._file.rows(model, ordinals[0], ordinals[-1] - ordinals[0] + 1):
+            yield from (row for row in run if row.ordinal in wanted)
 
     def _skipped(self, model: str, first: int, count: int) -> Iterator[Finding]:
         if model == NO_MODEL:
@@ -172,14 +269,38 @@ class FileWriter:
         span: tuple[int, int],
         counts: Counts,
         findings: Sequence[BatchFinding],
-    ) -> None:
-        first, last = span
-        assert counts.total == last - first + 1, f"{model} {first}-{last}: {counts} does not sum up"
-        store.insert_chunk(transaction, self._import.id, model, first_ordinal=first, last_ordinal=last, counts=counts)
-        if findings:
-            store.copy_findings(transaction, self._import.id, findings)
-        store.add_progress(transaction, self._lease, done=last - first + 1, findings=len(findings))
+    ) -> RestedError | None:
+        rows = span[1] - span[0] + 1
+        assert counts.total == rows, f"{model} {span}: {counts} does not sum up"
+        chunk_store.insert_chunk(transaction, self._import, model, span, counts)
+        finding_store.copy_findings(transaction, self._import.id, findings)
+        errors = count_errors(findings)
+        wanted = store.add_progress(transaction, self._lease, done=rows, findings=len(findings), errors=errors)
         barrier.reach("import.in_batch")
+        return self._rested(transaction, wanted, errors)
+
+    def _save_again(
+        self,
+        transaction: Transaction,
+        model: str,
+        span: tuple[int, int],
+        counts: Counts,
+        findings: Sequence[BatchFinding],
+    ) -> RestedError | None:
+        assert counts.total == span[1] - span[0] + 1, f"{model} {span}: {counts} does not sum up"
+        chunk_store.set_tried(transaction, self._import, model, span[0], counts)
+        replaced, replaced_errors = finding_store.take_failed(transaction, self._import.id, model, span)
+        finding_store.copy_findings(transaction, self._import.id, findings)
+        errors = count_errors(findings)
+        wanted = store.add_progress(
+            transaction, self._lease, done=0, findings=len(findings) - replaced, errors=errors - replaced_errors
+        )
+        barrier.reach("import.in_batch")
+        return self._rested(transaction, wanted, errors)
+
+    def _rested(self, transaction: Transaction, wanted: State | None, errors: int) -> RestedError | None:
+        event = after_batch(wanted, errors, self._import.continue_on_error)
+        return None if event is None else rest(transaction, self._lease, self._import, State.WRITING, event)
 
 
 def in_order_of_writing(found: tuple[ModelRows, ...]) -> list[ModelRows]:

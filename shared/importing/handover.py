@@ -20,13 +20,18 @@ class HandedRow:
 
 @dataclass(frozen=True)
 class HandedBatch:
-    """Rows of one model, by ordinal and without a gap. `principal` is who started the import."""
+    """Rows of one model, by ordinal. `principal` is who started the import.
+
+    Rows come without a gap, each for the first time or with the batch that it came in before; or, `again`, some of
+    those that came before: of these the ones that were not written are tried again.
+    """
 
     import_id: int
     principal: str
     scope: ImportScope
     model: str
     rows: Sequence[HandedRow]
+    again: bool = False
 
     @property
     def first_ordinal(self) -> int:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.siloway/internal/v1/model_import_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\"\x93\x03\n\x12ImportBatchRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12.\n\tprincipal\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^tokens/[0-9]{1,16}$\x12H\n\x05scope\x18\x03 \x01(\x0e\x32-.siloway.internal.v1.ImportBatchRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x05model\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x46\n\x04rows\x18\x05 \x03(\x0b\x32+.siloway.internal.v1.ImportBatchRequest.RowB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x88\'\x1a=\n\x03Row\x12\x18\n\x07ordinal\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1c\n\x06object\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x02\x18\x80\x80\x80\x02\"F\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\"\x89\x04\n\x13ImportBatchResponse\x12:\n\x04rows\x18\x01 \x03(\x0b\x32,.siloway.internal.v1.ImportBatchResponse.Row\x12\x42\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchResponse.Finding\x1a\x8d\x01\n\x03Row\x12\x0f\n\x07ordinal\x18\x01 \x01(\x03\x12\x0e\n\x06old_pk\x18\x02 \x01(\x03\x12\x0e\n\x06new_pk\x18\x03 \x01(\x03\x12\x43\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0e\x32\x31.siloway.internal.v1.ImportBatchResponse.Decision\x12\x10\n\x08suffixed\x18\x05 \x01(\t\x1a\x66\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07ordinal\x18\x02 \x01(\x03\x12\x0e\n\x06old_pk\x18\x03 \x01(\x03\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\x08\"z\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_INSERT\x10\x01\x12\x12\n\x0e\x44\x45\x43ISION_MERGE\x10\x02\x12\x16\n\x12\x44\x45\x43ISION_OVERWRITE\x10\x03\x12\x13\n\x0f\x44\x45\x43ISION_SUFFIX\x10\x04\x32v\n\x12ModelImportService\x12`\n\x0bImportBatch\x12\'.siloway.internal.v1.ImportBatchRequest\x1a(.siloway.internal.v1.ImportBatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.siloway/internal/v1/model_import_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\"\xa2\x03\n\x12ImportBatchRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12.\n\tprincipal\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^tokens/[0-9]{1,16}$\x12H\n\x05scope\x18\x03 \x01(\x0e\x32-.siloway.internal.v1.ImportBatchRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x05model\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x46\n\x04rows\x18\x05 \x03(\x0b\x32+.siloway.internal.v1.ImportBatchRequest.RowB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x88\'\x12\r\n\x05\x61gain\x18\n \x01(\x08\x1a=\n\x03Row\x12\x18\n\x07ordinal\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1c\n\x06object\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x02\x18\x80\x80\x80\x02\"F\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\"\x89\x04\n\x13ImportBatchResponse\x12:\n\x04rows\x18\x01 \x03(\x0b\x32,.siloway.internal.v1.ImportBatchResponse.Row\x12\x42\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchResponse.Finding\x1a\x8d\x01\n\x03Row\x12\x0f\n\x07ordinal\x18\x01 \x01(\x03\x12\x0e\n\x06old_pk\x18\x02 \x01(\x03\x12\x0e\n\x06new_pk\x18\x03 \x01(\x03\x12\x43\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0e\x32\x31.siloway.internal.v1.ImportBatchResponse.Decision\x12\x10\n\x08suffixed\x18\x05 \x01(\t\x1a\x66\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07ordinal\x18\x02 \x01(\x03\x12\x0e\n\x06old_pk\x18\x03 \x01(\x03\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\x08\"z\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_INSERT\x10\x01\x12\x12\n\x0e\x44\x45\x43ISION_MERGE\x10\x02\x12\x16\n\x12\x44\x45\x43ISION_OVERWRITE\x10\x03\x12\x13\n\x0f\x44\x45\x43ISION_SUFFIX\x10\x04\x32v\n\x12ModelImportService\x12`\n\x0bImportBatch\x12\'.siloway.internal.v1.ImportBatchRequest\x1a(.siloway.internal.v1.ImportBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,19 +47,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['rows']._loaded_options = None
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['rows']._serialized_options = b'\272H\010\222\001\005\010\001\020\210\''
   _globals['_IMPORTBATCHREQUEST']._serialized_start=101
-  _globals['_IMPORTBATCHREQUEST']._serialized_end=504
-  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_start=371
-  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_end=432
-  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_start=434
-  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_end=504
-  _globals['_IMPORTBATCHRESPONSE']._serialized_start=507
-  _globals['_IMPORTBATCHRESPONSE']._serialized_end=1028
-  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_start=659
-  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_end=800
-  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_start=802
-  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_end=904
-  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_start=906
-  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_end=1028
-  _globals['_MODELIMPORTSERVICE']._serialized_start=1030
-  _globals['_MODELIMPORTSERVICE']._serialized_end=1148
+  _globals['_IMPORTBATCHREQUEST']._serialized_end=519
+  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_start=386
+  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_end=447
+  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_start=449
+  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_end=519
+  _globals['_IMPORTBATCHRESPONSE']._serialized_start=522
+  _globals['_IMPORTBATCHRESPONSE']._serialized_end=1043
+  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_start=674
+  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_end=815
+  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_start=817
+  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_end=919
+  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_start=921
+  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_end=1043
+  _globals['_MODELIMPORTSERVICE']._serialized_start=1045
+  _globals['_MODELIMPORTSERVICE']._serialized_end=1163
 # @@protoc_insertion_point(module_scope)

@@ -77,6 +77,7 @@ class ImportBatchRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
+    AGAIN_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -85,6 +86,10 @@ class ImportBatchRequest(_message.Message):
     """What the import may touch."""
     model: _builtins.str
     """The model, for example "sentry.user"."""
+    again: _builtins.bool
+    """The rows were handed over before: those that were not written then are tried again, and their findings replaced. They may
+    have gaps.
+    """
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Row]:
         """The rows, by ordinal."""
@@ -97,10 +102,11 @@ class ImportBatchRequest(_message.Message):
         scope: Global___ImportBatchRequest.Scope.ValueType = ...,
         model: _builtins.str = ...,
         rows: _abc.Iterable[Global___ImportBatchRequest.Row] | None = ...,
+        again: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "model", b"model", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "import_id", b"import_id", "model", b"model", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
