@@ -14,6 +14,7 @@ from siloway_client import output
 from siloway_client.commands import (
     deploys,
     ids,
+    import_life,
     imports,
     issues,
     members,
@@ -41,6 +42,7 @@ from siloway_client.targets import TargetUnknown
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
+import_life.add_to(imports.app)
 app.add_typer(releases.app, name="release")
 release_commits.add_to(releases.app)
 refs.add_to(releases.app)

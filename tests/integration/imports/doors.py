@@ -49,7 +49,7 @@ class Doors:
         self._cleanup = cleanup
         authority = Authority.make()
         self.credentials = {name: authority.silo(name) for name in ("control", REGION, "de")}
-        public = build_server(
+        self.public = build_server(
             address="127.0.0.1:0",
             table=MethodTable.of(*servicer.METHODS),
             door=Door.PUBLIC,
@@ -74,9 +74,9 @@ class Doors:
             ],
             tls=as_files(self.credentials["control"], folder / "control"),
         )
-        self._start(public)
+        self._start(self.public)
         self._start(self.control)
-        channel = grpc.insecure_channel(f"127.0.0.1:{public.port}")
+        channel = grpc.insecure_channel(f"127.0.0.1:{self.public.port}")
         cleanup.callback(channel.close)
         self.stub = import_rpc.ImportServiceStub(channel)
 
