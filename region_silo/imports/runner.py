@@ -250,7 +250,7 @@ class ImportRunner:
 
     def _waited_for_file(self, data_import: DataImport) -> bool:
         """Whether some process had its time to come that can open the file."""
-        begun = data_import.started_at or self._database.clock.now()
+        begun = data_import.went_on_at or self._database.clock.now()
         return begun + timedelta(seconds=self._settings.spool_wait_s) <= self._database.clock.now()
 
     def _postpone(self, lease: Lease, data_import: DataImport, error: ServiceError) -> None:

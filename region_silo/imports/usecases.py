@@ -41,6 +41,7 @@ from shared.rpc.call import Caller, current_call, current_caller
 _log = structlog.get_logger("siloway.imports")
 
 _OPERATE = "silo:operate"
+_UPLOAD = "/UploadImport"
 _ORGANIZATIONS_SHOWN = 100
 _FORGET_S = 5.0
 _PACE = timedelta(seconds=30)
@@ -106,7 +107,7 @@ class ImportUseCases:
 
         def work(transaction: Transaction) -> DataImport | None:
             record = requests.find(transaction, caller.principal, request_id.lower())
-            if record is not None and record.resource.startswith("imports/"):
+            if record is not None and record.method.endswith(_UPLOAD):
                 return store.find(transaction, _id_of(record.resource))
             return store.find_uploading(transaction, caller.principal, request_id)
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from region_silo.imports.domain import RESTING, ImportReport
 from shared import deadline, errors
@@ -75,9 +75,11 @@ class Watching:
 
 
 def _differs(told: ImportReport, found: ImportReport) -> bool:
-    """Whether there is news; the pace alone is none."""
-    return (told.data_import, told.counts, told.organizations) != (
-        found.data_import,
-        found.counts,
-        found.organizations,
-    )
+    """Whether there is news: the pace alone is none, nor is that somebody looked whether the slugs are there."""
+    return _news(told) != _news(found)
+
+
+def _news(report: ImportReport) -> tuple[object, ...]:
+    found = report.data_import
+    quiet = replace(found, updated_at=found.created_at, asked_at=None, went_on_at=None, attempts=0, peer_failures=0)
+    return quiet, report.counts, report.organizations

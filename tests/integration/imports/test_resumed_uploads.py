@@ -20,6 +20,7 @@ from shared.importing.spool import Spool
 from shared.importing.upload import UploadedFile
 from shared.rpc.call import Caller, acting
 from tests.integration.imports import rows_of_files as rows
+from tests.integration.imports.living import ask
 from tests.integration.imports.stack import CALLER, METHOD, OPERATOR, ImportStack
 
 FILE = json.dumps([rows.organization(1), rows.user(1, 'with "quotes" and \\ in it@example.com'), rows.user(2)]).encode()
@@ -238,6 +239,14 @@ def test_a_part_is_counted_in_the_spools_limit_and_goes_at_the_end_of_its_time(s
     stack.clock.advance(2)
     assert clean_spool(stack.region, stack.spool, keep=keep) == 1
     assert stack.spool.import_ids() == []
+    with pytest.raises(errors.UploadNotFound):
+        _progress(stack, request_id)
+
+
+def test_another_request_is_no_upload(stack: ImportStack) -> None:
+    import_id = stack.upload(FILE).id
+    request_id = str(uuid.uuid4())
+    ask(stack, "pause", import_id, request_id=request_id)
     with pytest.raises(errors.UploadNotFound):
         _progress(stack, request_id)
 
