@@ -10,15 +10,16 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar, cast
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import psycopg
 import structlog
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, CursorResult, Engine, create_engine
+from sqlalchemy import Connection, CursorResult, Engine, PoolProxiedConnection, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql import Executable
@@ -29,9 +30,9 @@ from shared.outbox import metrics as outbox_metrics
 from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
 from shared.outbox.domain import OutboxNote
 from shared.outbox.notes import write_notes
+from shared.statements import Driver, Statement, cursor_of
 
 T = TypeVar("T")
-Driver: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
 _log = structlog.get_logger("siloway.database")
 
@@ -49,12 +50,18 @@ _CONNECTION_ENDED = frozenset({"57P01", "57P02", "57P03", "25P03"})
 class Transaction:
     """One open transaction, as handed to work. `now` is the clock's time when it began."""
 
-    def __init__(self, connection: Connection, now: datetime) -> None:
-        self.connection = connection
-        self.driver: Driver = _driver(connection)
+    def __init__(self, engine: Engine, pooled: PoolProxiedConnection, now: datetime) -> None:
+        self.driver = _driver(pooled)
         self.now = now
         self.actions: list[Callable[[], None]] = []
+        self._engine = engine
+        self._pooled = pooled
         self._notes: dict[OutboxNote | int, OutboxNote] = {}
+
+    @cached_property
+    def connection(self) -> Connection:
+        """SQLAlchemy's own connection, made when something needs it."""
+        return Connection(self._engine, self._pooled)
 
     @property
     def notes(self) -> list[OutboxNote]:
@@ -64,6 +71,14 @@ class Transaction:
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """As Connection.execute. For COPY there is `driver`, the psycopg connection below."""
         return cast("CursorResult[Any]", self.connection.execute(statement, parameters))
+
+    def one(self, statement: Statement, values: Mapping[str, object]) -> Any:
+        """The one row that a hot statement finds, as a named tuple of its columns; None without one."""
+        return statement.one(cursor_of(statement, self.driver, self._pooled.info), values)
+
+    def run(self, statement: Statement, values: Mapping[str, object]) -> int:
+        """Execute a hot statement; how many rows it found or changed."""
+        return statement.run(cursor_of(statement, self.driver, self._pooled.info), values)
 
     def note(self, message: OutboxNote) -> None:
         """Keep an outbox message until just before COMMIT; a LATEST one of the same subject is kept once."""
@@ -140,8 +155,8 @@ class Database:
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a READ ONLY transaction. Raises as transact, but the outcome is never unknown."""
-        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as connection, _translated():
-            transaction = Transaction(connection, self.clock.now())
+        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as pooled, _translated():
+            transaction = Transaction(self.engine, pooled, self.clock.now())
             answer = work(transaction)
             assert not transaction.notes, "a message was noted in a read"
             return answer
@@ -164,53 +179,53 @@ class Database:
 
     def _ask_once(self, work: Callable[[Transaction], T]) -> T:
         with self._permit(), _translated():
-            connection = self.engine.connect()
+            pooled = self.engine.raw_connection()
             try:
                 limit_ms = _step_ms(self._limit_s())
-                if connection.info.get(_LIMIT_KEY) != limit_ms:
-                    connection.info[_LIMIT_KEY] = None
-                    _driver(connection).execute(f"SET statement_timeout = {limit_ms}".encode(), prepare=False)
-                    connection.info[_LIMIT_KEY] = limit_ms
-                transaction = Transaction(connection, self.clock.now())
+                if pooled.info.get(_LIMIT_KEY) != limit_ms:
+                    pooled.info[_LIMIT_KEY] = None
+                    _driver(pooled).execute(f"SET statement_timeout = {limit_ms}".encode(), prepare=False)
+                    pooled.info[_LIMIT_KEY] = limit_ms
+                transaction = Transaction(self.engine, pooled, self.clock.now())
                 answer = work(transaction)
                 assert not transaction.notes, "a message was noted in a read"
                 return answer
             finally:
-                _give_back(connection)
+                _give_back(pooled)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:
-        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") as connection:
+        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") as pooled:
             with _translated():
-                transaction = Transaction(connection, self.clock.now())
+                transaction = Transaction(self.engine, pooled, self.clock.now())
                 answer = work(transaction)
                 if transaction.notes:
-                    write_notes(connection, transaction.notes, transaction.now)
+                    write_notes(transaction.connection, transaction.notes, transaction.now)
                 barrier.reach("before_commit")
                 deadline.check()
             _commit(transaction.driver)
         self._after_commit(transaction)
         return answer
 
-    def _begin(self, connection: Connection, begin: str) -> None:
+    def _begin(self, pooled: PoolProxiedConnection, begin: str) -> None:
         limit_ms = max(1, int(self._limit_s() * 1000))
         # A lock that is not had in time is a conflict, not a slow statement: it must run out first.
         lock_ms = max(1, limit_ms * 9 // 10)
         limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
-        _driver(connection).execute(limits.encode(), prepare=False)
+        _driver(pooled).execute(limits.encode(), prepare=False)
 
     def _limit_s(self) -> float:
         left_s = deadline.remaining_s()
         return self._statement_timeout_s if left_s is None else min(left_s, self._statement_timeout_s)
 
     @contextmanager
-    def _begun(self, begin: str) -> Iterator[Connection]:
+    def _begun(self, begin: str) -> Iterator[PoolProxiedConnection]:
         """A connection with a new transaction; one left open is rolled back at the end, and a lost one is not kept."""
         with self._permit():
-            connection = self._connect_and_begin(begin)
+            pooled = self._connect_and_begin(begin)
             try:
-                yield connection
+                yield pooled
             finally:
-                _give_back(connection)
+                _give_back(pooled)
 
     @contextmanager
     def _permit(self) -> Iterator[None]:
@@ -226,22 +241,22 @@ class Database:
         finally:
             self._permits.release()
 
-    def _connect_and_begin(self, begin: str) -> Connection:
+    def _connect_and_begin(self, begin: str) -> PoolProxiedConnection:
         """Tries a second, new connection when BEGIN fails: a restarted server leaves the pool full of dead ones."""
         with _translated():
-            connection = self.engine.connect()
+            pooled = self.engine.raw_connection()
             try:
-                self._begin(connection, begin)
+                self._begin(pooled, begin)
             except psycopg.Error:
-                _give_back(connection)
+                _give_back(pooled)
                 self.engine.dispose()
-                connection = self.engine.connect()
+                pooled = self.engine.raw_connection()
                 try:
-                    self._begin(connection, begin)
+                    self._begin(pooled, begin)
                 except BaseException:
-                    _give_back(connection)
+                    _give_back(pooled)
                     raise
-        return connection
+        return pooled
 
     def _after_commit(self, transaction: Transaction) -> None:
         saved = Counter((note.target, note.category) for note in transaction.notes)
@@ -288,7 +303,7 @@ def _translated() -> Iterator[None]:
 
 def _commit(driver: Driver) -> None:
     # COMMIT of a failed transaction rolls back, and says so only in its tag.
-    assert driver.info.transaction_status is not TransactionStatus.INERROR, "work swallowed a database error"
+    assert driver.pgconn.transaction_status != TransactionStatus.INERROR, "work swallowed a database error"
     try:
         driver.commit()
     except psycopg.Error as exc:
@@ -315,21 +330,23 @@ def _is_lost(exc: Exception) -> bool:
     return state is None or state.startswith("08") or state in _CONNECTION_ENDED
 
 
-def _driver(connection: Connection) -> Driver:
-    return cast("Driver", connection.connection.driver_connection)
+def _driver(pooled: PoolProxiedConnection) -> Driver:
+    return cast("Driver", pooled.driver_connection)
 
 
-def _give_back(connection: Connection) -> None:
-    if not connection.invalidated:
-        driver = _driver(connection)
-        try:
-            if not driver.closed and driver.info.transaction_status is not TransactionStatus.IDLE:
-                driver.rollback()
-        except psycopg.Error:
-            _log.info("rollback_failed")
-        if driver.closed or driver.info.transaction_status is not TransactionStatus.IDLE:
-            connection.invalidate()
-    connection.close()
+def _give_back(pooled: PoolProxiedConnection) -> None:
+    if not pooled.is_valid:
+        return  # SQLAlchemy met an error that ended it, and has dropped it already
+    driver = _driver(pooled)
+    try:
+        if driver.pgconn.transaction_status != TransactionStatus.IDLE and not driver.closed:
+            driver.rollback()
+    except psycopg.Error:
+        _log.info("rollback_failed")
+    if driver.pgconn.transaction_status == TransactionStatus.IDLE:  # of a closed one it is UNKNOWN
+        pooled.close()
+    else:
+        pooled.invalidate()
 
 
 def _step_ms(limit_s: float) -> int:
