@@ -30,7 +30,7 @@ from shared.outbox import metrics as outbox_metrics
 from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
 from shared.outbox.domain import OutboxNote
 from shared.outbox.notes import write_notes
-from shared.statements import Driver, Statement, cursor_of
+from shared.statements import Driver, Kept, Statement, command
 
 T = TypeVar("T")
 
@@ -43,6 +43,7 @@ _CONFLICTS = frozenset({"40001", "40P01"})
 _LOCK_NOT_AVAILABLE = "55P03"
 _QUERY_CANCELED = "57014"
 _LIMIT_KEY = "siloway_statement_timeout_ms"
+_KEPT_KEY = "siloway_statements"
 _LIMIT_STEPS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
 _CONNECTION_ENDED = frozenset({"57P01", "57P02", "57P03", "25P03"})
 
@@ -56,6 +57,7 @@ class Transaction:
         self.actions: list[Callable[[], None]] = []
         self._engine = engine
         self._pooled = pooled
+        self._kept: Kept = pooled.info.setdefault(_KEPT_KEY, {})
         self._notes: dict[OutboxNote | int, OutboxNote] = {}
 
     @cached_property
@@ -74,11 +76,11 @@ class Transaction:
 
     def one(self, statement: Statement, values: Mapping[str, object]) -> Any:
         """The one row that a hot statement finds, as a named tuple of its columns; None without one."""
-        return statement.one(cursor_of(statement, self.driver, self._pooled.info), values)
+        return statement.one(self.driver, self._kept, values)
 
     def run(self, statement: Statement, values: Mapping[str, object]) -> int:
         """Execute a hot statement; how many rows it found or changed."""
-        return statement.run(cursor_of(statement, self.driver, self._pooled.info), values)
+        return statement.run(self.driver, self._kept, values)
 
     def note(self, message: OutboxNote) -> None:
         """Keep an outbox message until just before COMMIT; a LATEST one of the same subject is kept once."""
@@ -184,7 +186,7 @@ class Database:
                 limit_ms = _step_ms(self._limit_s())
                 if pooled.info.get(_LIMIT_KEY) != limit_ms:
                     pooled.info[_LIMIT_KEY] = None
-                    _driver(pooled).execute(f"SET statement_timeout = {limit_ms}".encode(), prepare=False)
+                    command(_driver(pooled), f"SET statement_timeout = {limit_ms}".encode())
                     pooled.info[_LIMIT_KEY] = limit_ms
                 transaction = Transaction(self.engine, pooled, self.clock.now())
                 answer = work(transaction)
@@ -211,7 +213,7 @@ class Database:
         # A lock that is not had in time is a conflict, not a slow statement: it must run out first.
         lock_ms = max(1, limit_ms * 9 // 10)
         limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
-        _driver(pooled).execute(limits.encode(), prepare=False)
+        command(_driver(pooled), limits.encode())
 
     def _limit_s(self) -> float:
         left_s = deadline.remaining_s()
@@ -305,7 +307,7 @@ def _commit(driver: Driver) -> None:
     # COMMIT of a failed transaction rolls back, and says so only in its tag.
     assert driver.pgconn.transaction_status != TransactionStatus.INERROR, "work swallowed a database error"
     try:
-        driver.commit()
+        command(driver, b"COMMIT")
     except psycopg.Error as exc:
         refusal = errors.OutcomeUnknown(retry_after_s=1) if _is_lost(exc) else _refusal(exc)
         if refusal is None:
@@ -339,11 +341,15 @@ def _give_back(pooled: PoolProxiedConnection) -> None:
         return  # SQLAlchemy met an error that ended it, and has dropped it already
     driver = _driver(pooled)
     try:
-        if driver.pgconn.transaction_status != TransactionStatus.IDLE and not driver.closed:
+        if driver.pgconn.transaction_status == TransactionStatus.INTRANS:
+            command(driver, b"ROLLBACK")  # the driver's own would forget what it has prepared
+        elif driver.pgconn.transaction_status == TransactionStatus.INERROR:
             driver.rollback()
+            command(driver, b"DEALLOCATE ALL")
+            pooled.info.pop(_KEPT_KEY, None)
     except psycopg.Error:
         _log.info("rollback_failed")
-    if driver.pgconn.transaction_status == TransactionStatus.IDLE:  # of a closed one it is UNKNOWN
+    if driver.pgconn.transaction_status == TransactionStatus.IDLE:  # it is UNKNOWN when closed
         pooled.close()
     else:
         pooled.invalidate()

@@ -1,25 +1,51 @@
-"""Statements of hot paths: made once, and run by the driver itself.
+"""Statements of hot paths: made once, prepared on each connection, and run by the driver's lowest layer.
 
-For a single row SQLAlchemy's work costs more than the row. So what calls run again and again is a Statement: SQLAlchemy
-writes its text, the driver prepares it on each connection and reads its rows. All else is executed as usual, in the
-same transactions.
+For a single row SQLAlchemy and the driver's cursors cost more than the row, and they let go of the interpreter several
+times for it. So what calls run again and again is a Statement: SQLAlchemy writes its text, one call of libpq runs it.
+All else is executed as usual, in the same transactions. Values go as text: the statement must say their types where
+PostgreSQL cannot tell them. A statement that failed is prepared anew.
 """
 
+import itertools
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import psycopg
+from psycopg import abc
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import psycopg as dialects
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import ClauseElement
 
 Driver: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
-Cursor: TypeAlias = "psycopg.Cursor[tuple[Any, ...]]"
 
-_DIALECT: Final = dialects.dialect()  # type: ignore[no-untyped-call]
+_DIALECT: Final = dialects.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_NUMBERS: Final = itertools.count()
+
+
+class _Compiled(NamedTuple):
+    """The text with $1, $2, ..., the names that these stand for, and the values of names that nobody gives."""
+
+    sql: bytes
+    names: tuple[str, ...]
+    known: Mapping[str, object]
+    formats: tuple[PyFormat, ...]
+
+
+class Prepared(NamedTuple):
+    """A statement as one connection knows it."""
+
+    name: bytes
+    types: abc.Transformer
+
+
+Kept: TypeAlias = "dict[Statement, Prepared]"
+"""What one connection has prepared; it lives as long as the connection."""
 
 
 class Statement:
@@ -32,43 +58,57 @@ class Statement:
         self._made_of = text(made_of) if isinstance(made_of, str) else made_of
         self._row: Callable[[Iterable[Any]], Any] | None = None
 
-    def one(self, cursor: Cursor, values: Mapping[str, object]) -> Any:
+    def one(self, driver: Driver, kept: Kept, values: Mapping[str, object]) -> Any:
         """The one row as a named tuple of its columns, None without one. Two rows are a programmer's error.
 
         Raises DBAPIError, as SQLAlchemy does; so does `run`.
         """
-        self.run(cursor, values)
-        assert cursor.rowcount <= 1, "a statement of one row found more"
-        row = cursor.fetchone()
-        if row is None:
+        result, types = self._execute(driver, kept, values)
+        assert result.ntuples <= 1, "a statement of one row found more"
+        if not result.ntuples:
             return None
         if self._row is None:
-            columns = [column.name for column in cursor.description or ()]
+            columns = [(result.fname(place) or b"").decode() for place in range(result.nfields)]
             self._row = namedtuple("Row", columns)._make  # type: ignore[attr-defined]  # names that are not known here
-        return self._row(row)
+        types.set_pgresult(result)
+        return types.load_row(0, self._row)
 
-    def run(self, cursor: Cursor, values: Mapping[str, object]) -> int:
+    def run(self, driver: Driver, kept: Kept, values: Mapping[str, object]) -> int:
         """Execute it; how many rows it found or changed."""
-        sql, known = self._compiled
+        return self._execute(driver, kept, values)[0].command_tuples or 0
+
+    def _execute(self, driver: Driver, kept: Kept, values: Mapping[str, object]) -> tuple[PGresult, abc.Transformer]:
+        sql, names, known, formats = self._compiled
         try:
-            cursor.execute(sql, {**known, **values})
+            prepared = kept.get(self)
+            if prepared is None:
+                prepared = kept[self] = Prepared(f"siloway_{next(_NUMBERS)}".encode(), Transformer(driver))
+                checked(driver.pgconn.prepare(prepared.name, sql))
+            given = [values[name] if name in values else known[name] for name in names]
+            dumped: Any = prepared.types.dump_sequence(given, formats)  # None is NULL, which its type does not know
+            return checked(driver.pgconn.exec_prepared(prepared.name, dumped)), prepared.types
         except psycopg.Error as exc:
+            kept.pop(self, None)
             raise DBAPIError.instance(sql.decode(), None, exc, psycopg.Error, hide_parameters=True) from exc
-        return cursor.rowcount
 
     @cached_property
-    def _compiled(self) -> tuple[bytes, dict[str, object]]:
-        """The text, and the parameters that have their values in it."""
+    def _compiled(self) -> _Compiled:
         compiled: Any = self._made_of.compile(dialect=_DIALECT)
         asked = {name for bind, name in compiled.bind_names.items() if bind.required}
-        expanded = compiled.construct_expanded_state(dict.fromkeys(asked))  # lists of IN are written out
+        expanded = compiled.construct_expanded_state(dict.fromkeys(asked))  # writes the lists of IN out
+        names = tuple(expanded.positiontup or ())
         known = {name: value for name, value in expanded.parameters.items() if name not in asked}
-        return expanded.statement.encode(), known
+        return _Compiled(expanded.statement.encode(), names, known, (PyFormat.TEXT,) * len(names))
 
 
-def cursor_of(statement: Statement, driver: Driver, kept: MutableMapping[Any, Any]) -> Cursor:
-    """The connection's own cursor for the statement: it knows the types already. `kept` lives with the connection."""
-    cursor: Cursor | None = kept.get(statement)
-    if cursor is None:
-        cursor = kept[statement] = driver.cursor()
-    return cursor
+def command(driver: Driver, sql: bytes) -> None:
+    """Run commands without parameters and rows, like BEGIN. Raises what the driver raises."""
+    checked(driver.pgconn.exec_(sql))
+
+
+def checked(result: PGresult) -> PGresult:
+    """A good result; raises what a bad one tells, OperationalError when the connection broke."""
+    if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        return result
+    error = psycopg.errors.error_from_result(result)
+    raise error if error.sqlstate else psycopg.OperationalError("the connection to the database broke")
