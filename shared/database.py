@@ -30,7 +30,7 @@ from shared.outbox import metrics as outbox_metrics
 from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
 from shared.outbox.domain import OutboxNote
 from shared.outbox.notes import write_notes
-from shared.statements import Driver, Kept, Statement, command
+from shared.statements import FORGOTTEN, Driver, Kept, Statement, command
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ _log = structlog.get_logger("siloway.database")
 _TRIES = 4
 _STATEMENT_TIMEOUT_MAX_S = 30.0
 _POOL_WAIT_MAX_S = 10.0
-_CONFLICTS = frozenset({"40001", "40P01"})
+_CONFLICTS = frozenset({"40001", "40P01", FORGOTTEN})
 _LOCK_NOT_AVAILABLE = "55P03"
 _QUERY_CANCELED = "57014"
 _LIMIT_KEY = "siloway_statement_timeout_ms"
@@ -157,11 +157,12 @@ class Database:
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a READ ONLY transaction. Raises as transact, but the outcome is never unknown."""
-        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as pooled, _translated():
-            transaction = Transaction(self.engine, pooled, self.clock.now())
-            answer = work(transaction)
-            assert not transaction.notes, "a message was noted in a read"
-            return answer
+        try:
+            return self._read_once(work)
+        except errors.Aborted as exc:
+            if sqlstate(exc.__cause__) != FORGOTTEN:
+                raise
+            return self._read_once(work)
 
     def ask(self, work: Callable[[Transaction], T]) -> T:
         """As `read`, for work of one statement: nothing is sent before it and after it. Raises as `read`.
@@ -178,6 +179,13 @@ class Database:
     def close(self) -> None:
         """Close the connections that nobody uses; the others close when they are given back."""
         self.engine.dispose()
+
+    def _read_once(self, work: Callable[[Transaction], T]) -> T:
+        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as pooled, _translated():
+            transaction = Transaction(self.engine, pooled, self.clock.now())
+            answer = work(transaction)
+            assert not transaction.notes, "a message was noted in a read"
+            return answer
 
     def _ask_once(self, work: Callable[[Transaction], T]) -> T:
         with self._permit(), _translated():

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import psycopg
 from psycopg import abc
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import psycopg as dialects
@@ -26,6 +26,11 @@ Driver: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
 _DIALECT: Final = dialects.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _NUMBERS: Final = itertools.count()
+
+FORGOTTEN: Final = "26000"
+"""The driver makes the server forget all prepared statements when it sees objects dropped or a savepoint undone. Inside
+a transaction that is a conflict: the work is run again.
+"""
 
 
 class _Compiled(NamedTuple):
@@ -89,6 +94,10 @@ class Statement:
             return checked(driver.pgconn.exec_prepared(prepared.name, dumped)), prepared.types
         except psycopg.Error as exc:
             kept.pop(self, None)
+            if exc.sqlstate == FORGOTTEN:
+                kept.clear()
+                if driver.pgconn.transaction_status == TransactionStatus.IDLE:  # outside of a transaction
+                    return self._execute(driver, kept, values)
             raise DBAPIError.instance(sql.decode(), None, exc, psycopg.Error, hide_parameters=True) from exc
 
     @cached_property
