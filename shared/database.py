@@ -41,6 +41,8 @@ _STATEMENT_TIMEOUT_MAX_S = 30.0
 _POOL_WAIT_MAX_S = 10.0
 _CONFLICTS = frozenset({"40001", "40P01", FORGOTTEN})
 _LOCK_NOT_AVAILABLE = "55P03"
+# A prepared statement whose objects are others now: what the connection has prepared is not to be used again.
+_SPOILED = ("0A", "XX")
 _QUERY_CANCELED = "57014"
 _LIMIT_KEY = "siloway_statement_timeout_ms"
 _KEPT_KEY = "siloway_statements"
@@ -234,6 +236,10 @@ class Database:
             pooled = self._connect_and_begin(begin)
             try:
                 yield pooled
+            except DBAPIError as exc:
+                if (sqlstate(exc) or "").startswith(_SPOILED) and pooled.is_valid:
+                    pooled.invalidate()
+                raise
             finally:
                 _give_back(pooled)
 
@@ -349,12 +355,8 @@ def _give_back(pooled: PoolProxiedConnection) -> None:
         return  # SQLAlchemy met an error that ended it, and has dropped it already
     driver = _driver(pooled)
     try:
-        if driver.pgconn.transaction_status == TransactionStatus.INTRANS:
-            command(driver, b"ROLLBACK")  # the driver's own would forget what it has prepared
-        elif driver.pgconn.transaction_status == TransactionStatus.INERROR:
-            driver.rollback()
-            command(driver, b"DEALLOCATE ALL")
-            pooled.info.pop(_KEPT_KEY, None)
+        if driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            command(driver, b"ROLLBACK")  # the driver's own would make it forget all that is prepared
     except psycopg.Error:
         _log.info("rollback_failed")
     if driver.pgconn.transaction_status == TransactionStatus.IDLE:  # it is UNKNOWN when closed
