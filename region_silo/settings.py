@@ -12,7 +12,9 @@ CONFIRMATION_MAX_S_MIN = 60
 
 @dataclass(frozen=True)
 class RegionSettings:
-    """Everything that a process of a region silo is told from outside. Sizes in bytes; how old control's confirmation
+    """Everything that a process of a region silo is told from outside. Sizes in bytes; how many hours the file of an
+    upload that broke off, or of an import that failed, is kept; how much of the time an import may take while others
+    work; how old control's confirmation
     of the tokens may be, 0 for any age; where repositories of git lie that fetches may read, None for nowhere.
     """
 
@@ -21,6 +23,8 @@ class RegionSettings:
     spool_folder: Path
     spool_bytes_max: int
     upload_bytes_max: int
+    spool_keep_hours: int
+    import_share_percent: int
     control_internal_address: str
     token_confirmation_max_s: int
     git_root: Path | None
@@ -44,6 +48,9 @@ def read_settings(environment: Mapping[str, str], name: str) -> RegionSettings:
         spool_folder=Path(reader.text(f"{prefix}_SPOOL_DIR")),
         spool_bytes_max=reader.integer(f"{prefix}_SPOOL_MIB_MAX", 8192, 1, 10_000_000) * MIB,
         upload_bytes_max=reader.integer(f"{prefix}_UPLOAD_MIB_MAX", 2048, 1, 1_000_000) * MIB,
+        # At least an hour: longer than the 3,000 s that an upload may take.
+        spool_keep_hours=reader.integer(f"{prefix}_SPOOL_KEEP_HOURS", 24, 1, 8760),
+        import_share_percent=reader.integer(f"{prefix}_IMPORT_SHARE_PERCENT", 50, 5, 100),
         control_internal_address=reader.address("SILOWAY_CONTROL_INTERNAL_ADDRESS", "127.0.0.1:7701"),
         token_confirmation_max_s=_confirmation_max_s(reader),
         git_root=_git_root(reader, f"{prefix}_GIT_ROOT"),

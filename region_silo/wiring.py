@@ -1,6 +1,7 @@
 """Puts a region silo's `serve` together: servicers behind their doors. `working` does it for `work`."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import region_comparison_service_pb2_grpc as comparison_rpc
@@ -150,7 +151,14 @@ def public_servicers(
         (
             import_rpc.add_ImportServiceServicer_to_server,
             imports.ImportServicer(
-                ImportUseCases(database, spool, ids, file_bytes_max=settings.upload_bytes_max, wake=parts.waker.wake),
+                ImportUseCases(
+                    database,
+                    spool,
+                    ids,
+                    file_bytes_max=settings.upload_bytes_max,
+                    wake=parts.waker.wake,
+                    keep=timedelta(hours=settings.spool_keep_hours),
+                ),
                 parts.clock,
             ),
         ),

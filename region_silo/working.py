@@ -17,10 +17,10 @@ from region_silo.exports.usecases import EXPORTS_CHANNEL, clean_files
 from region_silo.fetches import local_git
 from region_silo.fetches.cleaner import fetch_tasks
 from region_silo.fetches.runner import FetchRunner
-from region_silo.imports.cleaner import import_tasks
+from region_silo.imports.cleaner import clean_spool, import_tasks
 from region_silo.imports.control_peer import ControlSilo
-from region_silo.imports.runner import ImportRunner
-from region_silo.imports.usecases import clean_spool
+from region_silo.imports.runner import ImportRunner, RunnerSettings
+from region_silo.imports.sharing import ShareSettings
 from region_silo.members.retelling import Retelling
 from region_silo.opening import channel_to_control, open_region
 from region_silo.organizations.lookup import organization_cache
@@ -36,9 +36,6 @@ from shared.parts import Parts
 from shared.wake import Listener
 
 _log = structlog.get_logger("siloway.imports")
-
-SPOOL_KEEP = timedelta(hours=1)
-"""How long the file of a broken or failed upload is kept; above the 3,000 s that an upload may take."""
 
 _SPOOL_CLEAN_EVERY_S = 300.0
 
@@ -56,14 +53,19 @@ def work(settings: RegionSettings) -> int:
     spool = Spool(settings.spool_folder, settings.spool_bytes_max)
     channel = channel_to_control(parts, settings)
     runner = ImportRunner(
-        parts.database, spool, ControlSilo(channel), parts.ids, changing=lambda ids: cache.changing(*ids)
+        parts.database,
+        spool,
+        ControlSilo(channel),
+        parts.ids,
+        RunnerSettings(share=ShareSettings(busy_share=settings.import_share_percent / 100)),
+        changing=lambda ids: cache.changing(*ids),
     )
     files = ExportFiles(settings.spool_folder, spool)
     exports = ExportRunner(parts.database, ControlRows(channel), files)
     loops: dict[str, program.Loop] = {
         "imports": _woken(runner.run, settings.silo.database_url, IMPORTS_CHANNEL),
         "exports": _woken(exports.run, settings.silo.database_url, EXPORTS_CHANNEL),
-        "spool": _spool_loop(parts, spool, files),
+        "spool": _spool_loop(parts, spool, files, timedelta(hours=settings.spool_keep_hours)),
         "fetches": FetchRunner(parts.database, {local_git.NAME: local_git.LocalGit(settings.git_root)}).run,
         "deploys": Sweep(parts.database).run,
         "members": Retelling(parts.database).run,
@@ -96,11 +98,11 @@ def _woken(
     return run
 
 
-def _spool_loop(parts: Parts, spool: Spool, files: ExportFiles) -> program.Loop:
+def _spool_loop(parts: Parts, spool: Spool, files: ExportFiles, keep: timedelta) -> program.Loop:
     def run(stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                clean_spool(parts.database, spool, keep=SPOOL_KEEP)
+                clean_spool(parts.database, spool, keep=keep)
                 clean_files(parts.database, files)
             except ServiceError as error:
                 _log.warning("spool_waits", reason=error.reason)

@@ -10,15 +10,16 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar, cast
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import psycopg
 import structlog
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, CursorResult, Engine, create_engine
+from sqlalchemy import Connection, CursorResult, Engine, PoolProxiedConnection, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql import Executable
@@ -29,9 +30,9 @@ from shared.outbox import metrics as outbox_metrics
 from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
 from shared.outbox.domain import OutboxNote
 from shared.outbox.notes import write_notes
+from shared.statements import FORGOTTEN, Driver, Kept, Statement, command
 
 T = TypeVar("T")
-Driver: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
 _log = structlog.get_logger("siloway.database")
 
@@ -39,10 +40,13 @@ _TRIES = 4
 _STATEMENT_TIMEOUT_MAX_S = 30.0
 _SNAPSHOT_STATEMENT_S = 300.0
 _POOL_WAIT_MAX_S = 10.0
-_CONFLICTS = frozenset({"40001", "40P01"})
+_CONFLICTS = frozenset({"40001", "40P01", FORGOTTEN})
 _LOCK_NOT_AVAILABLE = "55P03"
+# A prepared statement whose objects are others now: what the connection has prepared is not to be used again.
+_SPOILED = ("0A", "XX")
 _QUERY_CANCELED = "57014"
 _LIMIT_KEY = "siloway_statement_timeout_ms"
+_KEPT_KEY = "siloway_statements"
 _LIMIT_STEPS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
 _CONNECTION_ENDED = frozenset({"57P01", "57P02", "57P03", "25P03"})
 
@@ -50,12 +54,19 @@ _CONNECTION_ENDED = frozenset({"57P01", "57P02", "57P03", "25P03"})
 class Transaction:
     """One open transaction, as handed to work. `now` is the clock's time when it began."""
 
-    def __init__(self, connection: Connection, now: datetime) -> None:
-        self.connection = connection
-        self.driver: Driver = _driver(connection)
+    def __init__(self, engine: Engine, pooled: PoolProxiedConnection, now: datetime) -> None:
+        self.driver = _driver(pooled)
         self.now = now
         self.actions: list[Callable[[], None]] = []
+        self._engine = engine
+        self._pooled = pooled
+        self._kept: Kept = pooled.info.setdefault(_KEPT_KEY, {})
         self._notes: dict[OutboxNote | int, OutboxNote] = {}
+
+    @cached_property
+    def connection(self) -> Connection:
+        """SQLAlchemy's own connection, made when something needs it."""
+        return Connection(self._engine, self._pooled)
 
     @property
     def notes(self) -> list[OutboxNote]:
@@ -65,6 +76,14 @@ class Transaction:
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """As Connection.execute. For COPY there is `driver`, the psycopg connection below."""
         return cast("CursorResult[Any]", self.connection.execute(statement, parameters))
+
+    def one(self, statement: Statement, values: Mapping[str, object]) -> Any:
+        """The one row that a hot statement finds, as a named tuple of its columns; None without one."""
+        return statement.one(self.driver, self._kept, values)
+
+    def run(self, statement: Statement, values: Mapping[str, object]) -> int:
+        """Execute a hot statement; how many rows it found or changed."""
+        return statement.run(self.driver, self._kept, values)
 
     def note(self, message: OutboxNote) -> None:
         """Keep an outbox message until just before COMMIT; a LATEST one of the same subject is kept once."""
@@ -142,11 +161,12 @@ class Database:
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a READ ONLY transaction. Raises as transact, but the outcome is never unknown."""
-        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as connection, _translated():
-            transaction = Transaction(connection, self.clock.now())
-            answer = work(transaction)
-            assert not transaction.notes, "a message was noted in a read"
-            return answer
+        try:
+            return self._read_once(work)
+        except errors.Aborted as exc:
+            if sqlstate(exc.__cause__) != FORGOTTEN:
+                raise
+            return self._read_once(work)
 
     @contextmanager
     def snapshot(self, *prepare: str, idle_s: float) -> Iterator[Transaction]:
@@ -181,55 +201,66 @@ class Database:
         """Close the connections that nobody uses; the others close when they are given back."""
         self.engine.dispose()
 
+    def _read_once(self, work: Callable[[Transaction], T]) -> T:
+        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as pooled, _translated():
+            transaction = Transaction(self.engine, pooled, self.clock.now())
+            answer = work(transaction)
+            assert not transaction.notes, "a message was noted in a read"
+            return answer
+
     def _ask_once(self, work: Callable[[Transaction], T]) -> T:
         with self._permit(), _translated():
-            connection = self.engine.connect()
+            pooled = self.engine.raw_connection()
             try:
                 limit_ms = _step_ms(self._limit_s())
-                if connection.info.get(_LIMIT_KEY) != limit_ms:
-                    connection.info[_LIMIT_KEY] = None
-                    _driver(connection).execute(f"SET statement_timeout = {limit_ms}".encode(), prepare=False)
-                    connection.info[_LIMIT_KEY] = limit_ms
-                transaction = Transaction(connection, self.clock.now())
+                if pooled.info.get(_LIMIT_KEY) != limit_ms:
+                    pooled.info[_LIMIT_KEY] = None
+                    command(_driver(pooled), f"SET statement_timeout = {limit_ms}".encode())
+                    pooled.info[_LIMIT_KEY] = limit_ms
+                transaction = Transaction(self.engine, pooled, self.clock.now())
                 answer = work(transaction)
                 assert not transaction.notes, "a message was noted in a read"
                 return answer
             finally:
-                _give_back(connection)
+                _give_back(pooled)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:
-        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") as connection:
+        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") as pooled:
             with _translated():
-                transaction = Transaction(connection, self.clock.now())
+                transaction = Transaction(self.engine, pooled, self.clock.now())
                 answer = work(transaction)
                 if transaction.notes:
-                    write_notes(connection, transaction.notes, transaction.now)
+                    write_notes(transaction.connection, transaction.notes, transaction.now)
                 barrier.reach("before_commit")
                 deadline.check()
             _commit(transaction.driver)
         self._after_commit(transaction)
         return answer
 
-    def _begin(self, connection: Connection, begin: str) -> None:
+    def _begin(self, pooled: PoolProxiedConnection, begin: str) -> None:
         limit_ms = max(1, int(self._limit_s() * 1000))
         # A lock that is not had in time is a conflict, not a slow statement: it must run out first.
         lock_ms = max(1, limit_ms * 9 // 10)
         limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
-        _driver(connection).execute(limits.encode(), prepare=False)
+        command(_driver(pooled), limits.encode())
 
     def _limit_s(self) -> float:
         left_s = deadline.remaining_s()
         return self._statement_timeout_s if left_s is None else min(left_s, self._statement_timeout_s)
 
     @contextmanager
-    def _begun(self, begin: str) -> Iterator[Connection]:
+    def _begun(self, begin: str) -> Iterator[PoolProxiedConnection]:
         """A connection with a new transaction; one left open is rolled back at the end, and a lost one is not kept."""
         with self._permit():
-            connection = self._connect_and_begin(begin)
+            pooled = self._connect_and_begin(begin)
             try:
-                yield connection
+                yield pooled
+            except DBAPIError as exc:
+                if (sqlstate(exc) or "").startswith(_SPOILED) and pooled.is_valid:
+                    pooled.invalidate()
+                raise
             finally:
-                _give_back(connection)
+                _give_back(pooled)
 
     @contextmanager
     def _permit(self) -> Iterator[None]:
@@ -245,22 +276,22 @@ class Database:
         finally:
             self._permits.release()
 
-    def _connect_and_begin(self, begin: str) -> Connection:
+    def _connect_and_begin(self, begin: str) -> PoolProxiedConnection:
         """Tries a second, new connection when BEGIN fails: a restarted server leaves the pool full of dead ones."""
         with _translated():
-            connection = self.engine.connect()
+            pooled = self.engine.raw_connection()
             try:
-                self._begin(connection, begin)
+                self._begin(pooled, begin)
             except psycopg.Error:
-                _give_back(connection)
+                _give_back(pooled)
                 self.engine.dispose()
-                connection = self.engine.connect()
+                pooled = self.engine.raw_connection()
                 try:
-                    self._begin(connection, begin)
+                    self._begin(pooled, begin)
                 except BaseException:
-                    _give_back(connection)
+                    _give_back(pooled)
                     raise
-        return connection
+        return pooled
 
     def _after_commit(self, transaction: Transaction) -> None:
         saved = Counter((note.target, note.category) for note in transaction.notes)
@@ -307,9 +338,9 @@ def _translated() -> Iterator[None]:
 
 def _commit(driver: Driver) -> None:
     # COMMIT of a failed transaction rolls back, and says so only in its tag.
-    assert driver.info.transaction_status is not TransactionStatus.INERROR, "work swallowed a database error"
+    assert driver.pgconn.transaction_status != TransactionStatus.INERROR, "work swallowed a database error"
     try:
-        driver.commit()
+        command(driver, b"COMMIT")
     except psycopg.Error as exc:
         refusal = errors.OutcomeUnknown(retry_after_s=1) if _is_lost(exc) else _refusal(exc)
         if refusal is None:
@@ -334,21 +365,23 @@ def _is_lost(exc: Exception) -> bool:
     return state is None or state.startswith("08") or state in _CONNECTION_ENDED
 
 
-def _driver(connection: Connection) -> Driver:
-    return cast("Driver", connection.connection.driver_connection)
+def _driver(pooled: PoolProxiedConnection) -> Driver:
+    return cast("Driver", pooled.driver_connection)
 
 
-def _give_back(connection: Connection) -> None:
-    if not connection.invalidated:
-        driver = _driver(connection)
-        try:
-            if not driver.closed and driver.info.transaction_status is not TransactionStatus.IDLE:
-                driver.rollback()
-        except psycopg.Error:
-            _log.info("rollback_failed")
-        if driver.closed or driver.info.transaction_status is not TransactionStatus.IDLE:
-            connection.invalidate()
-    connection.close()
+def _give_back(pooled: PoolProxiedConnection) -> None:
+    if not pooled.is_valid:
+        return  # SQLAlchemy met an error that ended it, and has dropped it already
+    driver = _driver(pooled)
+    try:
+        if driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            command(driver, b"ROLLBACK")  # the driver's own would make it forget all that is prepared
+    except psycopg.Error:
+        _log.info("rollback_failed")
+    if driver.pgconn.transaction_status == TransactionStatus.IDLE:  # it is UNKNOWN when closed
+        pooled.close()
+    else:
+        pooled.invalidate()
 
 
 def _step_ms(limit_s: float) -> int:

@@ -16,6 +16,7 @@ from siloway_client.commands import (
     exports,
     files,
     ids,
+    import_life,
     imports,
     issues,
     members,
@@ -47,6 +48,7 @@ app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
 app.add_typer(exports.run_app, name="export")
 app.add_typer(exports.app, name="exports")
+import_life.add_to(imports.app)
 app.add_typer(releases.app, name="release")
 release_commits.add_to(releases.app)
 refs.add_to(releases.app)

@@ -4,10 +4,9 @@ Only UNAVAILABLE is tried again by the channel itself; everything else is the ca
 request id, so that the same call again is safe.
 """
 
-import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,7 +35,8 @@ from siloway.region.v1 import release_service_pb2_grpc as release_rpc
 from siloway.region.v1 import repository_service_pb2_grpc as repository_rpc
 from siloway.region.v1 import snowflake_service_pb2_grpc as snowflake_rpc
 
-CHUNK_BYTES = 64 * 1024
+from siloway_client.uploading import Uploading, digest_of
+
 _RETRY = {
     "methodConfig": [
         # A stream of the client's is not sent again: what it would be sent from is spent.
@@ -132,41 +132,28 @@ class RegionClient(_Silo):
         scope: import_pb.DataImport.Scope.ValueType,
         *,
         request_id: str | None = None,
+        options: import_pb.ImportOptions | None = None,
         on_sent: Callable[[int], None] = lambda _bytes: None,
         timeout_s: float = 600.0,
+        patience_s: float = 60.0,
     ) -> import_pb.DataImport:
         """Upload an export file in chunks of 64 KiB and return the queued import.
 
-        The file is read twice, for its SHA-256 goes ahead of its bytes. `on_sent` gets the bytes sent so far. Raises
-        OSError when the file cannot be read, grpc.RpcError when the region refuses.
+        The file is read twice, for its SHA-256 goes ahead of its bytes. `on_sent` gets the bytes sent so far. A lost
+        connection is made again and the upload goes on, unless nothing more arrives for `patience_s`; so does one of
+        an earlier run when its `request_id` is given. Raises OSError when the file cannot be read, grpc.RpcError when
+        the region refuses.
         """
-        digest, size = _digest(path)
+        digest, size = digest_of(path)
         header = import_pb.UploadImportRequest.Header(
-            scope=scope, request_id=request_id or new_request_id(), size_bytes=size, sha256=digest
+            scope=scope,
+            request_id=request_id or new_request_id(),
+            size_bytes=size,
+            sha256=digest,
+            options=options,
         )
-        return self.imports.UploadImport(_parts(path, header, on_sent), timeout=timeout_s)
-
-
-def _digest(path: Path) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(1024 * 1024):
-            digest.update(chunk)
-            size += len(chunk)
-    return digest.hexdigest(), size
-
-
-def _parts(
-    path: Path, header: import_pb.UploadImportRequest.Header, on_sent: Callable[[int], None]
-) -> Iterator[import_pb.UploadImportRequest]:
-    yield import_pb.UploadImportRequest(header=header)
-    sent = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield import_pb.UploadImportRequest(chunk=chunk)
-            sent += len(chunk)
-            on_sent(sent)
-    yield import_pb.UploadImportRequest(finish=True)
+        uploading = Uploading(self.imports, path, header, on_sent, patience_s, timeout_s)
+        return uploading.run(was_begun=request_id is not None)
 
 
 class _Attach(

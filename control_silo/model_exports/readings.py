@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 
-from control_silo.model_imports.targets import TARGETS
+from control_silo.model_imports.targets import target_of
 from shared.exporting.closure import is_exported
 from shared.exporting.handover import RowsWanted
 from shared.exporting.readings import Reading, Selection, reading_of
-from shared.importing.registry import ImportScope, Reference, models
+from shared.importing.registry import ImportScope, Reference, Silo, models
+from shared.importing.terms import Terms
 
-READINGS: Mapping[str, Reading] = {model: reading_of(target) for model, target in TARGETS.items()}
+READINGS: Mapping[str, Reading] = {
+    name: reading_of(target_of(name, Terms(ImportScope.ORGANIZATION)))
+    for name, model in models().items()
+    if model.silo is Silo.CONTROL
+}
 """The tables of control's models, by model."""
 
 _SECRETS: Mapping[str, Mapping[str, str]] = {

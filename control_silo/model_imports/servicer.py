@@ -37,7 +37,14 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
         scope = ImportScope[model_import_pb.ImportBatchRequest.Scope.Name(request.scope).removeprefix("SCOPE_")]
         terms = Terms(scope, merge_users=request.merge_users, overwrite_configs=request.overwrite_configs)
         batch = HandedBatch(
-            request.import_id, request.principal, terms, request.model, rows, known, filtered=request.filtered
+            request.import_id,
+            request.principal,
+            terms,
+            request.model,
+            rows,
+            known,
+            filtered=request.filtered,
+            again=request.again,
         )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(

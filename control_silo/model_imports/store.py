@@ -29,6 +29,20 @@ _FINDINGS = text(
     "SELECT findings FROM import_chunk WHERE import_id = :import_id AND model = :model"
     " AND first_ordinal <= :last_ordinal AND last_ordinal >= :first_ordinal ORDER BY first_ordinal"
 )
+_OVERLAPPING = (
+    "FROM import_chunk WHERE import_id = :import_id AND model = :model"
+    " AND first_ordinal <= :last_ordinal AND last_ordinal >= :first_ordinal ORDER BY first_ordinal"
+)
+_LOCK = text(f"SELECT 1 {_OVERLAPPING} FOR UPDATE")
+_CHUNKS = text(f"SELECT first_ordinal, last_ordinal, counts, findings {_OVERLAPPING}")
+_DECISIONS = text(
+    "SELECT decision, count(*) AS rows FROM import_row WHERE import_id = :import_id AND model = :model"
+    " AND ordinal = ANY(:ordinals) GROUP BY decision"
+)
+_REPLACE = text(
+    "UPDATE import_chunk SET counts = CAST(:counts AS jsonb), findings = CAST(:findings AS jsonb)"
+    " WHERE import_id = :import_id AND model = :model AND first_ordinal = :first_ordinal"
+)
 _ROWS = text(
     "SELECT ordinal, old_pk, new_pk, decision, suffixed FROM import_row WHERE import_id = :import_id"
     " AND model = :model AND ordinal BETWEEN :first_ordinal AND :last_ordinal ORDER BY ordinal"
@@ -56,8 +70,8 @@ def insert_chunk(
         "model": model,
         "first_ordinal": first_ordinal,
         "last_ordinal": last_ordinal,
-        "counts": msgspec.json.encode(asdict(counts)).decode(),
-        "findings": msgspec.json.encode(list(findings)).decode(),
+        "counts": _json(asdict(counts)),
+        "findings": _json(list(findings)),
         "now": transaction.now,
     }
     return bool(transaction.execute(_INSERT_CHUNK, parameters).rowcount)
@@ -75,6 +89,37 @@ def keep_known(transaction: Transaction, import_id: int, known: Sequence[KnownRo
         transaction.execute(_KEEP_KNOWN, parameters)
 
 
+def lock_chunks(transaction: Transaction, import_id: int, model: str, first_ordinal: int, last_ordinal: int) -> None:
+    """Let one at a time try rows of these chunks again."""
+    span = {"import_id": import_id, "model": model, "first_ordinal": first_ordinal, "last_ordinal": last_ordinal}
+    transaction.execute(_LOCK, span)
+
+
+def replace_findings(
+    transaction: Transaction, import_id: int, model: str, ordinals: Sequence[int], findings: Sequence[BatchFinding]
+) -> None:
+    """These rows were tried again, with these findings; counts of their chunks follow."""
+    if not ordinals:
+        return
+    tried = frozenset(ordinals)
+    span = {"import_id": import_id, "model": model, "first_ordinal": ordinals[0], "last_ordinal": ordinals[-1]}
+    for chunk in transaction.execute(_CHUNKS, span).all():
+        place = range(chunk.first_ordinal, chunk.last_ordinal + 1)
+        stored = msgspec.convert(chunk.findings, list[BatchFinding])
+        kept = [each for each in stored if each.ordinal not in tried]
+        new = [each for each in findings if each.ordinal in place]
+        in_chunk = [ordinal for ordinal in ordinals if ordinal in place]
+        decisions = transaction.execute(_DECISIONS, {**span, "ordinals": in_chunk}).all()
+        counts = Counts.of({row.decision: row.rows for row in decisions}, len(in_chunk))
+        parameters = {
+            **span,
+            "first_ordinal": chunk.first_ordinal,
+            "counts": _json(asdict(Counts(**chunk.counts).tried_again(len(in_chunk), counts))),
+            "findings": _json(sorted([*kept, *new], key=lambda each: each.ordinal)),
+        }
+        transaction.execute(_REPLACE, parameters)
+
+
 def answer(transaction: Transaction, import_id: int, model: str, first_ordinal: int, last_ordinal: int) -> HandedAnswer:
     """What became of these rows, as it was stored."""
     span = {"import_id": import_id, "model": model, "first_ordinal": first_ordinal, "last_ordinal": last_ordinal}
@@ -85,3 +130,7 @@ def answer(transaction: Transaction, import_id: int, model: str, first_ordinal: 
         if first_ordinal <= finding.ordinal <= last_ordinal
     ]
     return HandedAnswer([LedgerRow(*tuple(row)) for row in transaction.execute(_ROWS, span)], stored)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -2,12 +2,13 @@
 
 The region is believed in nothing that control knows itself: the import's id must carry the region's number, and the
 principal's scopes are read here. Rows that a chunk covers are answered from what was stored, whatever size of batch
-they come in now.
+they come in now; when they come again to be tried again, those that stand in the ledger are answered from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Protocol
 
 from control_silo.model_imports import store
@@ -17,7 +18,7 @@ from shared.errors import Aborted, InvalidArgument, PeerRefused, ScopeMissing
 from shared.importing.batch import batch_of, ledger_of, retried, write_batch
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
 from shared.importing.registry import ORGANIZATION, Silo, models
-from shared.importing.rows import RowDecoder
+from shared.importing.rows import DecodedRows, RowDecoder
 from shared.importing.upload import RawRow
 from shared.snowflake.domain import NotASnowflakeError, describe
 
@@ -43,12 +44,14 @@ class ModelImportUseCases:
     number_of: Callable[[str], int | None]
 
     def import_batch(self, region: str, batch: HandedBatch) -> HandedAnswer:
-        """Write what is not written yet and answer for all rows.
+        """Write what is not written yet and answer for all rows; of those that come again, all that is not written.
 
         Raises PeerRefused (not the region's import), ScopeMissing, InvalidArgument (not a model of control that the
         scope takes, rows with gaps), Aborted.
         """
         self._check(region, batch)
+        if batch.again:
+            return self._try_again(batch)
 
         def stands(transaction: Transaction) -> tuple[int, HandedAnswer | None]:
             covered = store.covered(transaction, batch.import_id, batch.model)
@@ -76,9 +79,9 @@ class ModelImportUseCases:
         model = models().get(batch.model)
         if model is None or model.silo is not Silo.CONTROL or not model.in_scope(batch.terms.scope):
             raise InvalidArgument.of("model", "is no model of control that this scope takes")
-        for place, row in enumerate(batch.rows):
-            before = batch.rows[place - 1].ordinal if place else row.ordinal - 1
-            if row.ordinal <= before or (row.ordinal > before + 1 and not batch.filtered):
+        for place, (before, row) in enumerate(pairwise(batch.rows), 1):
+            step = row.ordinal - before.ordinal
+            if step < 1 or (step > 1 and not (batch.again or batch.filtered)):
                 raise InvalidArgument.of(f"rows[{place}].ordinal", "must be one more than the one before")
         for place, known in enumerate(batch.known):
             referred = models().get(known.model)
@@ -114,11 +117,39 @@ class ModelImportUseCases:
             rows = ledger_of(transaction, target) if new.rows else []
             return HandedAnswer(rows, written.findings)
 
-        try:
-            answer: HandedAnswer = retried(lambda: self.database.transact(work))
-        except _WrittenMeanwhileError:
-            raise Aborted("the batch is being written by another call", retry_after_s=0.2) from None
-        return answer
+        return _unless_meanwhile(lambda: self.database.transact(work))
+
+    def _try_again(self, batch: HandedBatch) -> HandedAnswer:
+        """Write the rows that are not in the ledger; their new findings replace those that their chunks hold."""
+        target = target_of(batch.model, batch.terms)
+
+        def known(transaction: Transaction) -> frozenset[int]:
+            if store.covered(transaction, batch.import_id, batch.model) < batch.last_ordinal:
+                raise InvalidArgument.of("again", "the rows were not handed over before")
+            return frozenset(row.ordinal for row in _stored(transaction, batch).rows)
+
+        written_before = self.database.read(known)
+        rows = [row for row in batch.rows if row.ordinal not in written_before]
+        decoded = _decoded(batch, rows, self.database.clock.now())
+        new = batch_of(batch.import_id, target, len(rows), decoded, self.ids.take)
+
+        def work(transaction: Transaction) -> HandedAnswer:
+            store.lock_chunks(transaction, batch.import_id, batch.model, batch.first_ordinal, batch.last_ordinal)
+            if known(transaction) != written_before:
+                raise _WrittenMeanwhileError
+            store.keep_known(transaction, batch.import_id, batch.known)
+            written = write_batch(transaction, target, new)
+            tried = [row.ordinal for row in rows]
+            store.replace_findings(transaction, batch.import_id, batch.model, tried, written.findings)
+            wanted = {row.ordinal for row in batch.rows}
+            stored = _stored(transaction, batch)
+            return HandedAnswer([row for row in stored.rows if row.ordinal in wanted], written.findings)
+
+        return _unless_meanwhile(lambda: self.database.transact(work))
+
+
+def _decoded(batch: HandedBatch, rows: Iterable[HandedRow], now: datetime) -> DecodedRows:
+    return RowDecoder(batch.model, now).decode(_raw(row) for row in rows)
 
 
 class _WrittenMeanwhileError(Exception):
@@ -130,6 +161,14 @@ def _is_of(organization_id: int, region: int) -> bool:
         return describe(organization_id).region == region
     except NotASnowflakeError:
         return False
+
+
+def _unless_meanwhile(write: Callable[[], HandedAnswer]) -> HandedAnswer:
+    try:
+        answer: HandedAnswer = retried(write)
+    except _WrittenMeanwhileError:
+        raise Aborted("the batch is being written by another call", retry_after_s=0.2) from None
+    return answer
 
 
 def _stored(transaction: Transaction, batch: HandedBatch) -> HandedAnswer:

@@ -27,7 +27,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     SqlCheck(
         "importing_has_import",
-        "An organization that is importing has an import that runs (I4).",
+        "An organization that is importing has an import that runs, or that can go on (I4).",
         When.QUIET,
         table="organization",
         key=("id",),
@@ -36,7 +36,7 @@ CHECKS: tuple[Check, ...] = (
         wrong="""
             SELECT k1, format('imports/%s does not run', coalesce(import_id, 0)) AS says FROM looked
             WHERE state = 0 AND NOT EXISTS (
-                SELECT FROM data_import AS run WHERE run.id = looked.import_id AND run.state IN (2, 3, 4, 7)
+                SELECT FROM data_import AS run WHERE run.id = looked.import_id AND run.state IN (2, 3, 4, 7, 8, 10)
             )
         """,
     ),
@@ -68,7 +68,7 @@ CHECKS: tuple[Check, ...] = (
             SELECT k1, k2, format('%s runs since %s without an import', method, updated_at) AS says FROM looked
             WHERE state = 'RUNNING' AND NOT EXISTS (
                 SELECT FROM data_import AS run
-                WHERE run.principal = k1 AND run.request_id = CAST(k2 AS uuid) AND run.state IN (1, 2, 3, 4, 7)
+                WHERE run.principal = k1 AND run.request_id = CAST(k2 AS uuid) AND run.state IN (1, 2, 3, 4, 7, 8)
             )
         """,
     ),

@@ -8,19 +8,24 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import text
 
-from region_silo.imports.targets import TARGETS
+from region_silo.imports.targets import target_of
 from region_silo.organizations.domain import OrganizationState
 from shared.database import Transaction
 from shared.deletion import DeletionStage
 from shared.exporting.readings import Reading, Selection, reading_of
-from shared.importing.registry import ImportScope
+from shared.importing.registry import ImportScope, Silo, models
+from shared.importing.terms import Terms
 
 _RENAMED: Mapping[str, Mapping[str, str]] = {
     "sentry.organization": {"slug": "slug"},
     "sentry.organizationmemberteam": {"organizationmember": "organization_member_id"},
 }
 
-READINGS: Mapping[str, Reading] = {model: reading_of(target, _RENAMED.get(model)) for model, target in TARGETS.items()}
+READINGS: Mapping[str, Reading] = {
+    name: reading_of(target_of(name, Terms(ImportScope.ORGANIZATION)), _RENAMED.get(name))
+    for name, model in models().items()
+    if model.silo is Silo.REGION
+}
 """The tables of the region's models, by model."""
 
 _DANGLING = frozenset({"sentry.snubaquery", "sentry.timeseriessnapshot"})

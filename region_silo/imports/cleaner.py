@@ -1,4 +1,4 @@
-"""How long the region keeps what imports recorded: ledger, findings and chunks go before the import's own row.
+"""How long the region keeps what imports left: uploaded files, then ledger, findings and chunks, then the import's row.
 
 Only imports that have ended are touched; the rows that they wrote stay, of course.
 """
@@ -8,11 +8,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
+from region_silo.imports import store
+from region_silo.imports.domain import DataImport, State
 from shared.cleaner import Task
-from shared.database import Transaction
+from shared.database import Database, Transaction
+from shared.importing.spool import Spool
 
 RETENTION = timedelta(days=90)
 
+# Succeeded, failed, cancelled, stopped.
+_ENDED = "(5, 6, 9, 10)"
 _PARTS = ("import_row", "import_filter", "import_finding", "import_chunk")
 
 
@@ -22,21 +27,49 @@ def import_tasks(retention: timedelta = RETENTION) -> tuple[Task, ...]:
     return (*parts, Task("data_import", retention, _cleaning(_DELETE_IMPORT), _oldest))
 
 
+def clean_spool(database: Database, spool: Spool, *, keep: timedelta) -> int:
+    """Remove uploads that nobody needs: broken off, failed or stopped for longer than `keep`, succeeded without an
+    error, cancelled, or without an import.
+
+    Returns how many imports' files went. Uploads under way are younger than `keep`, which must exceed a stream's
+    longest time.
+    """
+    older_than = database.clock.now() - keep
+    dropped = set(database.transact(lambda transaction: store.delete_stale_uploads(transaction, older_than)))
+    here = [int(each) for each in spool.import_ids()]
+    found = database.read(lambda transaction: store.find_all(transaction, here))
+    removed = 0
+    for import_id in here:
+        if import_id in dropped or _is_over(found.get(import_id), older_than):
+            spool.remove(str(import_id))
+            removed += 1
+    return removed
+
+
+def _is_over(data_import: DataImport | None, older_than: datetime) -> bool:
+    """Whether nobody needs the file any more."""
+    if data_import is None or data_import.state is State.CANCELLED:
+        return True
+    if data_import.state not in (State.SUCCEEDED, State.FAILED, State.STOPPED):
+        return False
+    return not data_import.has_file_to_retry or data_import.updated_at < older_than
+
+
 def _delete_part(table: str) -> str:
     return f"""
         DELETE FROM {table} WHERE ctid = ANY(ARRAY(
             SELECT part.ctid FROM data_import i JOIN {table} part ON part.import_id = i.id
-            WHERE i.state IN (5, 6) AND i.ended_at < :older_than LIMIT :rows_max FOR UPDATE OF part SKIP LOCKED))
+            WHERE i.state IN {_ENDED} AND i.ended_at < :older_than LIMIT :rows_max FOR UPDATE OF part SKIP LOCKED))
     """
 
 
 _DELETE_IMPORT = f"""
     DELETE FROM data_import WHERE id = ANY(ARRAY(
-        SELECT i.id FROM data_import i WHERE i.state IN (5, 6) AND i.ended_at < :older_than
+        SELECT i.id FROM data_import i WHERE i.state IN {_ENDED} AND i.ended_at < :older_than
         {"".join(f" AND NOT EXISTS (SELECT 1 FROM {part} p WHERE p.import_id = i.id)" for part in _PARTS)}
         LIMIT :rows_max FOR UPDATE SKIP LOCKED))
 """
-_OLDEST = text("SELECT min(ended_at) FROM data_import WHERE state IN (5, 6)")
+_OLDEST = text(f"SELECT min(ended_at) FROM data_import WHERE state IN {_ENDED}")
 
 
 def _cleaning(sql: str) -> Callable[[Transaction, datetime, int], int]:

@@ -36,6 +36,7 @@ class ControlSilo:
                 for each in batch.known
             ],
             filtered=batch.filtered,
+            again=batch.again,
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         rows = [

@@ -1,7 +1,9 @@
 """What an import is, and how its state may change.
 
 The states are a pure function: (state, event) -> (state, effects). Whoever applies it does the effects in the same
-transaction, file removal right after it. SUCCEEDED and FAILED are final.
+transaction, file removal right after it. CANCELLED is final; what STOPPED, FAILED, or SUCCEEDED with errors, may be
+retried. A pause, a cancel, and errors that stop, take effect with a batch and in its transaction: a process that dies
+between two batches loses none of them.
 """
 
 from dataclasses import dataclass
@@ -44,6 +46,16 @@ class State(IntEnum):
     SUCCEEDED = 5
     FAILED = 6
     FINISHING = 7
+    PAUSED = 8
+    CANCELLED = 9
+    STOPPED = 10
+
+
+RUNNING = (State.QUEUED, State.WRITING, State.RESERVING, State.FINISHING)
+"""A process works on it, or will by itself."""
+
+RESTING = (State.SUCCEEDED, State.FAILED, State.PAUSED, State.CANCELLED, State.STOPPED)
+"""Nothing more happens by itself."""
 
 
 class Event(Enum):
@@ -55,6 +67,11 @@ class Event(Enum):
     SLUGS_APPLIED = "every organization has its slug"
     FINISHED = "rows that need the slugs are written too"
     GAVE_UP = "it cannot go on"
+    ERRORS_FOUND = "the batch had errors, and they stop it"
+    PAUSED = "a pause was asked for, and no batch is at hand"
+    CANCELLED = "its end was asked for, and no batch is at hand"
+    RESUMED = "the pause is over"
+    RETRIED = "what failed is to be tried again"
 
 
 class Effect(Enum):
@@ -85,6 +102,21 @@ _CHANGES: dict[tuple[State, Event], tuple[State, frozenset[Effect]]] = {
     (State.WRITING, Event.GAVE_UP): (State.FAILED, frozenset({Effect.CLOSE_REQUEST})),
     (State.RESERVING, Event.GAVE_UP): (State.FAILED, frozenset({Effect.CLOSE_REQUEST})),
     (State.FINISHING, Event.GAVE_UP): (State.FAILED, frozenset({Effect.CLOSE_REQUEST})),
+    (State.WRITING, Event.ERRORS_FOUND): (State.STOPPED, frozenset({Effect.CLOSE_REQUEST})),
+    (State.FINISHING, Event.ERRORS_FOUND): (State.STOPPED, frozenset({Effect.CLOSE_REQUEST})),
+    # It comes back by the queue: what is written is passed over, so that no state has to be remembered.
+    (State.PAUSED, Event.RESUMED): (State.QUEUED, frozenset()),
+    **{(state, Event.PAUSED): (State.PAUSED, frozenset()) for state in RUNNING},
+    **{
+        (state, Event.CANCELLED): (State.CANCELLED, frozenset({Effect.CLOSE_REQUEST, Effect.REMOVE_FILE}))
+        for state in (*RUNNING, State.PAUSED)
+    },
+    # Their requests are closed already.
+    **{
+        (state, Event.CANCELLED): (State.CANCELLED, frozenset({Effect.REMOVE_FILE}))
+        for state in (State.STOPPED, State.FAILED)
+    },
+    **{(state, Event.RETRIED): (State.QUEUED, frozenset()) for state in (State.STOPPED, State.FAILED, State.SUCCEEDED)},
 }
 
 
@@ -94,6 +126,27 @@ def change(state: State, event: Event) -> tuple[State, frozenset[Effect]]:
         return _CHANGES[state, event]
     except KeyError:
         raise ImpossibleChangeError(f"{event.name} in {state.name}") from None
+
+
+def may_change(state: State, event: Event) -> bool:
+    """Whether the event can happen in that state."""
+    return (state, event) in _CHANGES
+
+
+def after_batch(wanted: State | None, errors: int, continue_on_error: bool) -> Event | None:
+    """What ends the work when a batch is done; None when it goes on. What cannot be taken back goes first."""
+    if wanted is State.CANCELLED:
+        return Event.CANCELLED
+    if errors and not continue_on_error:
+        return Event.ERRORS_FOUND
+    return Event.PAUSED if wanted is State.PAUSED else None
+
+
+def seconds_left(state: State, objects_left: int, rate: float) -> float | None:
+    """About how long the writing still takes at `rate` objects a second; None when nobody can tell."""
+    if state is not State.WRITING or rate <= 0:
+        return None
+    return objects_left / rate
 
 
 def back_off_s(failures: int, maximum_s: float = 30.0) -> float:
@@ -111,7 +164,10 @@ class ModelTotal:
 
 @dataclass(frozen=True)
 class DataImport:
-    """One import's row. `models` are in the order of writing; `filtered_at` says that what filters want is known."""
+    """One import's row. `models` are in the order of writing; `wanted` is PAUSED or CANCELLED until it is reached;
+    `tries` counts how often it was taken up again; its present stretch of work began at `went_on_at`; `filtered_at`
+    says that what filters want is known.
+    """
 
     id: int
     principal: str
@@ -131,8 +187,19 @@ class DataImport:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    updated_at: datetime
     options: ImportOptions = NO_OPTIONS
     filtered_at: datetime | None = None
+    wanted: State | None = None
+    continue_on_error: bool = False
+    error_count: int = 0
+    tries: int = 0
+    went_on_at: datetime | None = None
+
+    @property
+    def has_file_to_retry(self) -> bool:
+        """Whether its file is still of use when it has ended: what failed can be tried again."""
+        return self.error_count > 0 or self.state in (State.STOPPED, State.FAILED)
 
     @property
     def name(self) -> str:
@@ -168,6 +235,30 @@ class ImportReport:
     data_import: DataImport
     counts: tuple[tuple[ModelTotal, Counts], ...]
     organizations: tuple[ImportedOrganization, ...]
+    pace: "Pace"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Objects a second of late, and about how many seconds the writing still takes; None when nobody can tell."""
+
+    objects_per_second: float = 0.0
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class UploadProgress:
+    """How far an upload came: bytes on disk, and what its header announced (0 and "" are not known). `expires_at` is
+    None for one that is complete.
+    """
+
+    import_id: int
+    request_id: str
+    offset_bytes: int
+    size_bytes: int
+    sha256: str
+    complete: bool
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""SQL of findings: in bulk, and in pages."""
+"""SQL of findings: in bulk, in pages, and those of rows that are tried again."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Boolean, Column, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, SmallInteger, Table, Text, text
 from sqlalchemy import select as sql_select
 
 from region_silo.schema import METADATA
 from shared.database import Transaction
 from shared.importing.decisions import BatchFinding
+from shared.importing.findings import Severity
 
 IMPORT_FINDING = Table(
     "import_finding",
@@ -21,21 +22,46 @@ IMPORT_FINDING = Table(
     Column("field", Text),
     Column("reason", Text),
     Column("skipped", Boolean),
+    Column("severity", SmallInteger),
+)
+
+_NUMBERS = {Severity.WARNING: 1, Severity.SKIPPED: 2, Severity.ERROR: 3}
+
+# As the index import_finding_failed_idx has it.
+_FAILED = "(severity = 3 OR kind = 'MISSING_REFERENCE')"
+
+_FAILED_ORDINALS = text(
+    f"SELECT DISTINCT ordinal FROM import_finding WHERE import_id = :import_id AND model = :model AND {_FAILED}"
+    " AND ordinal BETWEEN :first_ordinal AND :last_ordinal ORDER BY ordinal"
+)
+_TAKE_FAILED = text(
+    f"""
+    WITH gone AS (
+        DELETE FROM import_finding WHERE import_id = :import_id AND model = :model AND {_FAILED}
+            AND ordinal BETWEEN :first_ordinal AND :last_ordinal
+        RETURNING severity
+    )
+    SELECT count(*) AS findings, count(*) FILTER (WHERE severity = 3) AS errors FROM gone
+    """
+)
+_COUNT_ERRORS = text(
+    "SELECT count(*) FROM import_finding WHERE import_id = :import_id AND model = :model AND severity = 3"
 )
 
 
-def copy_findings(transaction: Transaction, import_id: int, findings: Iterable[BatchFinding]) -> None:
+def copy_findings(transaction: Transaction, import_id: int, findings: Sequence[BatchFinding]) -> None:
     """Add findings in bulk, in their order."""
-    columns = "import_id, kind, model, ordinal, pk, field, reason, skipped"
+    if not findings:
+        return
+    columns = "import_id, kind, model, ordinal, pk, field, reason, skipped, severity"
     with (
         transaction.driver.cursor() as cursor,
         cursor.copy(f"COPY import_finding ({columns}) FROM STDIN (FORMAT BINARY)".encode()) as copy,
     ):
-        copy.set_types(("int8", "text", "text", "int8", "text", "text", "text", "bool"))
+        copy.set_types(("int8", "text", "text", "int8", "text", "text", "text", "bool", "int2"))
         for each in findings:
-            copy.write_row(
-                (import_id, each.kind, each.model, each.ordinal, each.pk, each.field, each.reason, each.skipped)
-            )
+            row = (import_id, each.kind, each.model, each.ordinal, each.pk, each.field, each.reason, each.skipped)
+            copy.write_row((*row, _NUMBERS[each.severity]))
 
 
 def findings_page(
@@ -51,3 +77,23 @@ def findings_page(
         (row.id, BatchFinding(row.kind, row.model, row.ordinal, row.pk, row.field, row.reason, row.skipped))
         for row in rows
     ]
+
+
+def failed_ordinals(transaction: Transaction, import_id: int, model: str, span: tuple[int, int]) -> list[int]:
+    """The rows from the span's first ordinal to its last that had an error or missed a reference, ascending."""
+    return list(transaction.execute(_FAILED_ORDINALS, _place(import_id, model, span)).scalars())
+
+
+def take_failed(transaction: Transaction, import_id: int, model: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Remove the findings of those rows; how many, and how many of them were errors."""
+    row = transaction.execute(_TAKE_FAILED, _place(import_id, model, span)).one()
+    return row.findings, row.errors
+
+
+def count_errors_of(transaction: Transaction, import_id: int, model: str) -> int:
+    """Findings of a model that are errors."""
+    return int(transaction.execute(_COUNT_ERRORS, {"import_id": import_id, "model": model}).scalar_one())
+
+
+def _place(import_id: int, model: str, span: tuple[int, int]) -> dict[str, object]:
+    return {"import_id": import_id, "model": model, "first_ordinal": span[0], "last_ordinal": span[1]}

@@ -13,6 +13,7 @@ _SCOPES: dict[str, frozenset[Scope]] = {
     "add_to_silo": frozenset({Scope.GLOBAL}),
     "usernames": frozenset({Scope.USER, Scope.CONFIG}),
     "organization_slugs": frozenset({Scope.ORGANIZATION}),
+    "continue_on_error": frozenset(Scope),
 }
 
 
@@ -26,6 +27,7 @@ class ImportOptions:
     add_to_silo: bool = False
     usernames: tuple[str, ...] | None = None
     organization_slugs: tuple[str, ...] | None = None
+    continue_on_error: bool = False
 
     @property
     def filtered(self) -> bool:

@@ -15,7 +15,19 @@ import structlog
 from prometheus_client import Counter
 
 from region_silo.imports import organization_store, store
-from region_silo.imports.domain import DataImport, Effect, Event, SlugWish, State, back_off_s, change, import_name
+from region_silo.imports.domain import (
+    DataImport,
+    Effect,
+    Event,
+    SlugWish,
+    State,
+    after_batch,
+    back_off_s,
+    change,
+    import_name,
+)
+from region_silo.imports.resting import RestedError, request_key, rest
+from region_silo.imports.sharing import ShareSettings, Turn, TurnOverError
 from region_silo.imports.store import Lease, LeaseLostError
 from region_silo.imports.writer import AFTER_SLUGS, BatchLimits, ControlPeer, FileWriter, Ids, StoppedError
 from region_silo.members.mirror import announce_imported
@@ -25,9 +37,9 @@ from shared.database import Database, Transaction
 from shared.errors import Code, RegionDraining, ServiceError, SiloHoldsOrganizations, SpoolMissing
 from shared.importing.spool import Spool
 from shared.importing.upload import UploadedFile
-from shared.requests import RequestKey, StoredError
+from shared.requests import StoredError
 
-ENDED = Counter("siloway_imports_ended_total", "Imports that ended, by outcome.", ["outcome"])
+ENDED = Counter("siloway_imports_ended_total", "Imports that ended or rest, by state.", ["outcome"])
 POSTPONED = Counter("siloway_imports_postponed_total", "Leases given back before the end, by reason.", ["reason"])
 
 _log = structlog.get_logger("siloway.imports")
@@ -42,6 +54,7 @@ class RunnerSettings:
     """How often and how long."""
 
     limits: BatchLimits = field(default_factory=BatchLimits)
+    share: ShareSettings = field(default_factory=ShareSettings)
     poll_s: float = 1.0
     slug_poll_s: float = 0.2
     ask_again_s: float = 10.0
@@ -101,12 +114,23 @@ class ImportRunner:
             return False
         lease, data_import = taken
         with structlog.contextvars.bound_contextvars(data_import=data_import.name), self._mishaps(lease, data_import):
+            self._rest_if_wanted(lease, data_import, data_import.state)
             if data_import.state is State.WRITING:
                 self._write(lease, data_import)
             if data_import.state is State.FINISHING or self._reserve(lease, data_import):
                 barrier.reach("import.before_finish")
                 self._finish(lease, data_import)
         return True
+
+    def _rest_if_wanted(self, lease: Lease, data_import: DataImport, state: State) -> None:
+        """Where no batch is at hand, what was asked for takes effect now. Raises RestedError."""
+
+        def work(transaction: Transaction) -> RestedError | None:
+            wanted = store.renew(transaction, lease, self._settings.limits.lease_s)
+            return _rested(transaction, lease, data_import, state, wanted)
+
+        if data_import.wanted is not None and (rested := self._database.transact(work)) is not None:
+            raise rested
 
     def _write(self, lease: Lease, data_import: DataImport) -> None:
         self._write_file(lease, data_import)
@@ -124,6 +148,7 @@ class ImportRunner:
                 lease=lease,
                 data_import=data_import,
                 file=file,
+                turn=Turn(self._database, self._settings.share, data_import.principal),
                 stopping=self._stop.is_set,
             ).write_all(after_slugs=after_slugs)
 
@@ -166,32 +191,41 @@ class ImportRunner:
         state, effects = change(State.FINISHING, Event.FINISHED)
         made = self._database.read(lambda transaction: organization_store.ids_made_by(transaction, data_import.id))
 
-        def work(transaction: Transaction) -> None:
+        def work(transaction: Transaction) -> RestedError | None:
+            wanted = store.renew(transaction, lease, self._settings.limits.lease_s)
+            if (rested := _rested(transaction, lease, data_import, State.FINISHING, wanted)) is not None:
+                return rested
             store.end(transaction, lease, state, None)
             if Effect.ACTIVATE_ORGANIZATIONS in effects:
                 organization_store.activate(transaction, data_import.id)
                 announce_organizations(transaction, made)
                 announce_imported(transaction, data_import.id)
             if Effect.CLOSE_REQUEST in effects:
-                requests.finish(transaction, _request_key(data_import), error=None)
+                key, was_given_up = request_key(data_import), data_import.tries > 0
+                requests.finish(transaction, key, error=None, was_given_up=was_given_up)
+            return None
 
         with self._changing(made):
-            self._database.transact(work)
+            rested = self._database.transact(work)
+        if rested is not None:
+            raise rested
         ENDED.labels(state.name).inc()
         _log.info("import_succeeded", organizations=len(made))
-        if Effect.REMOVE_FILE in effects:
+        if Effect.REMOVE_FILE in effects and not self._failed_rows(data_import.id):
             self._spool.remove(str(data_import.id))
+
+    def _failed_rows(self, import_id: int) -> bool:
+        """Whether there is something to try again: the file is kept for that until its retention ends."""
+        found = self._database.read(lambda transaction: store.find(transaction, import_id))
+        return found is not None and found.error_count > 0
 
     @contextmanager
     def _mishaps(self, lease: Lease, data_import: DataImport) -> Iterator[None]:
         """Decide what becomes of the import when the work on it is cut short."""
         try:
             yield
-        except LeaseLostError:
-            POSTPONED.labels("LEASE_LOST").inc()
-            _log.warning("import_lease_lost")
-        except StoppedError:
-            self._give_back(lease, 0.0)
+        except (LeaseLostError, StoppedError, TurnOverError, RestedError) as cut:
+            self._end_stretch(lease, data_import, cut)
         except SpoolMissing as error:
             POSTPONED.labels(error.reason).inc()
             _log.warning("import_file_missing", reason=error.reason)
@@ -209,9 +243,22 @@ class ImportRunner:
         except Exception as error:  # noqa: BLE001 - an import's trouble must not end the process
             self._retry_or_give_up(lease, data_import, error)
 
+    def _end_stretch(self, lease: Lease, data_import: DataImport, cut: Exception) -> None:
+        """Nothing went wrong: it is another's turn, or nobody's."""
+        if isinstance(cut, LeaseLostError):
+            POSTPONED.labels("LEASE_LOST").inc()
+            _log.warning("import_lease_lost")
+        elif isinstance(cut, RestedError):
+            ENDED.labels(cut.state.name).inc()
+            _log.info("import_rests", state=cut.state.name)
+            if Effect.REMOVE_FILE in cut.effects:
+                self._spool.remove(str(data_import.id))
+        else:
+            self._give_back(lease, 0.0)
+
     def _waited_for_file(self, data_import: DataImport) -> bool:
         """Whether some process had its time to come that can open the file."""
-        begun = data_import.started_at or self._database.clock.now()
+        begun = data_import.went_on_at or self._database.clock.now()
         return begun + timedelta(seconds=self._settings.spool_wait_s) <= self._database.clock.now()
 
     def _postpone(self, lease: Lease, data_import: DataImport, error: ServiceError) -> None:
@@ -237,7 +284,7 @@ class ImportRunner:
             state, effects = change(data_import.state if found is None else found.state, Event.GAVE_UP)
             store.end(transaction, lease, state, stored)
             if Effect.CLOSE_REQUEST in effects:
-                requests.finish(transaction, _request_key(data_import), error=stored)
+                requests.finish(transaction, request_key(data_import), error=stored)
 
         self._settle(work)
         ENDED.labels(State.FAILED.name).inc()
@@ -266,5 +313,8 @@ def _will_pass(error: ServiceError) -> bool:
     return error.code in _TRANSIENT or isinstance(error, RegionDraining) or is_refused
 
 
-def _request_key(data_import: DataImport) -> RequestKey:
-    return RequestKey(data_import.principal, data_import.request_id)
+def _rested(
+    transaction: Transaction, lease: Lease, data_import: DataImport, state: State, wanted: State | None
+) -> RestedError | None:
+    event = after_batch(wanted, 0, data_import.continue_on_error)
+    return None if event is None else rest(transaction, lease, data_import, state, event)

@@ -10,15 +10,18 @@ from google.rpc import error_details_pb2, status_pb2
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 
-from region_silo.imports.domain import DataImport, ImportReport, Scope
+from region_silo.imports.domain import DataImport, ImportReport, Scope, import_name
+from region_silo.imports.life import LifeUseCases
 from region_silo.imports.options import ImportOptions
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
+from region_silo.imports.watching import Watching
 from shared.clock import Clock
 from shared.errors import InvalidArgument
 from shared.importing.decisions import BatchFinding
+from shared.importing.findings import Severity
 from shared.requests import StoredError
 from shared.rpc import page_token
-from shared.rpc.call import current_caller
+from shared.rpc.call import current_caller, mutation
 from shared.rpc.methods import Budget, Door, Method, Whose
 
 _SERVICE = "/siloway.region.v1.ImportService"
@@ -27,10 +30,29 @@ _DOMAIN = "siloway"
 
 METHODS: tuple[Method, ...] = (
     Method(f"{_SERVICE}/UploadImport", Door.PUBLIC, _SCOPES, budget=Budget.STREAMS, maximum_s=3000.0, mutating=True),
+    Method(f"{_SERVICE}/GetUpload", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
     Method(f"{_SERVICE}/GetImport", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
     Method(f"{_SERVICE}/ListImports", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
     Method(f"{_SERVICE}/ListImportFindings", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
+    Method(
+        f"{_SERVICE}/WatchImport",
+        Door.PUBLIC,
+        _SCOPES,
+        budget=Budget.STREAMS,
+        maximum_s=1800.0,
+        whose=Whose.CALLER,
+    ),
+    Method(f"{_SERVICE}/PauseImport", Door.PUBLIC, _SCOPES, mutating=True),
+    Method(f"{_SERVICE}/ResumeImport", Door.PUBLIC, _SCOPES, mutating=True),
+    Method(f"{_SERVICE}/CancelImport", Door.PUBLIC, _SCOPES, mutating=True),
+    Method(f"{_SERVICE}/RetryImport", Door.PUBLIC, _SCOPES, mutating=True),
 )
+
+_SEVERITIES = {
+    Severity.WARNING: import_pb.ImportFinding.SEVERITY_WARNING,
+    Severity.SKIPPED: import_pb.ImportFinding.SEVERITY_SKIPPED,
+    Severity.ERROR: import_pb.ImportFinding.SEVERITY_ERROR,
+}
 
 
 class ImportServicer(import_rpc.ImportServiceServicer):
@@ -38,6 +60,8 @@ class ImportServicer(import_rpc.ImportServiceServicer):
 
     def __init__(self, usecases: ImportUseCases, clock: Clock) -> None:
         self._usecases = usecases
+        self._life = LifeUseCases(usecases.database, usecases.spool, usecases.wake)
+        self._watching = Watching(usecases.get)
         self._clock = clock
 
     def UploadImport(
@@ -47,17 +71,23 @@ class ImportServicer(import_rpc.ImportServiceServicer):
         first = next(request_iterator, None)
         if first is None or first.WhichOneof("part") != "header":
             raise InvalidArgument.of("header", "must be the first part")
-        header = UploadHeader(
-            Scope(first.header.scope),
-            first.header.request_id,
-            first.header.size_bytes,
-            first.header.sha256,
-            _options(first.header.options),
-        )
-        made = self._usecases.upload(header, _chunks(request_iterator))
+        made = self._usecases.upload(_header(first.header), _chunks(request_iterator))
         message = self._message(made)
         message.options.CopyFrom(_options_message(made.options))
         return message
+
+    def GetUpload(self, request: import_pb.GetUploadRequest, context: grpc.ServicerContext) -> import_pb.Upload:
+        del context
+        found = self._usecases.find_upload(request.request_id)
+        return import_pb.Upload(
+            request_id=found.request_id,
+            offset_bytes=found.offset_bytes,
+            size_bytes=found.size_bytes,
+            sha256=found.sha256,
+            name=import_name(found.import_id),
+            complete=found.complete,
+            expire_time=_timestamp(found.expires_at),
+        )
 
     def GetImport(self, request: import_pb.GetImportRequest, context: grpc.ServicerContext) -> import_pb.DataImport:
         del context
@@ -89,9 +119,39 @@ class ImportServicer(import_rpc.ImportServiceServicer):
             findings=[_finding(each) for _, each in found[:rows_max]], next_page_token=following
         )
 
+    def WatchImport(
+        self, request: import_pb.WatchImportRequest, context: grpc.ServicerContext
+    ) -> Iterator[import_pb.DataImport]:
+        for report in self._watching.watch(_import_id(request.name), context.is_active):
+            yield self._report(report)
+
+    def PauseImport(self, request: import_pb.PauseImportRequest, context: grpc.ServicerContext) -> import_pb.DataImport:
+        del context
+        return self._message(self._life.pause(_import_id(request.name), mutation(request)))
+
+    def ResumeImport(
+        self, request: import_pb.ResumeImportRequest, context: grpc.ServicerContext
+    ) -> import_pb.DataImport:
+        del context
+        return self._message(self._life.resume(_import_id(request.name), mutation(request)))
+
+    def CancelImport(
+        self, request: import_pb.CancelImportRequest, context: grpc.ServicerContext
+    ) -> import_pb.DataImport:
+        del context
+        return self._message(self._life.cancel(_import_id(request.name), mutation(request)))
+
+    def RetryImport(self, request: import_pb.RetryImportRequest, context: grpc.ServicerContext) -> import_pb.DataImport:
+        del context
+        on_error = request.continue_on_error if request.HasField("continue_on_error") else None
+        return self._message(self._life.retry(_import_id(request.name), mutation(request), on_error))
+
     def _report(self, report: ImportReport) -> import_pb.DataImport:
         message = self._message(report.data_import)
         message.options.CopyFrom(_options_message(report.data_import.options))
+        message.recent_objects_per_second = report.pace.objects_per_second
+        if report.pace.seconds_left is not None:
+            message.seconds_left = report.pace.seconds_left
         for total, counts in report.counts:
             message.models.add(
                 model=total.model,
@@ -124,6 +184,10 @@ class ImportServicer(import_rpc.ImportServiceServicer):
             create_time=_timestamp(row.created_at),
             start_time=_timestamp(row.started_at),
             end_time=_timestamp(row.ended_at),
+            requested_state=0 if row.wanted is None else row.wanted.value,  # type: ignore[arg-type]  # as above
+            error_count=row.error_count,
+            continue_on_error=row.continue_on_error,
+            retry_count=row.tries,
         )
 
 
@@ -135,6 +199,7 @@ def _options(message: import_pb.ImportOptions) -> ImportOptions:
         add_to_silo=message.add_to_silo,
         usernames=_names(message.usernames) if message.HasField("usernames") else None,
         organization_slugs=_names(message.organization_slugs) if message.HasField("organization_slugs") else None,
+        continue_on_error=message.continue_on_error,
     )
 
 
@@ -154,6 +219,18 @@ def _options_message(options: ImportOptions) -> import_pb.ImportOptions:
         add_to_silo=options.add_to_silo,
         usernames=names(options.usernames),
         organization_slugs=names(options.organization_slugs),
+        continue_on_error=options.continue_on_error,
+    )
+
+
+def _header(header: import_pb.UploadImportRequest.Header) -> UploadHeader:
+    return UploadHeader(
+        Scope(header.scope),
+        header.request_id,
+        header.size_bytes,
+        header.sha256,
+        _options(header.options),
+        header.offset,
     )
 
 
@@ -186,6 +263,7 @@ def _finding(finding: BatchFinding) -> import_pb.ImportFinding:
         field=finding.field,
         reason=finding.reason,
         skipped=finding.skipped,
+        severity=_SEVERITIES[finding.severity],
     )
 
 

@@ -1,11 +1,11 @@
-"""SQL of imports in the region: the run's row with its lease, chunks, and the ledger's rows from control.
+"""SQL of imports in the region: the run's row, and the lease under which one process works on it.
 
-A writer proves that it holds the lease by changing the import's row under its token; that also keeps a second writer
-out until the transaction ends.
+Processes take imports of different principals in turn. A writer proves that it holds the lease by changing the import's
+row under its token; that also keeps a second writer out until the transaction ends.
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Integer,
@@ -20,30 +21,24 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    case,
     func,
+    lateral,
     literal_column,
     or_,
     text,
+    true,
 )
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import insert as sql_insert
 from sqlalchemy import select as sql_select
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from region_silo.imports.domain import (
-    DataImport,
-    Event,
-    ModelTotal,
-    Scope,
-    State,
-    change,
-)
-from region_silo.imports.options import NO_OPTIONS, ImportOptions
+from region_silo.imports.domain import RUNNING, DataImport, Event, ModelTotal, Scope, State, change
+from region_silo.imports.options import ImportOptions
 from region_silo.schema import METADATA
 from shared.database import Transaction
-from shared.importing.decisions import Counts, LedgerRow
-from shared.importing.handover import KnownRow
 from shared.requests.domain import StoredError
 
 DATA_IMPORT = Table(
@@ -73,20 +68,31 @@ DATA_IMPORT = Table(
     Column("started_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
     Column("updated_at", DateTime(timezone=True)),
+    Column("continue_on_error", Boolean),
+    Column("wanted", SmallInteger),
+    Column("tries", Integer),
+    Column("error_count", BigInteger),
+    Column("served_at", DateTime(timezone=True)),
+    Column("went_on_at", DateTime(timezone=True)),
 )
-IMPORT_CHUNK = Table(
-    "import_chunk",
-    METADATA,
-    Column("import_id", BigInteger, primary_key=True),
-    Column("model", Text, primary_key=True),
-    Column("first_ordinal", BigInteger, primary_key=True),
-    Column("last_ordinal", BigInteger),
-    Column("counts", JSONB),
-    Column("created_at", DateTime(timezone=True)),
-)
-_OPEN = (State.QUEUED, State.WRITING, State.RESERVING, State.FINISHING)
-_LEASE_SKEW = timedelta(seconds=5)
-_COUNTED = ("inserted", "merged", "overwritten", "suffixed", "skipped")
+LEASE_SKEW = timedelta(seconds=5)
+_LOCK_FILE = text("SELECT pg_advisory_xact_lock(hashtextextended(:file, 0))")
+
+
+@dataclass(frozen=True)
+class UploadRow:
+    """What an upload's header gives for the row; `size_bytes` 0 and `sha256` "" are not known."""
+
+    request_id: str
+    scope: Scope
+    size_bytes: int
+    sha256: str
+    options: ImportOptions
+
+    def columns(self) -> dict[str, Any]:
+        """As the row has it."""
+        chosen = {"options": msgspec.to_builtins(self.options), "continue_on_error": self.options.continue_on_error}
+        return {**asdict(self), **chosen}
 
 
 class LeaseLostError(Exception):
@@ -101,36 +107,42 @@ class Lease:
     token: str
 
 
-def insert_uploading(
-    transaction: Transaction,
-    import_id: int,
-    principal: str,
-    request_id: str,
-    scope: Scope,
-    *,
-    options: ImportOptions = NO_OPTIONS,
-) -> None:
-    """The trace of an upload that begins."""
+def insert_uploading(transaction: Transaction, import_id: int, principal: str, header: "UploadRow") -> int | None:
+    """The trace of an upload that begins; None when one of the same request has left its own."""
     values = {
         "id": import_id,
         "principal": principal,
-        "request_id": request_id,
-        "scope": scope,
         "state": State.UPLOADING,
-        "size_bytes": 0,
-        "sha256": "",
+        **header.columns(),
         "object_count": 0,
         "done_count": 0,
         "finding_count": 0,
         "models": [],
-        "options": msgspec.to_builtins(options),
         "attempts": 0,
         "peer_failures": 0,
         "available_at": transaction.now,
         "created_at": transaction.now,
         "updated_at": transaction.now,
     }
-    transaction.execute(sql_insert(DATA_IMPORT), values)
+    made: int | None = transaction.execute(
+        pg_insert(DATA_IMPORT).values(values).on_conflict_do_nothing().returning(DATA_IMPORT.c.id)
+    ).scalar()
+    return made
+
+
+def find_uploading(transaction: Transaction, principal: str, request_id: str) -> DataImport | None:
+    """The upload of a request that has begun and is not whole."""
+    of_request = and_(DATA_IMPORT.c.principal == principal, DATA_IMPORT.c.request_id == request_id)
+    query = sql_select(DATA_IMPORT).where(of_request, DATA_IMPORT.c.state == State.UPLOADING)
+    row = transaction.execute(query).one_or_none()
+    return None if row is None else data_import_of(row)
+
+
+def touch_uploading(transaction: Transaction, import_id: int, header: "UploadRow | None" = None) -> None:
+    """The upload goes on, or has just broken off: what is kept of it is kept from now on; `header` is its new one."""
+    of_upload = and_(DATA_IMPORT.c.id == import_id, DATA_IMPORT.c.state == State.UPLOADING)
+    announced = {} if header is None else header.columns()
+    transaction.execute(sql_update(DATA_IMPORT).where(of_upload).values(updated_at=transaction.now, **announced))
 
 
 def queue(
@@ -162,10 +174,10 @@ def delete_uploading(transaction: Transaction, import_id: int) -> None:
 
 
 def delete_stale_uploads(transaction: Transaction, older_than: datetime) -> list[int]:
-    """Forget uploads whose process died: they have no end any more. Returns their ids."""
+    """Forget uploads that nobody went on with since then. Returns their ids."""
     rows = transaction.execute(
         sql_delete(DATA_IMPORT)
-        .where(DATA_IMPORT.c.state == State.UPLOADING, DATA_IMPORT.c.created_at < older_than)
+        .where(DATA_IMPORT.c.state == State.UPLOADING, DATA_IMPORT.c.updated_at < older_than)
         .returning(DATA_IMPORT.c.id)
     )
     return [row.id for row in rows]
@@ -174,7 +186,7 @@ def delete_stale_uploads(transaction: Transaction, older_than: datetime) -> list
 def find(transaction: Transaction, import_id: int) -> DataImport | None:
     """One import."""
     row = transaction.execute(sql_select(DATA_IMPORT).where(DATA_IMPORT.c.id == import_id)).one_or_none()
-    return None if row is None else _data_import(row)
+    return None if row is None else data_import_of(row)
 
 
 def page(transaction: Transaction, principal: str | None, before_id: int | None, rows_max: int) -> list[DataImport]:
@@ -189,26 +201,48 @@ def page(transaction: Transaction, principal: str | None, before_id: int | None,
         query = query.where(DATA_IMPORT.c.principal == principal)
     if before_id is not None:
         query = query.where(DATA_IMPORT.c.id < before_id)
-    return [_data_import(row) for row in transaction.execute(query.order_by(DATA_IMPORT.c.id.desc()).limit(rows_max))]
+    return [data_import_of(row) for row in transaction.execute(query.order_by(DATA_IMPORT.c.id.desc()).limit(rows_max))]
 
 
-def states_of(transaction: Transaction, import_ids: Iterable[int]) -> dict[int, tuple[State, datetime]]:
-    """State and last change of those that exist."""
-    query = sql_select(DATA_IMPORT.c.id, DATA_IMPORT.c.state, DATA_IMPORT.c.updated_at)
-    rows = transaction.execute(query.where(DATA_IMPORT.c.id.in_(list(import_ids))))
-    return {row.id: (State(row.state), row.updated_at) for row in rows}
+def find_all(transaction: Transaction, import_ids: Iterable[int]) -> dict[int, DataImport]:
+    """Those that exist."""
+    query = sql_select(DATA_IMPORT).where(DATA_IMPORT.c.id.in_(list(import_ids)))
+    return {row.id: data_import_of(row) for row in transaction.execute(query)}
+
+
+def lock_file(transaction: Transaction, sha256: str, scope: Scope) -> None:
+    """Let one at a time, until the transaction's end, look for imports of a file and queue another one."""
+    transaction.execute(_LOCK_FILE, {"file": f"{scope.name} {sha256}"})
+
+
+def running_with_file(transaction: Transaction, sha256: str, scope: Scope) -> int | None:
+    """An import of that file that runs or is paused."""
+    of_file = and_(DATA_IMPORT.c.sha256 == sha256, DATA_IMPORT.c.scope == scope)
+    query = sql_select(DATA_IMPORT.c.id).where(of_file, DATA_IMPORT.c.state.in_((*RUNNING, State.PAUSED)))
+    found: int | None = transaction.execute(query.order_by(DATA_IMPORT.c.id).limit(1)).scalar()
+    return found
 
 
 def lease_next(transaction: Transaction, lease_s: float) -> tuple[Lease, DataImport] | None:
-    """Take the import that has waited longest and that nobody works on; None when there is none."""
+    """Take an import that nobody works on; None when there is none.
+
+    One that waits for its slugs goes first, for it takes no time. The others: that of the principal whose imports have
+    been left alone for longest, and of that one's the oldest.
+    """
     now = transaction.now
-    free = or_(DATA_IMPORT.c.lease_until.is_(None), DATA_IMPORT.c.lease_until < now - _LEASE_SKEW)
+    of_same = DATA_IMPORT.alias("of_same")
+    served = lateral(
+        sql_select(func.max(of_same.c.served_at).label("at")).where(
+            of_same.c.principal == DATA_IMPORT.c.principal, of_same.c.state.in_(RUNNING)
+        )
+    ).alias("served")
     found = transaction.execute(
         sql_select(DATA_IMPORT.c.id, DATA_IMPORT.c.state)
-        .where(DATA_IMPORT.c.state.in_(_OPEN), DATA_IMPORT.c.available_at <= now, free)
-        .order_by(DATA_IMPORT.c.available_at, DATA_IMPORT.c.id)
+        .join(served, true())
+        .where(*_available(now))
+        .order_by(DATA_IMPORT.c.state != State.RESERVING, served.c.at.nulls_first(), DATA_IMPORT.c.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=DATA_IMPORT, skip_locked=True)
     ).one_or_none()
     if found is None:
         return None
@@ -222,17 +256,28 @@ def lease_next(transaction: Transaction, lease_s: float) -> tuple[Lease, DataImp
             lease_token=lease.token,
             lease_until=now + timedelta(seconds=lease_s),
             started_at=func.coalesce(DATA_IMPORT.c.started_at, now),
+            went_on_at=func.coalesce(DATA_IMPORT.c.went_on_at, now),
+            served_at=now if state is State.WRITING else DATA_IMPORT.c.served_at,
             updated_at=now,
         )
         .returning(*DATA_IMPORT.c)
     ).one()
-    return lease, _data_import(row)
+    return lease, data_import_of(row)
 
 
-def renew(transaction: Transaction, lease: Lease, lease_s: float) -> None:
-    """Hold on to the import for this transaction and a while longer. Raises LeaseLostError."""
+def others_wait(transaction: Transaction, principal: str) -> bool:
+    """Whether an import waits for work that should not wait for the end of this principal's."""
+    other = or_(DATA_IMPORT.c.principal != principal, DATA_IMPORT.c.state == State.RESERVING)
+    query = sql_select(DATA_IMPORT.c.id).where(*_available(transaction.now), other).limit(1)
+    return transaction.execute(query).one_or_none() is not None
+
+
+def renew(transaction: Transaction, lease: Lease, lease_s: float) -> State | None:
+    """Hold on to the import for this transaction and a while longer; the state that somebody asked for meanwhile.
+    Raises LeaseLostError.
+    """
     until = transaction.now + timedelta(seconds=lease_s)
-    _change_held(transaction, lease, lease_until=until)
+    return _change_held(transaction, lease, lease_until=until)
 
 
 def give_back(
@@ -243,26 +288,31 @@ def give_back(
     attempts: int = 0,
     peer_failures: int | None = None,
 ) -> None:
-    """Let others work on it from `available_at` on; `attempts` more have failed. Raises LeaseLostError."""
+    """Let others work on it from `available_at` on, at once when somebody asked for another state; `attempts` more
+    have failed. Raises LeaseLostError.
+    """
     failures = {} if peer_failures is None else {"peer_failures": peer_failures}
     _change_held(
         transaction,
         lease,
         lease_token=None,
         lease_until=None,
-        available_at=available_at,
+        available_at=case((DATA_IMPORT.c.wanted == 0, available_at), else_=transaction.now),
         attempts=DATA_IMPORT.c.attempts + attempts,
         **failures,
     )
 
 
-def add_progress(transaction: Transaction, lease: Lease, *, done: int, findings: int) -> None:
-    """Count rows and findings. Raises LeaseLostError."""
-    _change_held(
+def add_progress(transaction: Transaction, lease: Lease, *, done: int, findings: int, errors: int) -> State | None:
+    """Count rows and findings, which may be fewer than before; the state that somebody asked for. Raises
+    LeaseLostError.
+    """
+    return _change_held(
         transaction,
         lease,
         done_count=DATA_IMPORT.c.done_count + done,
         finding_count=DATA_IMPORT.c.finding_count + findings,
+        error_count=DATA_IMPORT.c.error_count + errors,
     )
 
 
@@ -283,84 +333,39 @@ def set_asked(transaction: Transaction, lease: Lease) -> None:
 
 
 def end(transaction: Transaction, lease: Lease, state: State, error: StoredError | None) -> None:
-    """The import is over. Raises LeaseLostError."""
-    _change_held(
-        transaction,
-        lease,
-        state=state,
-        error=None if error is None else asdict(error),
-        ended_at=transaction.now,
-        lease_token=None,
-        lease_until=None,
-    )
+    """The import is over, or rests. Raises LeaseLostError."""
+    _change_held(transaction, lease, **at_rest(transaction, state, error))
 
 
-def next_ordinals(transaction: Transaction, import_id: int) -> dict[str, int]:
-    """Where each model goes on: the ordinal after its last written chunk. Models without a chunk are absent."""
-    last = func.max(IMPORT_CHUNK.c.last_ordinal)
-    query = sql_select(IMPORT_CHUNK.c.model, last.label("last")).where(IMPORT_CHUNK.c.import_id == import_id)
-    rows = transaction.execute(query.group_by(IMPORT_CHUNK.c.model))
-    return {row.model: row.last + 1 for row in rows}
-
-
-def insert_chunk(
-    transaction: Transaction, import_id: int, model: str, *, first_ordinal: int, last_ordinal: int, counts: Counts
-) -> None:
-    """Record that these rows are done."""
-    values = {
-        "import_id": import_id,
-        "model": model,
-        "first_ordinal": first_ordinal,
-        "last_ordinal": last_ordinal,
-        "counts": asdict(counts),
-        "created_at": transaction.now,
+def at_rest(transaction: Transaction, state: State, error: StoredError | None) -> dict[str, Any]:
+    """The columns of an import on which nobody works any more."""
+    return {
+        "state": state,
+        "error": None if error is None else asdict(error),
+        "ended_at": None if state is State.PAUSED else transaction.now,
+        "lease_token": None,
+        "lease_until": None,
+        "wanted": 0,
     }
-    transaction.execute(sql_insert(IMPORT_CHUNK), values)
 
 
-def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Iterable[LedgerRow]) -> None:
-    """Enter into the region's pk map what control has written."""
-    columns = "import_id, model, old_pk, new_pk, decision, ordinal, suffixed"
-    with (
-        transaction.driver.cursor() as cursor,
-        cursor.copy(f"COPY import_row ({columns}) FROM STDIN (FORMAT BINARY)".encode()) as copy,
-    ):
-        copy.set_types(("int8", "text", "int8", "int8", "int2", "int8", "text"))
-        for each in rows:
-            copy.write_row((import_id, model, each.old_pk, each.new_pk, each.decision, each.ordinal, each.suffixed))
+def _available(now: datetime) -> tuple[Any, ...]:
+    free = or_(DATA_IMPORT.c.lease_until.is_(None), DATA_IMPORT.c.lease_until < now - LEASE_SKEW)
+    return DATA_IMPORT.c.state.in_(RUNNING), DATA_IMPORT.c.available_at <= now, free
 
 
-def known_rows(transaction: Transaction, import_id: int, wanted: Mapping[str, Collection[int]]) -> list[KnownRow]:
-    """What the import has made of rows, by model and pk in the file; those without are absent."""
-    query = text(
-        "SELECT model, old_pk, new_pk FROM import_row WHERE import_id = :import_id AND model = :model"
-        " AND old_pk = ANY (CAST(:old_pks AS int8[]))"
-    )
-    return [
-        KnownRow(*tuple(row))
-        for model, old_pks in wanted.items()
-        for row in transaction.execute(query, {"import_id": import_id, "model": model, "old_pks": list(old_pks)})
-    ]
-
-
-def counts_by_model(transaction: Transaction, import_id: int) -> dict[str, Counts]:
-    """The sums of all chunks."""
-    sums = [
-        func.coalesce(func.sum(IMPORT_CHUNK.c.counts[name].astext.cast(BigInteger)), 0).label(name) for name in _COUNTED
-    ]
-    query = sql_select(IMPORT_CHUNK.c.model, *sums).where(IMPORT_CHUNK.c.import_id == import_id)
-    rows = transaction.execute(query.group_by(IMPORT_CHUNK.c.model))
-    return {row.model: Counts(**{name: int(getattr(row, name)) for name in _COUNTED}) for row in rows}
-
-
-def _change_held(transaction: Transaction, lease: Lease, **values: Any) -> None:
+def _change_held(transaction: Transaction, lease: Lease, **values: Any) -> State | None:
     held = and_(DATA_IMPORT.c.id == lease.import_id, DATA_IMPORT.c.lease_token == lease.token)
-    changed = transaction.execute(sql_update(DATA_IMPORT).where(held).values(**values, updated_at=transaction.now))
-    if changed.rowcount != 1:
+    changed = transaction.execute(
+        sql_update(DATA_IMPORT).where(held).values(**values, updated_at=transaction.now).returning(DATA_IMPORT.c.wanted)
+    ).one_or_none()
+    if changed is None:
         raise LeaseLostError(lease.import_id)
+    return State(changed.wanted) if changed.wanted else None
 
 
-def _data_import(row: Any) -> DataImport:
+def data_import_of(row: Any) -> DataImport:
+    """The import of a whole row."""
     return DataImport(
         id=row.id,
         principal=row.principal,
@@ -382,4 +387,10 @@ def _data_import(row: Any) -> DataImport:
         ended_at=row.ended_at,
         options=msgspec.convert(row.options, ImportOptions),
         filtered_at=row.filtered_at,
+        updated_at=row.updated_at,
+        wanted=State(row.wanted) if row.wanted else None,
+        continue_on_error=row.continue_on_error,
+        error_count=row.error_count,
+        tries=row.tries,
+        went_on_at=row.went_on_at,
     )

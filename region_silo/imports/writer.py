@@ -3,33 +3,41 @@
 A chunk that stands is never written again: each model goes on after its last chunk, whatever batch sizes are set by
 then. Control's models are handed over before the transaction that records what control answered; control keeps its own
 chunks, so handing over again is harmless. Rows of other models become findings without being read.
+
+When an import is taken up again, each model's chunks are gone through first: of rows that failed the findings are
+replaced, and the chunk says in the same transaction that this try has come to it. What stands in the ledger is never
+written again.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
-from region_silo.imports import finding_store, organization_store, project_store, store
-from region_silo.imports.domain import DataImport, Scope, SlugWish
+from region_silo.imports import chunk_store, finding_store, store
+from region_silo.imports.domain import DataImport, Scope, SlugWish, State, after_batch
+from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
+from region_silo.imports.handing import referred_in_region
+from region_silo.imports.resting import RestedError, rest
+from region_silo.imports.sharing import Turn
 from region_silo.imports.sieve import Sieve
 from region_silo.imports.store import Lease
 from region_silo.imports.targets import PROJECT, target_of
-from shared import barrier, errors
+from shared import barrier
 from shared.database import Database, Transaction
-from shared.importing.batch import Batch, batch_of, ledger_of, retried, write_batch
-from shared.importing.decisions import BatchFinding, Counts, LedgerRow
-from shared.importing.fields import field_reader
-from shared.importing.findings import Finding, FindingKind
+from shared.importing.batch import Batch, Written, batch_of, ledger_of, retried, write_batch
+from shared.importing.decisions import BatchFinding, Counts, count_errors
+from shared.importing.findings import Finding
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
 from shared.importing.index import NO_MODEL, ModelRows
 from shared.importing.registry import Silo, in_write_order, models, why_skipped
 from shared.importing.rows import DecodedRows, RowDecoder, skipped_row, unreadable_object
+from shared.importing.targets import Target
 from shared.importing.upload import RawRow, UploadedFile
 
 AFTER_SLUGS = frozenset({"sentry.orgauthtoken"})
 """Models whose rows are written when the organizations have their slugs: new tokens hold them."""
-
-_KEPT_ID_MAX = 2**53 - 1
 
 
 class ControlPeer(Protocol):
@@ -79,6 +87,7 @@ class FileWriter:
         lease: Lease,
         data_import: DataImport,
         file: UploadedFile,
+        turn: Turn,
         stopping: Callable[[], bool],
     ) -> None:
         self._database = database
@@ -88,36 +97,79 @@ class FileWriter:
         self._lease = lease
         self._import = data_import
         self._file = file
+        self._turn = turn
         self._stopping = stopping
         self._rows = {each.model: each.rows for each in data_import.models}
         self._sieve = Sieve(database, data_import, file)
+        self._state = State.WRITING
 
     def write_all(self, *, after_slugs: bool = False) -> None:
         """Write what is not written yet, but for the models AFTER_SLUGS; with `after_slugs` only these.
 
-        Raises LeaseLostError, StoppedError, SpoolMissing, SiloHoldsOrganizations, what control refuses.
+        Raises RestedError, LeaseLostError, StoppedError, TurnOverError, SpoolMissing, SiloHoldsOrganizations, what
+        control refuses.
         """
-        going_on = self._database.read(lambda transaction: store.next_ordinals(transaction, self._import.id))
+        self._state = State.FINISHING if after_slugs else State.WRITING
+        going_on = self._database.read(lambda transaction: chunk_store.next_ordinals(transaction, self._import.id))
         if not going_on and self._import.scope is Scope.GLOBAL and not self._import.options.add_to_silo:
             self._database.read(lambda transaction: refuse_others(transaction, self._import.id))
         self._sieve.prepare(self._lease, self._limits.lease_s)
         for model in self._import.models:
             if (model.model in AFTER_SLUGS) is not after_slugs:
                 continue
+            if self._import.tries:
+                self._retry(model.model)
             first = going_on.get(model.model, 1)
             write = self._writer_of(model.model)
             while first <= model.rows:
-                if self._stopping():
-                    raise StoppedError
                 last = self._last_ordinal(model.model, first)
-                write(model.model, first, last)
-                barrier.reach("import.after_batch")
+                self._do(partial(write, model.model, first, last))
                 first = last + 1
 
-    def _writer_of(self, model: str) -> Callable[[str, int, int], None]:
-        if model == NO_MODEL or why_skipped(model, self._import.scope.takes) is not None:
+    def _do(self, write: Callable[[], RestedError | None]) -> None:
+        """One batch, and what comes after each."""
+        if self._stopping():
+            raise StoppedError
+        began = time.monotonic()
+        rested = write()
+        barrier.reach("import.after_batch")
+        if rested is not None:
+            raise rested
+        self._turn.after_batch(time.monotonic() - began, self._stopping)
+
+    def _writer_of(self, model: str) -> Callable[[str, int, int], RestedError | None]:
+        if self._is_skipped(model):
             return self._tell_skipped
         return self._hand_over if models()[model].silo is Silo.CONTROL else self._write_own
+
+    def _is_skipped(self, model: str) -> bool:
+        return model == NO_MODEL or why_skipped(model, self._import.scope.takes) is not None
+
+    def _retry(self, model: str) -> None:
+        """Try the rows of the model again that failed, chunk by chunk."""
+        if self._is_skipped(model):
+            self._do(partial(self._pass_over, model))
+            return
+        self._database.transact(lambda transaction: chunk_store.pass_over(transaction, self._import, model))
+        again = self._hand_again if models()[model].silo is Silo.CONTROL else self._write_again
+        while True:
+            chunk = self._database.read(lambda transaction: chunk_store.untried(transaction, self._import, model))
+            if chunk is None:
+                return
+            self._do(partial(again, model, *chunk))
+
+    def _pass_over(self, model: str) -> RestedError | None:
+        """Nothing of it can turn out otherwise: its errors stay, and stop the import again unless they may not."""
+
+        def work(transaction: Transaction) -> RestedError | None:
+            wanted = store.renew(transaction, self._lease, self._limits.lease_s)
+            if chunk_store.untried(transaction, self._import, model) is None:
+                return None
+            chunk_store.set_all_tried(transaction, self._import, model)
+            errors = finding_store.count_errors_of(transaction, self._import.id, model)
+            return self._rested(transaction, wanted, errors)
+
+        return self._database.transact(work)
 
     def _last_ordinal(self, model: str, first: int) -> int:
         handed = model in models() and models()[model].silo is Silo.CONTROL
@@ -130,7 +182,7 @@ class FileWriter:
             last = record.ordinal
         return last
 
-    def _write_own(self, model: str, first: int, last: int) -> None:
+    def _write_own(self, model: str, first: int, last: int) -> RestedError | None:
         target = target_of(model, self._import.terms)
         decoder = RowDecoder(model, self._import.created_at)
         decoded = DecodedRows([], [])
@@ -142,42 +194,56 @@ class FileWriter:
         decoded.findings.extend(decoder.take_ignored_fields())
         count = last - first + 1 - len(left_out)
         batch = batch_of(self._import.id, target, count, decoded, self._ids.take)
-        keeps_ids = model == PROJECT and self._import.scope is Scope.GLOBAL
 
-        def work(transaction: Transaction) -> None:
+        def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
-            written = write_batch(transaction, target, _keeping(transaction, batch) if keeps_ids else batch)
-            findings = written.findings
-            if keeps_ids and batch.rows:
-                findings = sorted(findings + _replaced(ledger_of(transaction, target)), key=lambda each: each.ordinal)
-            self._save_chunk(transaction, model, (first, last), written.counts, findings, left_out=left_out)
+            written = self._write_batch(transaction, target, batch)
+            return self._save_chunk(
+                transaction, model, (first, last), written.counts, written.findings, left_out=left_out
+            )
 
-        retried(lambda: self._database.transact(work))
+        rested: RestedError | None = retried(lambda: self._database.transact(work))
+        return rested
 
-    def _hand_over(self, model: str, first: int, last: int) -> None:
+    def _hand_over(self, model: str, first: int, last: int) -> RestedError | None:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
         left_out: list[RawRow] = []
         runs = self._passing(model, first, last, left_out)
         rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
         answer = self._control.import_batch(self._handed(model, rows)) if rows else HandedAnswer((), ())
 
-        def work(transaction: Transaction) -> None:
+        def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
-            store.copy_ledger(transaction, self._import.id, model, answer.rows)
+            chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
             counts = answer.counts(len(rows))
-            self._save_chunk(transaction, model, (first, last), counts, answer.findings, left_out=left_out)
+            return self._save_chunk(transaction, model, (first, last), counts, answer.findings, left_out=left_out)
 
-        self._database.transact(work)
+        return self._database.transact(work)
 
-    def _handed(self, model: str, rows: Sequence[HandedRow]) -> HandedBatch:
+    def _write_batch(self, transaction: Transaction, target: Target, batch: Batch) -> Written:
+        if target.model != PROJECT or self._import.scope is not Scope.GLOBAL or not batch.rows:
+            return write_batch(transaction, target, batch)
+        written = write_batch(transaction, target, keeping_ids(transaction, batch))
+        told = written.findings + told_of_ids(ledger_of(transaction, target))
+        return replace(written, findings=sorted(told, key=lambda each: each.ordinal))
+
+    def _handed(self, model: str, rows: Sequence[HandedRow], *, again: bool = False) -> HandedBatch:
         wanted = referred_in_region(model, rows)
         known = (
-            self._database.read(lambda transaction: store.known_rows(transaction, self._import.id, wanted))
+            self._database.read(lambda transaction: chunk_store.known_rows(transaction, self._import.id, wanted))
             if wanted
             else ()
         )
-        terms, filtered = self._import.terms, self._import.options.filtered
-        return HandedBatch(self._import.id, self._import.principal, terms, model, rows, known, filtered=filtered)
+        return HandedBatch(
+            self._import.id,
+            self._import.principal,
+            self._import.terms,
+            model,
+            rows,
+            known,
+            filtered=self._import.options.filtered,
+            again=again,
+        )
 
     def _passing(self, model: str, first: int, last: int, left_out: list[RawRow]) -> Iterator[list[RawRow]]:
         """The rows that the filters let pass, in runs; the others are added to `left_out`."""
@@ -187,15 +253,55 @@ class FileWriter:
             ordinals = {row.ordinal for row in gone}
             yield [row for row in run if row.ordinal not in ordinals] if gone else run
 
-    def _tell_skipped(self, model: str, first: int, last: int) -> None:
+    def _tell_skipped(self, model: str, first: int, last: int) -> RestedError | None:
         count = last - first + 1
 
-        def work(transaction: Transaction) -> None:
+        def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
             told = [BatchFinding.of_row(each) for each in self._skipped(model, first, count)]
-            self._save_chunk(transaction, model, (first, last), Counts(skipped=count), told)
+            return self._save_chunk(transaction, model, (first, last), Counts(skipped=count), told)
 
-        self._database.transact(work)
+        return self._database.transact(work)
+
+    def _write_again(self, model: str, span: tuple[int, int], counts: Counts) -> RestedError | None:
+        target = target_of(model, self._import.terms)
+        ordinals = self._failed(model, span)
+        decoder = RowDecoder(model, self._import.created_at)
+        decoded = decoder.decode(self._rows_at(model, ordinals))  # what it ignores is told already
+        batch = batch_of(self._import.id, target, len(ordinals), decoded, self._ids.take)
+
+        def work(transaction: Transaction) -> RestedError | None:
+            store.renew(transaction, self._lease, self._limits.lease_s)
+            written = self._write_batch(transaction, target, batch)
+            then = counts.tried_again(len(ordinals), written.counts)
+            return self._save_again(transaction, model, span, then, written.findings)
+
+        rested: RestedError | None = retried(lambda: self._database.transact(work))
+        return rested
+
+    def _hand_again(self, model: str, span: tuple[int, int], counts: Counts) -> RestedError | None:
+        self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
+        rows = [HandedRow(row.ordinal, row.data) for row in self._rows_at(model, self._failed(model, span))]
+        answer = self._control.import_batch(self._handed(model, rows, again=True))
+
+        def work(transaction: Transaction) -> RestedError | None:
+            store.renew(transaction, self._lease, self._limits.lease_s)
+            chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
+            then = counts.tried_again(len(rows), answer.counts(len(rows)))
+            return self._save_again(transaction, model, span, then, answer.findings)
+
+        return self._database.transact(work)
+
+    def _failed(self, model: str, span: tuple[int, int]) -> list[int]:
+        return self._database.read(
+            lambda transaction: finding_store.failed_ordinals(transaction, self._import.id, model, span)
+        )
+
+    def _rows_at(self, model: str, ordinals: Sequence[int]) -> Iterator[RawRow]:
+        """Rows of one batch: what stands between those that are wanted is read with them."""
+        wanted = frozenset(ordinals)
+        for run in self._file.rows(model, ordinals[0], ordinals[-1] - ordinals[0] + 1):
+            yield from (row for row in run if row.ordinal in wanted)
 
     def _skipped(self, model: str, first: int, count: int) -> Iterator[Finding]:
         if model == NO_MODEL:
@@ -216,69 +322,42 @@ class FileWriter:
         findings: Sequence[BatchFinding],
         *,
         left_out: Sequence[RawRow] = (),
-    ) -> None:
-        first, last = span
+    ) -> RestedError | None:
+        rows = span[1] - span[0] + 1
         counts = replace(counts, skipped=counts.skipped + len(left_out))
         self._sieve.note(transaction, model, left_out)
-        if last == self._rows[model]:
+        if span[1] == self._rows[model]:
             findings = [*findings, *self._sieve.total(transaction, model)]
-        assert counts.total == last - first + 1, f"{model} {first}-{last}: {counts} does not sum up"
-        store.insert_chunk(transaction, self._import.id, model, first_ordinal=first, last_ordinal=last, counts=counts)
-        if findings:
-            finding_store.copy_findings(transaction, self._import.id, findings)
-        store.add_progress(transaction, self._lease, done=last - first + 1, findings=len(findings))
+        assert counts.total == rows, f"{model} {span}: {counts} does not sum up"
+        chunk_store.insert_chunk(transaction, self._import, model, span, counts)
+        finding_store.copy_findings(transaction, self._import.id, findings)
+        errors = count_errors(findings)
+        wanted = store.add_progress(transaction, self._lease, done=rows, findings=len(findings), errors=errors)
         barrier.reach("import.in_batch")
+        return self._rested(transaction, wanted, errors)
 
-
-def refuse_others(transaction: Transaction, import_id: int) -> None:
-    """Raise SiloHoldsOrganizations when the region holds any that this import has not made."""
-    if organization_store.holds_others(transaction, import_id):
-        field, told = "header.options.add_to_silo", "must be set to add to a silo that holds other organizations"
-        raise errors.SiloHoldsOrganizations(violations=[errors.Violation(field, told)])
-
-
-def _keeping(transaction: Transaction, batch: Batch) -> Batch:
-    """The rows with the ids that they have in the file, as far as these are free, so that DSNs go on to work."""
-    taken = project_store.taken_ids(transaction, [row.pk for row in batch.rows])
-    pks = [
-        new if row.pk in taken or row.pk > _KEPT_ID_MAX else row.pk
-        for row, new in zip(batch.rows, batch.new_pks, strict=True)
-    ]
-    return replace(batch, new_pks=pks)
-
-
-def _replaced(rows: Sequence[LedgerRow]) -> list[BatchFinding]:
-    reason = "the id is taken; the row has {}"
-    return [
-        BatchFinding.of_row(
-            Finding.of(
-                FindingKind.ID_REPLACED,
-                PROJECT,
-                row.ordinal,
-                pk=row.old_pk,
-                field="pk",
-                reason=reason.format(row.new_pk),
-            )
+    def _save_again(
+        self,
+        transaction: Transaction,
+        model: str,
+        span: tuple[int, int],
+        counts: Counts,
+        findings: Sequence[BatchFinding],
+    ) -> RestedError | None:
+        assert counts.total == span[1] - span[0] + 1, f"{model} {span}: {counts} does not sum up"
+        chunk_store.set_tried(transaction, self._import, model, span[0], counts)
+        replaced, replaced_errors = finding_store.take_failed(transaction, self._import.id, model, span)
+        finding_store.copy_findings(transaction, self._import.id, findings)
+        errors = count_errors(findings)
+        wanted = store.add_progress(
+            transaction, self._lease, done=0, findings=len(findings) - replaced, errors=errors - replaced_errors
         )
-        for row in rows
-        if row.new_pk != row.old_pk
-    ]
+        barrier.reach("import.in_batch")
+        return self._rested(transaction, wanted, errors)
 
-
-def referred_in_region(model: str, rows: Sequence[HandedRow]) -> dict[str, set[int]]:
-    """The pks of the region's rows, by model, that rows of one of control's models refer to."""
-    references = [
-        each
-        for each in models()[model].references
-        if each.model in models() and models()[each.model].silo is Silo.REGION
-    ]
-    wanted: dict[str, set[int]] = {}
-    reader = field_reader(tuple(each.field for each in references))
-    for row in rows if references else ():
-        for reference, pk in zip(references, reader.pks(row.data), strict=True):
-            if pk is not None:
-                wanted.setdefault(reference.model, set()).add(pk)
-    return wanted
+    def _rested(self, transaction: Transaction, wanted: State | None, errors: int) -> RestedError | None:
+        event = after_batch(wanted, errors, self._import.continue_on_error)
+        return None if event is None else rest(transaction, self._lease, self._import, self._state, event)
 
 
 def in_order_of_writing(found: tuple[ModelRows, ...]) -> list[ModelRows]:

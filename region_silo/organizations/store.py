@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -12,7 +12,6 @@ from sqlalchemy import (
     DateTime,
     Integer,
     Row,
-    Select,
     SmallInteger,
     Table,
     Text,
@@ -26,6 +25,7 @@ from region_silo.organizations.domain import Organization, OrganizationState
 from region_silo.schema import METADATA
 from shared.database import Transaction
 from shared.deletion import DeletionStage
+from shared.statements import Statement
 
 organization = Table(
     "organization",
@@ -112,7 +112,7 @@ def hold(transaction: Transaction, organization_id: int, user_id: int | None = N
     values = {"organization_id": organization_id}
     if user_id is not None:
         values["user_id"] = user_id
-    row = transaction.execute(_held(as_user=user_id is not None), values).one_or_none()
+    row = transaction.one(_held(as_user=user_id is not None), values)
     return None if row is None else held_organization(row.state, row.deletion, row.purge_at)
 
 
@@ -122,10 +122,10 @@ def held_organization(state: int, deletion: int, purge_at: datetime | None) -> H
 
 
 @lru_cache(maxsize=2)
-def _held(*, as_user: bool) -> Select[Any]:
-    """The statement of `hold`, made once: every write below an organization begins with it."""
+def _held(*, as_user: bool) -> Statement:
+    """The statement of `hold`: every write below an organization begins with it."""
     organization_id = bindparam("organization_id", type_=BigInteger)
-    return (
+    return Statement(
         select(organization.c.state, organization.c.deletion, organization.c.purge_at)
         .where(
             organization.c.id == organization_id,

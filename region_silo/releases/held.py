@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, bindparam, select, text, true
+from sqlalchemy import Text, bindparam, select, true
 
 from region_silo.organizations.lookup import check_active, hold_active
 from region_silo.organizations.store import held_organization
@@ -12,9 +12,10 @@ from region_silo.releases.domain import ReleaseFields, ReleaseState, etag_of
 from region_silo.releases.permission import ORGANIZATION_ID, USER_ID, asking, is_changeable
 from region_silo.releases.tables import release
 from shared.database import Transaction
+from shared.statements import Statement
 
 # The organization's lock is taken first: the release is looked for by what that found.
-_WITH_ORGANIZATION = text(
+_WITH_ORGANIZATION = Statement(
     """
     WITH place AS MATERIALIZED (
         SELECT id, state, deletion, purge_at FROM organization WHERE id = :organization_id FOR SHARE
@@ -66,25 +67,24 @@ def hold_below_active(
         hold_active(transaction, organization_id)
         return hold_changeable(transaction, organization_id, version, user_id)
     values = {"organization_id": organization_id, "version": version}
-    row = transaction.execute(_WITH_ORGANIZATION, values).one_or_none()
+    row = transaction.one(_WITH_ORGANIZATION, values)
     check_active(None if row is None else held_organization(row.state, row.deletion, row.purge_at), organization_id)
     return None if row is None or row.id is None else _held(row)
 
 
-def _hold(transaction: Transaction, statement: Select[Any], values: dict[str, object]) -> HeldRelease | None:
-    row = transaction.execute(statement, values).one_or_none()
+def _hold(transaction: Transaction, statement: Statement, values: dict[str, object]) -> HeldRelease | None:
+    row = transaction.one(statement, values)
     return None if row is None else _held(row)
 
 
-def _held(row: Row[Any]) -> HeldRelease:
+def _held(row: Any) -> HeldRelease:
     fields = ReleaseFields(row.ref or "", row.url or "", row.date_released, ReleaseState(row.status), row.owner_id)
     return HeldRelease(row.id, row.version, fields, etag_of(row.id, row.row_version))
 
 
 @lru_cache(maxsize=4)
-def _one_of(*, changeable: bool, as_user: bool) -> Select[Any]:
-    """The statement, made once: building it costs more than running it."""
-    return (
+def _one_of(*, changeable: bool, as_user: bool) -> Statement:
+    return Statement(
         select(
             release.c.id,
             release.c.version,

@@ -6,13 +6,13 @@ rule for mutations) and 4.2 (11). Nothing here is cached, so access that is give
 """
 
 from functools import lru_cache
-from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, not_, select
 
 from region_silo.members.access import may_see
 from region_silo.releases.tables import release, release_project
 from shared.database import Transaction
+from shared.statements import Statement
 
 ORGANIZATION_ID = bindparam("organization_id", type_=BigInteger)
 USER_ID = bindparam("user_id", type_=BigInteger)
@@ -54,7 +54,7 @@ def has_release_permission(
     if user_id is None:
         return True
     values = asking(organization_id, user_id, release_id=release_id)
-    return transaction.execute(_changeable(), values).one_or_none() is not None
+    return transaction.one(_changeable(), values) is not None
 
 
 def has_unseen_project(transaction: Transaction, organization_id: int, release_id: int, user_id: int | None) -> bool:
@@ -62,17 +62,17 @@ def has_unseen_project(transaction: Transaction, organization_id: int, release_i
     if user_id is None:
         return False
     values = asking(organization_id, user_id, release_id=release_id)
-    return transaction.execute(_with_unseen(), values).one_or_none() is not None
+    return transaction.one(_with_unseen(), values) is not None
 
 
 @lru_cache(maxsize=1)
-def _changeable() -> Select[Any]:
-    return select(release.c.id).where(release.c.id == _RELEASE_ID, is_changeable(ORGANIZATION_ID, USER_ID))
+def _changeable() -> Statement:
+    return Statement(select(release.c.id).where(release.c.id == _RELEASE_ID, is_changeable(ORGANIZATION_ID, USER_ID)))
 
 
 @lru_cache(maxsize=1)
-def _with_unseen() -> Select[Any]:
-    return select(release.c.id).where(release.c.id == _RELEASE_ID, _has_unseen(ORGANIZATION_ID, USER_ID))
+def _with_unseen() -> Statement:
+    return Statement(select(release.c.id).where(release.c.id == _RELEASE_ID, _has_unseen(ORGANIZATION_ID, USER_ID)))
 
 
 def _has_unseen(organization_id: int | ColumnElement[int], user_id: int | ColumnElement[int]) -> ColumnElement[bool]:

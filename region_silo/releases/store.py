@@ -16,7 +16,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
-    Row,
     Select,
     Text,
     bindparam,
@@ -25,7 +24,6 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    text,
     true,
     tuple_,
 )
@@ -57,6 +55,7 @@ from region_silo.releases.tables import (
 from region_silo.releases.versions import VersionInfo, describe, parse_hash, parse_version
 from shared.database import Transaction
 from shared.deletion import DeletionStage
+from shared.statements import Statement
 
 USER_AGENT_LENGTH_MAX = 256
 IDENT_LENGTH_MAX = 64
@@ -66,15 +65,15 @@ CommitPlace = tuple[int, int, int]
 """A commit's place in its release: layer, sort_time_us, position; higher is newer."""
 
 
-_COUNT_CHANGE = text("UPDATE release SET row_version = row_version + 1 WHERE id = :release_id")
-_WRITE_FIELDS = text(
+_COUNT_CHANGE = Statement("UPDATE release SET row_version = row_version + 1 WHERE id = :release_id")
+_WRITE_FIELDS = Statement(
     """
     UPDATE release SET ref = :ref, url = :url, date_released = :date_released, status = :status,
         owner_id = :owner_id, row_version = row_version + 1
     WHERE id = :release_id
     """
 )
-_ADD_ACTIVITIES = text(
+_ADD_ACTIVITIES = Statement(
     f"""
     INSERT INTO activity (organization_id, project_id, type, ident, datetime, data, version_digest)
     SELECT organization_id, project_id, {ACTIVITY_RELEASE}, :ident, :datetime,
@@ -144,7 +143,7 @@ def attach_projects(
 def update_release(transaction: Transaction, release_id: int, fields: ReleaseFields | None) -> None:
     """Write the fields when given, and count the change: the etag is another one afterwards."""
     if fields is None:
-        transaction.execute(_COUNT_CHANGE, {"release_id": release_id})
+        transaction.run(_COUNT_CHANGE, {"release_id": release_id})
         return
     values = {
         "release_id": release_id,
@@ -154,7 +153,7 @@ def update_release(transaction: Transaction, release_id: int, fields: ReleaseFie
         "status": fields.state or ReleaseState.OPEN,
         "owner_id": fields.owner,
     }
-    transaction.execute(_WRITE_FIELDS, values)
+    transaction.run(_WRITE_FIELDS, values)
 
 
 def add_release_activities(
@@ -173,7 +172,7 @@ def add_release_activities(
         "version_digest": hashlib.sha256(version.encode()).digest(),
         "project_ids": None if project_ids is None else sorted(project_ids),
     }
-    transaction.execute(_ADD_ACTIVITIES, values)
+    transaction.run(_ADD_ACTIVITIES, values)
 
 
 def read_release(
@@ -184,13 +183,13 @@ def read_release(
     Nor is it there when its organization is being purged, which is not asked `below_held`.
     """
     statement = _whole_release(as_user=user_id is not None, below_held=below_held)
-    row = transaction.execute(statement, asking(organization_id, user_id, version=version)).one_or_none()
+    row = transaction.one(statement, asking(organization_id, user_id, version=version))
     return None if row is None else release_of(row, whole=True)
 
 
 @lru_cache(maxsize=4)
-def _whole_release(*, as_user: bool, below_held: bool) -> Select[Any]:
-    """The statement of `read_release`, made once: building it costs more than running it."""
+def _whole_release(*, as_user: bool, below_held: bool) -> Statement:
+    """The statement of `read_release`."""
     user_id = USER_ID if as_user else None
     head_commit, head_repository = commit.alias(), repository.alias()
     heads = (
@@ -215,7 +214,7 @@ def _whole_release(*, as_user: bool, below_held: bool) -> Select[Any]:
         .scalar_subquery()
     )
     last = _commit_of(release.c.last_commit_id)
-    return (
+    return Statement(
         shown(ORGANIZATION_ID, user_id)
         .add_columns(heads.label("heads"), authors.label("emails"), *last.c)
         .select_from(release.outerjoin(last, true()))
@@ -337,7 +336,7 @@ def _commit_of(commit_id: ColumnElement[int]) -> FromClause:
     )
 
 
-def release_of(row: Row[Any], *, whole: bool) -> Release:
+def release_of(row: Any, *, whole: bool) -> Release:
     """The release in a row of `shown`; `whole` when it has the commit, heads and addresses too."""
     return Release(
         id=row.id,
@@ -362,7 +361,7 @@ def release_of(row: Row[Any], *, whole: bool) -> Release:
     )
 
 
-def _commit(row: Row[Any]) -> Commit:
+def _commit(row: Any) -> Commit:
     return Commit(
         key=row.commit_key,
         repository=row.repository,
@@ -373,7 +372,7 @@ def _commit(row: Row[Any]) -> Commit:
     )
 
 
-def _version_info(row: Row[Any]) -> VersionInfo | None:
+def _version_info(row: Any) -> VersionInfo | None:
     if row.package is None:
         return parse_hash(row.version)
     return VersionInfo(

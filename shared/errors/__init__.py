@@ -9,5 +9,6 @@ from shared.errors.arguments import *
 from shared.errors.callers import *
 from shared.errors.failures import *
 from shared.errors.foundation import *
+from shared.errors.import_life import *
 from shared.errors.resources import *
 from shared.errors.states import *

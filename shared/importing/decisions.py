@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from enum import Enum, IntEnum
 from typing import Self
 
-from shared.importing.findings import Finding, Severity, storable
+from shared.importing.findings import Finding, FindingKind, Severity, severity_of, storable
 
 _REASON_MAX = 500
 
@@ -55,6 +55,14 @@ class BatchFinding:
     reason: str
     skipped: bool
 
+    @property
+    def severity(self) -> Severity:
+        """What it means for the row. What the target refuses is left out by its rules."""
+        if not self.skipped:
+            return Severity.WARNING
+        kind = FindingKind.__members__.get(self.kind)
+        return Severity.SKIPPED if kind is None else severity_of(kind)
+
     @classmethod
     def of_row(cls, finding: Finding) -> Self:
         """What reading the row found."""
@@ -95,6 +103,11 @@ class Counts:
             rows - sum(decisions.values()),
         )
 
+    def tried_again(self, rows: int, again: Self) -> Self:
+        """The counts of a chunk when `rows` of its skipped rows were tried again, with that outcome."""
+        added = {each.name: getattr(self, each.name) + getattr(again, each.name) for each in fields(self)}
+        return type(self)(**{**added, "skipped": added["skipped"] - rows})
+
     @property
     def total(self) -> int:
         """All rows."""
@@ -110,6 +123,11 @@ class LedgerRow:
     new_pk: int
     decision: int
     suffixed: str | None
+
+
+def count_errors(findings: Iterable[BatchFinding]) -> int:
+    """How many of the findings are errors."""
+    return sum(each.severity is Severity.ERROR for each in findings)
 
 
 def count_decisions(rows: Iterable[LedgerRow]) -> dict[int, int]:

@@ -29,9 +29,11 @@ class KnownRow:
 
 @dataclass(frozen=True)
 class HandedBatch:
-    """Rows of one model, by ordinal, without a gap unless `filtered`. `principal` is who started the import.
+    """Rows of one model, by ordinal. `principal` is who started the import.
 
-    `known` are the region's rows that the batch refers to. With `filtered`, rows that a filter leaves out are missing.
+    Rows come without a gap (but for those that a filter leaves out, with `filtered`), each for the first time or with
+    the batch that it came in before; or, `again`, some of those that came before: of these the ones that were not
+    written are tried again. `known` are the region's rows that the batch refers to.
     `planned`: the batch is of a plan; `applied_plan`: the import applies the plan with this id.
     """
 
@@ -42,6 +44,7 @@ class HandedBatch:
     rows: Sequence[HandedRow]
     known: Sequence[KnownRow] = ()
     filtered: bool = False
+    again: bool = False
     planned: bool = False
     applied_plan: int | None = None
 

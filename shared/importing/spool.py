@@ -1,11 +1,13 @@
 """The folder where uploaded files wait for their import: one file an import, written once, then only read.
 
-A file stands under its final name only when it is whole and on disk. All files together stay below a size limit, give
-or take one measuring interval of each upload under way. Ids are checked before they become part of a path.
+A file stands under its final name only when it is whole and on disk; until then it may break off and go on, under a
+claim that one process at a time has. All files together stay below a size limit, give or take one measuring interval
+of each upload under way. Ids are checked before they become part of a path.
 """
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -15,11 +17,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from shared.errors import SpoolFull, SpoolMissing
+from shared.errors import SpoolFull, SpoolMissing, UploadInProgress
 
 _ID = re.compile(r"[0-9]{1,20}")
-_NAME = re.compile(r"([0-9]{1,20})\.(?:upload|index|part)")
+_NAME = re.compile(r"([0-9]{1,20})\.(?:upload|index|part|lock)")
 _MEASURE_EVERY_BYTES = 1 << 20
+_READ_BYTES = 1 << 20
+_CLAIM_TRIES = 3
+_CLAIM_AGAIN_S = 2.0
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -44,6 +49,36 @@ class Spool:
         self.check_room(1)
         return SpoolWriter(self, self._path(import_id, "part"), self._path(import_id, "upload"))
 
+    def go_on(self, import_id: str) -> "SpoolWriter":
+        """Go on with an upload that broke off: first `replay`, then `write` behind it. Raises SpoolFull."""
+        self.check_room(0)
+        return SpoolWriter(self, self._path(import_id, "part"), self._path(import_id, "upload"), goes_on=True)
+
+    def part_length(self, import_id: str) -> int:
+        """How many bytes of an upload that is not whole are here."""
+        try:
+            return self._path(import_id, "part").stat().st_size
+        except OSError:
+            return 0
+
+    def holds(self, import_id: str) -> bool:
+        """Whether the import's whole file is here."""
+        return self._path(import_id, "upload").is_file()
+
+    @contextlib.contextmanager
+    def claim(self, import_id: str) -> Iterator[None]:
+        """Be the only one, in any process, who writes the import's file. Raises UploadInProgress, OSError.
+
+        The claim ends with the process at the latest.
+        """
+        path = self._path(import_id, "lock")
+        descriptor = _lock(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
     def open(self, import_id: str, expected_length: int) -> "SpoolReader":
         """Open a whole file; SpoolMissing when it is not there, not readable, or of another length."""
         path = self._path(import_id, "upload")
@@ -59,7 +94,7 @@ class Spool:
 
     def remove(self, import_id: str) -> None:
         """Delete all that belongs to the import; nothing to delete is well."""
-        for kind in ("upload", "index", "part"):
+        for kind in ("upload", "index", "part", "lock"):
             self._path(import_id, kind).unlink(missing_ok=True)
         _fsync_folder(self._folder)
 
@@ -92,13 +127,17 @@ class Spool:
 
 
 class SpoolWriter:
-    """One upload on its way to disk, ended by `finish` or `abort`; left as a context, what is unfinished is aborted."""
+    """One upload on its way to disk, ended by `finish`, `keep` or `abort`; left as a context, what is unfinished is
+    aborted.
+    """
 
-    def __init__(self, spool: Spool, part: Path, final: Path) -> None:
+    def __init__(self, spool: Spool, part: Path, final: Path, *, goes_on: bool = False) -> None:
         self._spool = spool
         self._part, self._final = part, final
-        part.unlink(missing_ok=True)
-        self._descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        if not goes_on:
+            part.unlink(missing_ok=True)
+        how = 0 if goes_on else os.O_CREAT | os.O_EXCL
+        self._descriptor = os.open(part, os.O_RDWR | os.O_CLOEXEC | how, 0o600)
         self._hash = hashlib.sha256()
         self._unmeasured = 0
         self.length = 0
@@ -112,6 +151,25 @@ class SpoolWriter:
         self._hash.update(chunk)
         self.length += len(chunk)
         write_all(self._descriptor, chunk)
+
+    def replay(self) -> Iterator[bytes]:
+        """What stood there before, piece by piece, as if it had just been written."""
+        while piece := os.pread(self._descriptor, _READ_BYTES, self.length):
+            self._hash.update(piece)
+            self.length += len(piece)
+            yield piece
+        os.lseek(self._descriptor, self.length, os.SEEK_SET)
+
+    def holds(self, data: bytes, offset: int) -> bool:
+        """Whether these bytes stand there."""
+        return os.pread(self._descriptor, len(data), offset) == data
+
+    def keep(self) -> None:
+        """Bring what came to disk, unfinished, so that another writer can go on."""
+        if self._descriptor >= 0:
+            os.fsync(self._descriptor)
+            self._close()
+            _fsync_folder(self._part.parent)
 
     def finish(self) -> SpooledFile:
         """Bring the file to disk under its final name. Raises SpoolFull as `write` does."""
@@ -191,3 +249,27 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(path: Path) -> int:
+    """A descriptor of the file at `path`, locked. Raises UploadInProgress when somebody else has it."""
+    for _ in range(_CLAIM_TRIES):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(path, descriptor):  # whoever had it before removed it when they were done
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            break
+        os.close(descriptor)
+    raise UploadInProgress(retry_after_s=_CLAIM_AGAIN_S)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    ours = os.fstat(descriptor)
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)

@@ -1,6 +1,7 @@
 """An upload as one thing: received, it is scanned, spooled and indexed at once; opened, it hands out rows by model.
 
-Nothing of a refused or abandoned upload stays. When `finish` has returned, file and index are whole and on disk.
+Nothing of a refused upload stays; one that broke off can be kept, and what came of it is scanned again when it goes on,
+so that no state outlives a process but the bytes. When `finish` has returned, file and index are whole and on disk.
 """
 
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from shared.errors import InvalidUpload
 from shared.importing.index import IndexBuilder, IndexRecord, ModelRows, ObjectIndex
-from shared.importing.scanner import ScanLimits, Scanner
+from shared.importing.scanner import FIELD, ScanLimits, Scanner
 from shared.importing.spool import Spool, SpoolReader
 
 _GAP_BYTES_MAX = 4096
@@ -36,23 +38,27 @@ class RawRow(NamedTuple):
 
 
 class Upload:
-    """Receives an upload chunk by chunk. Leaving it as a context before `finish` removes every trace of it.
+    """Receives an upload chunk by chunk. Leaving it as a context before `finish` or `keep` removes every trace of it.
 
     The caller sees to it that an import id has one upload at a time.
     """
 
-    def __init__(self, spool: Spool, import_id: str, limits: ScanLimits | None = None) -> None:
-        """Raises SpoolFull when there is no room to begin."""
+    def __init__(
+        self, spool: Spool, import_id: str, limits: ScanLimits | None = None, *, goes_on: bool = False
+    ) -> None:
+        """Raises SpoolFull when there is no room to begin; when it `goes_on`, what `write` raises."""
         self._spool, self._import_id = spool, import_id
         self._finished = False
         self._scanner = Scanner(limits)
-        self._writer = spool.receive(import_id)
+        self._writer = spool.go_on(import_id) if goes_on else spool.receive(import_id)
         try:
             self._index = IndexBuilder(spool.index_path(import_id))
         except BaseException:
             self._writer.abort()
             raise
         self._objects = 0
+        if goes_on:
+            self._replay()
 
     @property
     def length(self) -> int:
@@ -66,10 +72,19 @@ class Upload:
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes. Raises InvalidUpload, LimitExceeded, SpoolFull."""
-        for cut in self._scanner.feed(chunk):
-            self._index.add(cut)
-            self._objects += 1
+        self._scan(chunk)
         self._writer.write(chunk)
+
+    def write_at(self, offset: int, chunk: bytes) -> None:
+        """Take bytes that begin at `offset`, which is not above `length`; those that came before must be the same.
+
+        Raises what `write` raises.
+        """
+        before, new = chunk[: self.length - offset], chunk[self.length - offset :]
+        if before and not self._writer.holds(before, offset):
+            raise InvalidUpload.of(FIELD, f"bytes from {offset} on are others than those that came before")
+        if new:
+            self.write(new)
 
     def finish(self) -> ReceivedUpload:
         """The upload ends here: check that the array is complete, then bring index and file to disk, in this order."""
@@ -79,8 +94,14 @@ class Upload:
         self._finished = True
         return ReceivedUpload(spooled.length, spooled.sha256, self._objects, models)
 
+    def keep(self) -> None:
+        """The upload broke off: keep what came, so that it can go on."""
+        self._writer.keep()
+        self._index.abort()
+        self._finished = True
+
     def abort(self) -> None:
-        """Remove what was written, unless it is finished."""
+        """Remove what was written, unless it is finished or kept."""
         if not self._finished:
             self._writer.abort()
             self._index.abort()
@@ -93,6 +114,19 @@ class Upload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
+
+    def _scan(self, chunk: bytes) -> None:
+        for cut in self._scanner.feed(chunk):
+            self._index.add(cut)
+            self._objects += 1
+
+    def _replay(self) -> None:
+        try:
+            for piece in self._writer.replay():
+                self._scan(piece)
+        except BaseException:
+            self.abort()
+            raise
 
 
 class UploadedFile:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from shared.database import Transaction
 from shared.outbox.domain import Parked
+from shared.statements import command
 
 PARKED_SKIP = "parked"
 """The reason of a skip that stands for a parked subject; the subject's state comes again with a fresh message."""
@@ -61,7 +62,7 @@ _COUNT_PARKED = text(
 
 _SAVEPOINT = text("SAVEPOINT on_parked")
 _RELEASE = text("RELEASE SAVEPOINT on_parked")
-_UNDO = text("ROLLBACK TO SAVEPOINT on_parked")
+_UNDO = b"ROLLBACK TO SAVEPOINT on_parked"
 
 
 def park_subject(transaction: Transaction, parked: Parked, ids: Sequence[int]) -> None:
@@ -120,7 +121,7 @@ def end_telling(transaction: Transaction) -> None:
 
 def undo_telling(transaction: Transaction) -> None:
     """Take back what was written since `begin_telling`."""
-    transaction.execute(_UNDO)
+    command(transaction.driver, _UNDO)  # the driver would forget the prepared statements of the connection
 
 
 def _mark(transaction: Transaction, ids: Sequence[int], skip_reason: str | None) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, select, text, update
+from sqlalchemy import Row, select, update
 
 from shared.database import Transaction
 from shared.requests.domain import Mutation, RequestKey, RequestRecord, RequestState, StoredError
 from shared.schema import request_record
+from shared.statements import Statement
 
-_SUCCEED = text(
+_SUCCEED = Statement(
     """
     UPDATE request_record
     SET state = 'SUCCEEDED', answer = CAST(:answer AS jsonb), resource = NULLIF(:resource, ''), updated_at = :now
@@ -18,13 +19,12 @@ _SUCCEED = text(
     """
 )
 
-_INSERT = text(
+_INSERT = Statement(
     """
     INSERT INTO request_record
         (principal, request_id, method, fingerprint, state, resource, created_at, updated_at)
     VALUES (:principal, CAST(:request_id AS uuid), :method, :fingerprint, :state, :resource, :now, :now)
     ON CONFLICT ON CONSTRAINT request_record_pkey DO NOTHING
-    RETURNING true
     """
 )
 
@@ -40,12 +40,12 @@ def insert(transaction: Transaction, mutation: Mutation, state: RequestState, re
         "resource": resource,
         "now": transaction.now,
     }
-    return transaction.execute(_INSERT, row).scalar() is not None
+    return transaction.run(_INSERT, row) == 1
 
 
 def succeed(transaction: Transaction, key: RequestKey, answer: bytes, resource: str) -> None:
     """Keep the answer (JSON text)."""
-    transaction.execute(
+    transaction.run(
         _SUCCEED,
         {
             "answer": answer.decode(),

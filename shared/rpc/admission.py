@@ -155,7 +155,7 @@ class Running:
         caller = admission.caller(self.context, self._metadata)
         self.principal = caller.principal
         admission.spend_call(caller)
-        current.enter(Call(caller, self.request_id, admission.row.name))
+        current.enter(Call(caller, self.request_id, admission.row.name, admission.stopping))
         if streaming:
             # A stream may wait for its client for ever; the method's own maximum ends that.
             self._timer = threading.Timer(seconds, self.context.cancel)

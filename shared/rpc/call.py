@@ -4,6 +4,7 @@ The interceptors open it before the handler runs; servicers and use cases only a
 code, so that use cases may import it.
 """
 
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,11 +36,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call after authentication. `request_id` names the call in logs; it is no mutation's request id."""
+    """One call after authentication. `request_id` names the call in logs; it is no mutation's request id. `stopping` is
+    set when the server stops.
+    """
 
     caller: Caller
     request_id: str
     method: str
+    stopping: threading.Event | None = None
 
 
 class MutatingRequest(Protocol):
@@ -77,6 +81,12 @@ def current_call() -> Call | None:
 def current_caller() -> Caller:
     """Who calls. Outside of a call it is a programmer's error."""
     return _required().caller
+
+
+def is_stopping() -> bool:
+    """Whether the server that serves this call is stopping: a call that could go on for long ends then."""
+    stopping = _required().stopping
+    return stopping is not None and stopping.is_set()
 
 
 def current_request_id() -> str:

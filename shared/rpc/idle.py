@@ -1,10 +1,13 @@
 """Ends client streams that have fallen silent, so that stalled clients cannot hold all permits until the maximum.
 
+Only the client's silence counts: while a message is being worked on, nothing is expected of the client.
+
 One thread looks at all streams of the process every second; a stream costs two look-ups a message. The client of a
 stream that is ended sees CANCELLED.
 """
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,12 +33,12 @@ class IdleWatch:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def watching(self, context: grpc.ServicerContext) -> Iterator[Callable[[], None]]:
-        """Watch a stream inside; call what it yields with each message."""
+    def watching(self, context: grpc.ServicerContext) -> Iterator[Callable[..., None]]:
+        """Watch a stream inside; call what it yields when a message is awaited, and `busy=True` when one has come."""
         number = next(self._numbers)
 
-        def heard() -> None:
-            self._heard_at[number] = time.monotonic()
+        def heard(*, busy: bool = False) -> None:
+            self._heard_at[number] = math.inf if busy else time.monotonic()
 
         heard()
         with self._lock:

@@ -197,7 +197,7 @@ def _checked_for(caller: Caller, row: Method | None, requests: Iterator[Any], co
             except grpc.RpcError as gone:
                 deadline.check()
                 raise Cancelled from gone
-            heard()
+            heard(busy=True)
             ownership.check_message(row, request, caller)
             yield request
             heard()

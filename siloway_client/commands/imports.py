@@ -1,7 +1,7 @@
 """`siloway import` and `siloway imports`: send an export file, watch it being written, read what is worth telling."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -16,16 +16,30 @@ from siloway_client.decryption import decrypted
 from siloway_client.options import Json, Region, RequestId, request_id_of, session
 from siloway_client.refusal import refusal_of
 
-POLL_S = 0.25
+POLL_S = 1.0
 LOST_MAX_S = 30.0
-_PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+_WATCH_S = 1500.0
+_PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED"}
 run_app = typer.Typer(no_args_is_help=True, help="Import an export file.")
 app = typer.Typer(no_args_is_help=True, help="Imports that were started.")
 
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.percentage:>3.0f}%"),
+    TimeElapsedColumn(),
+)
 Scope = import_pb.DataImport.Scope
 State = import_pb.DataImport.State
-_FINISHED = (State.STATE_SUCCEEDED, State.STATE_FAILED)
+_RESTING = (
+    State.STATE_SUCCEEDED,
+    State.STATE_FAILED,
+    State.STATE_PAUSED,
+    State.STATE_CANCELLED,
+    State.STATE_STOPPED,
+)
 
+Identifier = Annotated[str, typer.Argument(metavar="ID", help="The import's id, or imports/ID.")]
 Source = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The export file.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as the import is queued.")]
 DecryptWith = Annotated[
@@ -37,11 +51,14 @@ DecryptWith = Annotated[
         help="The RSA private key (PEM) of an encrypted file; it is decrypted here, and the key stays here.",
     ),
 ]
+ContinueOnError = Annotated[
+    bool, typer.Option("--continue-on-error", help="Go on behind rows with errors; without it they stop the import.")
+]
 WaitMax = Annotated[float, typer.Option("--wait-max", help="Give up waiting after this many seconds.", min=1)]
 
 
 class ImportFailed(Exception):
-    """The import ended in STATE_FAILED; the text says why."""
+    """The import did not end well, or has errors, or rests; the text says which, and what can be done."""
 
 
 class StillRunning(Exception):
@@ -55,13 +72,15 @@ def import_organizations(
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
+    continue_on_error: ContinueOnError = False,
     request_id: RequestId = None,
     json_output: Json = False,
     decrypt_with: DecryptWith = None,
 ) -> None:
     """Import the organizations of a file, with their users. Needs the scope import:write."""
+    options = import_pb.ImportOptions(continue_on_error=continue_on_error)
     with decrypted(source, decrypt_with) as plain:
-        _import(context, plain, Scope.SCOPE_ORGANIZATION, region, no_wait, wait_max, request_id, json_output)
+        _import(context, plain, Scope.SCOPE_ORGANIZATION, options, region, no_wait, wait_max, request_id, json_output)
 
 
 @run_app.command("users")
@@ -71,25 +90,27 @@ def import_users(
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
+    continue_on_error: ContinueOnError = False,
     request_id: RequestId = None,
     json_output: Json = False,
     decrypt_with: DecryptWith = None,
 ) -> None:
     """Import the users of a file. Needs the scope silo:operate."""
+    options = import_pb.ImportOptions(continue_on_error=continue_on_error)
     with decrypted(source, decrypt_with) as plain:
-        _import(context, plain, Scope.SCOPE_USER, region, no_wait, wait_max, request_id, json_output)
+        _import(context, plain, Scope.SCOPE_USER, options, region, no_wait, wait_max, request_id, json_output)
 
 
 @app.command("get")
 def get_import(
     context: typer.Context,
-    identifier: Annotated[str, typer.Argument(metavar="ID", help="The import's id, or imports/ID.")],
+    identifier: Identifier,
     region: Region = "us",
     json_output: Json = False,
 ) -> None:
     """Show one import: state, counts, rate, organizations."""
     with session(context).targets().region(region) as client:
-        found = client.imports.GetImport(import_pb.GetImportRequest(name=_name(identifier)))
+        found = client.imports.GetImport(import_pb.GetImportRequest(name=name_of(identifier)))
     if json_output:
         output.as_json(found)
     else:
@@ -110,7 +131,7 @@ def list_imports(
         output.as_json(answer.imports)
     else:
         rows = [
-            (i.name, _word(i), f"{i.done_count}/{i.object_count}", output.when(i.create_time)) for i in answer.imports
+            (i.name, word(i), f"{i.done_count}/{i.object_count}", output.when(i.create_time)) for i in answer.imports
         ]
         output.table(("import", "state", "objects", "created"), rows)
 
@@ -118,7 +139,7 @@ def list_imports(
 @app.command("findings")
 def list_findings(
     context: typer.Context,
-    identifier: Annotated[str, typer.Argument(metavar="ID", help="The import's id, or imports/ID.")],
+    identifier: Identifier,
     region: Region = "us",
     kind: Annotated[str, typer.Option(help="Only findings of this kind.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many.")] = 100,
@@ -130,7 +151,7 @@ def list_findings(
     with session(context).targets().region(region) as client:
         while len(findings) < limit:
             request = import_pb.ListImportFindingsRequest(
-                parent=_name(identifier), page_size=min(1000, limit - len(findings)), page_token=token, kind=kind
+                parent=name_of(identifier), page_size=min(1000, limit - len(findings)), page_token=token, kind=kind
             )
             answer = client.imports.ListImportFindings(request)
             findings += answer.findings
@@ -151,8 +172,8 @@ def list_findings(
 def show(found: import_pb.DataImport) -> None:
     """Tell one import in text."""
     output.say(
-        f"{found.name}: {_word(found)}, {found.done_count} of {found.object_count} objects"
-        f" ({found.objects_per_second:.0f}/s), {found.finding_count} findings"
+        f"{found.name}: {word(found)}, {found.done_count} of {found.object_count} objects ({pace(found)}),"
+        f" {found.finding_count} findings, {found.error_count} of them errors"
     )
     if found.HasField("error"):
         output.say(f"  {found.error.message}")
@@ -165,7 +186,8 @@ def show(found: import_pb.DataImport) -> None:
 def wait_for(
     client: RegionClient, name: str, wait_max_s: float, on_progress: Callable[[import_pb.DataImport], None]
 ) -> import_pb.DataImport:
-    """Poll until the import ends; `on_progress` gets each answer. A region that is away is waited for half a minute.
+    """Watch until the import rests; `on_progress` gets each answer. A region that is away is waited for half a minute,
+    and one with too many watchers is asked instead.
 
     Raises StillRunning and grpc.RpcError.
     """
@@ -173,19 +195,41 @@ def wait_for(
     lost_at: float | None = None
     while True:
         try:
-            found = client.imports.GetImport(import_pb.GetImportRequest(name=name))
+            for found in _told(client, name, ends_at - time.monotonic(), is_asked=lost_at is not None):
+                lost_at = None
+                on_progress(found)
+                if found.state in _RESTING:
+                    return found
         except grpc.RpcError as error:
             lost_at = lost_at or time.monotonic()
             if refusal_of(error).code not in _PASSING or time.monotonic() - lost_at > LOST_MAX_S:
                 raise
-        else:
-            lost_at = None
-            on_progress(found)
-            if found.state in _FINISHED:
-                return found
         if time.monotonic() > ends_at:
-            raise StillRunning(f"{name} has not ended yet; look again with: siloway imports get {name}")
+            raise StillRunning(f"{name} has not ended yet; look again with: siloway imports watch {name}")
         time.sleep(POLL_S)
+
+
+def _told(client: RegionClient, name: str, left_s: float, *, is_asked: bool) -> Iterator[import_pb.DataImport]:
+    """The answers of a watch; one answer where watching has just failed."""
+    if is_asked:
+        yield client.imports.GetImport(import_pb.GetImportRequest(name=name))
+        return
+    timeout_s = min(max(left_s, 1.5), _WATCH_S)
+    yield from client.imports.WatchImport(import_pb.WatchImportRequest(name=name), timeout=timeout_s)
+
+
+def check_end(found: import_pb.DataImport) -> None:
+    """Raise ImportFailed unless the import ended without an error, or goes on."""
+    match found.state:
+        case State.STATE_FAILED | State.STATE_CANCELLED:
+            raise ImportFailed(f"{found.name} {word(found)}: {found.error.message}")
+        case State.STATE_STOPPED:
+            told = f"{found.error_count} errors stopped it; see them with: siloway imports findings {found.name}"
+            raise ImportFailed(f"{found.name}: {told}")
+        case State.STATE_PAUSED:
+            raise ImportFailed(f"{found.name} is paused; let it go on with: siloway imports resume {found.name}")
+    if found.state == State.STATE_SUCCEEDED and found.error_count:
+        raise ImportFailed(f"{found.name} has left out rows with errors: {found.error_count} findings tell of them")
 
 
 def upload_and_wait(
@@ -196,31 +240,37 @@ def upload_and_wait(
     request_id: str | None,
     wait_max_s: float,
     wait: bool = True,
+    options: import_pb.ImportOptions | None = None,
 ) -> import_pb.DataImport:
-    """Upload with a progress bar and, when asked, wait until it ends."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-    )
+    """Upload with a progress bar and, when asked, wait until it rests."""
     with Progress(
-        *columns, DownloadColumn(), console=output.ERR, transient=True, disable=not output.ERR.is_terminal
+        *_COLUMNS, DownloadColumn(), console=output.ERR, transient=True, disable=not output.ERR.is_terminal
     ) as progress:
         task = progress.add_task("uploading", total=max(source.stat().st_size, 1))
         found = client.upload_import(
-            source, scope, request_id=request_id, on_sent=lambda sent: progress.update(task, completed=sent)
+            source,
+            scope,
+            request_id=request_id,
+            options=options,
+            on_sent=lambda sent: progress.update(task, completed=sent),
         )
     output.complain(f"{found.name} is queued")
     if not wait:
         return found
+    return follow(client, found, wait_max_s)
+
+
+def follow(client: RegionClient, found: import_pb.DataImport, wait_max_s: float) -> import_pb.DataImport:
+    """Watch an import with a progress bar. Raises what wait_for raises."""
     with Progress(
-        *columns, MofNCompleteColumn(), console=output.ERR, transient=True, disable=not output.ERR.is_terminal
+        *_COLUMNS, MofNCompleteColumn(), console=output.ERR, transient=True, disable=not output.ERR.is_terminal
     ) as progress:
         task = progress.add_task("importing", total=max(found.object_count, 1))
 
         def advance(current: import_pb.DataImport) -> None:
-            progress.update(task, completed=current.done_count, description=_word(current))
+            description = f"{word(current)} ({pace(current)})"
+            total = max(current.object_count, 1)
+            progress.update(task, completed=current.done_count, total=total, description=description)
 
         return wait_for(client, found.name, wait_max_s, advance)
 
@@ -229,6 +279,7 @@ def _import(
     context: typer.Context,
     source: Path,
     scope: import_pb.DataImport.Scope.ValueType,
+    options: import_pb.ImportOptions,
     region: str,
     no_wait: bool,
     wait_max: float,
@@ -237,19 +288,39 @@ def _import(
 ) -> None:
     with session(context).targets().region(region) as client:
         found = upload_and_wait(
-            client, source, scope, request_id=request_id_of(request_id), wait_max_s=wait_max, wait=not no_wait
+            client,
+            source,
+            scope,
+            request_id=request_id_of(request_id),
+            wait_max_s=wait_max,
+            wait=not no_wait,
+            options=options,
         )
+    tell_end(found, json_output)
+
+
+def tell_end(found: import_pb.DataImport, json_output: bool) -> None:
+    """Show an import that rests, or was only to be queued. Raises what check_end raises."""
     if json_output:
         output.as_json(found)
     else:
         show(found)
-    if found.state == State.STATE_FAILED:
-        raise ImportFailed(f"{found.name} failed: {found.error.message}")
+    check_end(found)
 
 
-def _name(identifier: str) -> str:
+def name_of(identifier: str) -> str:
+    """An import's name, of its name or id."""
     return identifier if identifier.startswith("imports/") else f"imports/{identifier}"
 
 
-def _word(found: import_pb.DataImport) -> str:
-    return State.Name(found.state).removeprefix("STATE_").lower()
+def word(found: import_pb.DataImport) -> str:
+    """The import's state as one says it."""
+    wanted = {State.STATE_PAUSED: ", to be paused", State.STATE_CANCELLED: ", to be cancelled"}
+    return State.Name(found.state).removeprefix("STATE_").lower() + wanted.get(found.requested_state, "")
+
+
+def pace(found: import_pb.DataImport) -> str:
+    """How fast it goes, and how long still."""
+    if found.HasField("seconds_left"):
+        return f"{found.recent_objects_per_second:.0f}/s, about {found.seconds_left:.0f} s left"
+    return f"{found.objects_per_second:.0f}/s"

@@ -10,6 +10,7 @@ from shared.database import Database
 from shared.snowflake.allocator import SnowflakeAllocator
 from tests.clock import FakeClock
 from tests.integration.callbacks.silos import Silos
+from tests.integration.imports.doors import Doors
 from tests.integration.imports.stack import REGION, ImportStack
 
 
@@ -45,3 +46,9 @@ def make_stack(
 @pytest.fixture
 def stack(make_stack: Callable[[], ImportStack]) -> ImportStack:
     return make_stack()
+
+
+@pytest.fixture
+def doors(stack: ImportStack, tmp_path: Path) -> Iterator[Doors]:
+    with ExitStack() as cleanup:
+        yield Doors(stack, tmp_path, cleanup)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.regions.usecases import number_of
-from region_silo.imports.domain import DataImport, ImportReport, Scope, SlugWish, State
+from region_silo.imports.domain import RESTING, DataImport, ImportReport, Scope, SlugWish
 from region_silo.imports.runner import ImportRunner, RunnerSettings
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from region_silo.imports.writer import BatchLimits
@@ -94,13 +94,13 @@ class ImportStack:
             return self.usecases.upload(UploadHeader(scope, request_id or str(uuid.uuid4()), **header), parts())
 
     def run(self, import_id: int, runner: ImportRunner | None = None, rounds_max: int = 50) -> DataImport:
-        """Work, deliver and let time pass until the import has ended."""
+        """Work, deliver and let time pass until the import has ended or rests."""
         runner = runner or self.runner()
         for _ in range(rounds_max):
             runner.run_once()
             self.silos.drain("control", REGION)
             found = self.report(import_id).data_import
-            if found.state in (State.SUCCEEDED, State.FAILED):
+            if found.state in RESTING:
                 return found
             self.clock.advance(0.3)
         raise AssertionError(f"the import is still {found.state.name}")

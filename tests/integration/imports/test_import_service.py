@@ -6,136 +6,29 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
-from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 from siloway.region.v1 import import_service_pb2 as import_pb
-from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 
-from control_silo.callbacks import servicer as callbacks
-from control_silo.model_imports import servicer as model_imports
-from region_silo.imports import servicer
-from region_silo.imports.control_peer import ControlSilo
 from region_silo.imports.domain import Scope, State
-from region_silo.imports.runner import ImportRunner
-from shared.errors import PeerUnavailable, Unauthenticated
+from shared.errors import PeerUnavailable, UploadInProgress
 from shared.importing.decisions import Decision
 from shared.importing.handover import HandedBatch, HandedRow
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
-from shared.rpc.call import Caller
-from shared.rpc.channel import InternalChannel
-from shared.rpc.methods import Door, MethodTable
-from shared.rpc.server import RpcServer, build_server
 from tests.integration.imports import rows_of_files as rows
-from tests.integration.imports.stack import CALLER, OPERATOR, REGION, ImportStack
-from tests.integration.rpc.certificates import Authority, as_files
-from tests.refusals import Refusal, refusal_of
+from tests.integration.imports.doors import Doors, parts
+from tests.integration.imports.stack import CALLER
+from tests.refusals import refusal_of
 
 pytestmark = pytest.mark.integration
 
 _TERMS = Terms(ImportScope.ORGANIZATION)
-_CALLERS = {
-    "importer": CALLER,
-    "operator": OPERATOR,
-    "stranger": Caller("tokens/99", frozenset({"import:write"})),
-    "reader": Caller("tokens/98", frozenset({"org:read"})),
-}
 _ROWS = [rows.organization(1), rows.user(1), rows.member(1, 1, 1), rows.team(1, 9, "orphan"), rows.team(2, 9, "too")]
 _FILE = json.dumps(_ROWS).encode()
-
-
-def _caller(secret: str) -> Caller:
-    if secret not in _CALLERS:
-        raise Unauthenticated
-    return _CALLERS[secret]
-
-
-class Doors:
-    """The region's public door and control's internal one."""
-
-    def __init__(self, stack: ImportStack, folder: Path, cleanup: ExitStack) -> None:
-        self.stack = stack
-        self._cleanup = cleanup
-        authority = Authority.make()
-        self.credentials = {name: authority.silo(name) for name in ("control", REGION, "de")}
-        public = build_server(
-            address="127.0.0.1:0",
-            table=MethodTable.of(*servicer.METHODS),
-            door=Door.PUBLIC,
-            servicers=[
-                (import_rpc.add_ImportServiceServicer_to_server, servicer.ImportServicer(stack.usecases, stack.clock))
-            ],
-            authenticate=_caller,
-        )
-        self.control = build_server(
-            address="127.0.0.1:0",
-            table=MethodTable.of(*model_imports.METHODS, *callbacks.METHODS),
-            door=Door.INTERNAL,
-            servicers=[
-                (
-                    model_import_rpc.add_ModelImportServiceServicer_to_server,
-                    model_imports.ModelImportServicer(stack.model_imports),
-                ),
-                (
-                    callback_rpc.add_ControlCallbackServiceServicer_to_server,
-                    callbacks.ControlCallbackServicer(stack.control),
-                ),
-            ],
-            tls=as_files(self.credentials["control"], folder / "control"),
-        )
-        self._start(public)
-        self._start(self.control)
-        channel = grpc.insecure_channel(f"127.0.0.1:{public.port}")
-        cleanup.callback(channel.close)
-        self.stub = import_rpc.ImportServiceStub(channel)
-
-    def peer(self, region: str = REGION) -> ControlSilo:
-        address = f"127.0.0.1:{self.control.port}"
-        channel = InternalChannel(address, peer="control", credentials=self.credentials[region])
-        self._cleanup.callback(channel.close)
-        return ControlSilo(channel)
-
-    def runner(self) -> ImportRunner:
-        return ImportRunner(self.stack.region, self.stack.spool, self.peer(), self.stack.ids[REGION])
-
-    def call(self, method: str, request: Any, token: str = "importer") -> Any:
-        return getattr(self.stub, method)(request, timeout=20, metadata=(("authorization", f"Bearer {token}"),))
-
-    def refused(self, method: str, request: Any, token: str = "importer") -> Refusal:
-        with pytest.raises(grpc.RpcError) as caught:
-            self.call(method, request, token)
-        return refusal_of(caught.value)
-
-    def _start(self, server: RpcServer) -> None:
-        server.start()
-        self._cleanup.callback(server.stop, 0)
-
-
-@pytest.fixture
-def doors(stack: ImportStack, tmp_path: Path) -> Iterator[Doors]:
-    with ExitStack() as cleanup:
-        yield Doors(stack, tmp_path, cleanup)
-
-
-def _parts(
-    data: bytes, *, request_id: str | None = None, scope: int = 2, **header: Any
-) -> Iterator[import_pb.UploadImportRequest]:
-    head = import_pb.UploadImportRequest.Header(
-        scope=scope,  # type: ignore[arg-type]  # the enum's number
-        request_id=request_id or str(uuid.uuid4()),
-        **header,
-    )
-    yield import_pb.UploadImportRequest(header=head)
-    for start in range(0, len(data), 65536):
-        yield import_pb.UploadImportRequest(chunk=data[start : start + 65536])
-    yield import_pb.UploadImportRequest(finish=True)
 
 
 def test_the_wires_numbers_are_the_rows_numbers() -> None:
@@ -149,7 +42,7 @@ def test_the_wires_numbers_are_the_rows_numbers() -> None:
 
 def test_a_file_goes_in_by_the_public_door_and_through_controls_internal_door(doors: Doors) -> None:
     sha256 = hashlib.sha256(_FILE).hexdigest()
-    queued = doors.call("UploadImport", _parts(_FILE, size_bytes=len(_FILE), sha256=sha256))
+    queued = doors.call("UploadImport", parts(_FILE, size_bytes=len(_FILE), sha256=sha256))
     assert queued.state == import_pb.DataImport.STATE_QUEUED
     assert (queued.sha256, queued.size_bytes, queued.object_count) == (sha256, len(_FILE), len(_ROWS))
     doors.stack.run(int(queued.name.removeprefix("imports/")), doors.runner())
@@ -173,7 +66,7 @@ def test_a_file_goes_in_by_the_public_door_and_through_controls_internal_door(do
 
 
 def test_findings_and_imports_come_in_pages(doors: Doors) -> None:
-    names = [doors.call("UploadImport", _parts(_FILE)).name for _ in range(3)]
+    names = [doors.call("UploadImport", parts(_FILE + b" " * extra)).name for extra in range(3)]
     for name in names:
         doors.stack.run(int(name.removeprefix("imports/")), doors.runner())
     listed, token = [], ""
@@ -202,23 +95,23 @@ def test_findings_and_imports_come_in_pages(doors: Doors) -> None:
 
 
 def test_what_is_refused_names_the_reason(doors: Doors) -> None:
-    name = doors.call("UploadImport", _parts(_FILE)).name
+    name = doors.call("UploadImport", parts(_FILE)).name
     get = import_pb.GetImportRequest(name=name)
     assert doors.refused("GetImport", get, "stranger").reason == "IMPORT_NOT_FOUND"
     assert doors.refused("GetImport", get, "reader").reason == "SCOPE_MISSING"
     assert doors.refused("GetImport", import_pb.GetImportRequest(name="imports/x")).reason == "INVALID_FIELD"
-    assert doors.refused("UploadImport", _parts(_FILE, scope=1)).reason == "SCOPE_MISSING"
-    assert doors.refused("UploadImport", iter(list(_parts(_FILE))[:-1])).reason == "UPLOAD_INCOMPLETE"
-    assert doors.refused("UploadImport", iter(list(_parts(_FILE))[1:])).reason == "INVALID_FIELD"
+    assert doors.refused("UploadImport", parts(_FILE, scope=1)).reason == "SCOPE_MISSING"
+    assert doors.refused("UploadImport", iter(list(parts(_FILE))[:-1])).reason == "UPLOAD_INCOMPLETE"
+    assert doors.refused("UploadImport", iter(list(parts(_FILE))[1:])).reason == "INVALID_FIELD"
     assert doors.refused("UploadImport", iter(())).reason == "INVALID_FIELD"
-    assert doors.refused("UploadImport", _parts(b"{}")).reason == "INVALID_UPLOAD"
-    assert doors.refused("UploadImport", _parts(_FILE, request_id="x")).reason == "INVALID_FIELD"
-    two_headers = [*_parts(_FILE)][:1] * 2
+    assert doors.refused("UploadImport", parts(b"{}")).reason == "INVALID_UPLOAD"
+    assert doors.refused("UploadImport", parts(_FILE, request_id="x")).reason == "INVALID_FIELD"
+    two_headers = [*parts(_FILE)][:1] * 2
     assert doors.refused("UploadImport", iter(two_headers)).violations[0][0] == "header"
 
 
 def test_a_failed_import_tells_why(doors: Doors) -> None:
-    name = doors.call("UploadImport", _parts(_FILE)).name
+    name = doors.call("UploadImport", parts(_FILE)).name
     doors.stack.scopes.clear()
     doors.stack.run(int(name.removeprefix("imports/")), doors.runner())
     failed = doors.call("GetImport", import_pb.GetImportRequest(name=name))
@@ -242,21 +135,46 @@ def test_a_region_cannot_hand_over_rows_of_anothers_import(doors: Doors) -> None
     assert doors.stack.all_in("control", "SELECT id FROM user_account") == []
 
 
-def test_an_upload_whose_client_goes_away_half_way_leaves_nothing(doors: Doors) -> None:
+def test_what_came_of_an_upload_whose_client_goes_away_half_way_is_kept(doors: Doors) -> None:
+    request_id = str(uuid.uuid4())
     begun, ended = threading.Event(), threading.Event()
 
     def half() -> Iterator[import_pb.UploadImportRequest]:
-        yield from list(_parts(_FILE[:40]))[:2]
+        yield from list(parts(_FILE[:40], request_id=request_id))[:2]
         begun.set()
         ended.wait(30)
 
     call = doors.stub.UploadImport.future(half(), timeout=30, metadata=(("authorization", "Bearer importer"),))
     assert begun.wait(10)
-    _wait_until(lambda: bool(doors.stack.all_in("region", "SELECT id FROM data_import")))
+    asked = import_pb.GetUploadRequest(request_id=request_id)
+    _wait_until(lambda: _reason_or_offset(doors, asked) == 40)
     call.cancel()
     ended.set()
-    _wait_until(lambda: not doors.stack.all_in("region", "SELECT id FROM data_import"))
-    _wait_until(lambda: not doors.stack.spool.import_ids())
+    _wait_until(lambda: _is_free(doors))
+    there = doors.call("GetUpload", asked)
+    assert (there.offset_bytes, there.complete, there.HasField("expire_time")) == (40, False, True)
+    assert doors.refused("GetUpload", asked, "stranger").reason == "UPLOAD_NOT_FOUND"
+    rest = list(parts(_FILE, request_id=request_id, offset=40))
+    rest[1:] = [import_pb.UploadImportRequest(chunk=_FILE[40:]), rest[-1]]
+    queued = doors.call("UploadImport", iter(rest))
+    assert (queued.sha256, queued.object_count) == (hashlib.sha256(_FILE).hexdigest(), len(_ROWS))
+    assert doors.call("GetUpload", asked).complete
+
+
+def _reason_or_offset(doors: Doors, asked: import_pb.GetUploadRequest) -> Any:
+    try:
+        return doors.call("GetUpload", asked).offset_bytes
+    except grpc.RpcError as error:
+        return refusal_of(error).reason
+
+
+def _is_free(doors: Doors) -> bool:
+    """Whether the server has noticed that the client went away: nobody claims the upload any more."""
+    try:
+        with doors.stack.spool.claim(doors.stack.spool.import_ids()[0]):
+            return True
+    except UploadInProgress:
+        return False
 
 
 def _wait_until(done: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -29,6 +29,8 @@ _CALLERS = {
     "ListSlugReservations",
     "ListUserOrganizations",
     "GetImport",
+    "GetUpload",
+    "WatchImport",
     "ListImports",
     "ListImportFindings",
     "CreateExport",

@@ -7,26 +7,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from region_silo.imports.domain import (
+    RUNNING,
     DataImport,
     Effect,
     Event,
     ImpossibleChangeError,
     Scope,
     State,
+    after_batch,
     back_off_s,
     change,
+    may_change,
+    seconds_left,
 )
-
-_FINAL = {State.SUCCEEDED, State.FAILED}
-_ORDER = [
-    State.UPLOADING,
-    State.QUEUED,
-    State.WRITING,
-    State.RESERVING,
-    State.FINISHING,
-    State.SUCCEEDED,
-    State.FAILED,
-]
 
 
 def test_the_way_of_an_import_that_goes_well() -> None:
@@ -67,20 +60,132 @@ def test_a_failed_import_closes_its_request_opens_nothing_and_keeps_its_file(sta
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_no_schedule_of_events_leaves_a_final_state_or_goes_back(seed: int) -> None:
+def test_no_schedule_of_events_leaves_what_is_final_or_works_on_a_file_that_is_removed(seed: int) -> None:
     chooser = random.Random(seed)
     state = State.UPLOADING
-    closed = 0
+    file_is_here, retried = True, False
     for _ in range(200):
+        event = chooser.choice(list(Event))
         try:
-            following, effects = change(state, chooser.choice(list(Event)))
+            following, effects = change(state, event)
         except ImpossibleChangeError:
+            assert not may_change(state, event)
             continue
-        assert state not in _FINAL
-        assert _ORDER.index(following) >= _ORDER.index(state)
-        closed += Effect.CLOSE_REQUEST in effects
+        assert may_change(state, event)
+        assert state is not State.CANCELLED, "what was cancelled went on"
+        assert state in (*RUNNING, State.UPLOADING) or event in (Event.RESUMED, Event.RETRIED, Event.CANCELLED)
+        assert (Effect.ACTIVATE_ORGANIZATIONS in effects) == (following is State.SUCCEEDED)
+        assert (Effect.REMOVE_FILE in effects) == (following in (State.SUCCEEDED, State.CANCELLED))
+        retried = retried or event is Event.RETRIED
+        if following in (State.SUCCEEDED, State.FAILED, State.STOPPED):
+            assert Effect.CLOSE_REQUEST in effects
+        if following is State.CANCELLED and state in (*RUNNING, State.PAUSED):
+            assert Effect.CLOSE_REQUEST in effects, "its request would run for ever"
+        if event is Event.RETRIED and state is State.SUCCEEDED:
+            file_is_here = True  # what succeeded with errors keeps its file; the runner looks at their count
+        assert file_is_here or following not in RUNNING
+        file_is_here = file_is_here and Effect.REMOVE_FILE not in effects
         state = following
-    assert closed == (state in _FINAL)
+
+
+class _Imported:
+    """An import as its process and its clients see it: batches, some with errors, and wishes at any time."""
+
+    def __init__(self, chooser: random.Random) -> None:
+        self.failing = {place for place in range(12) if chooser.random() < 0.2}
+        self.continue_on_error = chooser.random() < 0.3
+        self.state = State.QUEUED
+        self.wanted: State | None = None
+        self.written: list[int] = []
+        self.tried: set[int] = set()
+
+    def work(self, batches_max: int) -> None:
+        """One stretch of work; it may end in the middle, as if the process had been killed."""
+        if self.state not in RUNNING:
+            return
+        self.state, _ = change(self.state, Event.LEASED)
+        self._settle(0)
+        while self.state is State.WRITING and batches_max:
+            place = len(self.written) if not self.tried else min(self.tried)
+            if place == 12:
+                self.state, _ = change(self.state, Event.ROWS_WRITTEN)
+                return
+            errors = int(place in self.failing)
+            if self.tried:
+                self.tried.discard(place)
+            else:
+                self.written.append(place)
+            self._settle(errors)
+            batches_max -= 1
+        if self.state is State.RESERVING:
+            self.state, _ = change(self.state, Event.SLUGS_APPLIED)
+
+    def wish(self, event: Event, *, leased: bool) -> None:
+        """As region_silo.imports.life does it."""
+        if not may_change(self.state, event):
+            return
+        if leased and event in (Event.PAUSED, Event.CANCELLED) and self.state in RUNNING:
+            if self.wanted is not State.CANCELLED:
+                self.wanted, _ = change(self.state, event)
+            return
+        if event is Event.RETRIED:
+            self.tried = {place for place in self.written if place in self.failing}
+        self.state, _ = change(self.state, event)
+
+    def _settle(self, errors: int) -> None:
+        event = after_batch(self.wanted, errors, self.continue_on_error)
+        if event is not None:
+            self.state, _ = change(self.state, event)
+            self.wanted = None
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_whatever_is_wished_and_killed_each_batch_is_written_once_and_errors_stop_it(seed: int) -> None:
+    chooser = random.Random(seed)
+    run = _Imported(chooser)
+    for _ in range(60):
+        match chooser.randrange(6):
+            case 0:
+                run.wish(Event.PAUSED, leased=chooser.random() < 0.5)
+            case 1:
+                run.wish(Event.RESUMED, leased=False)
+            case 2:
+                run.wish(Event.RETRIED, leased=False)
+            case 3 if chooser.random() < 0.1:
+                run.wish(Event.CANCELLED, leased=chooser.random() < 0.5)
+            case _:
+                run.work(chooser.randint(0, 5))
+        assert run.written == list(range(len(run.written)))
+        if run.state is State.STOPPED:
+            assert not run.continue_on_error
+            assert run.failing & set(run.written)
+    if run.state is State.SUCCEEDED:
+        assert len(run.written) == 12
+        assert run.continue_on_error or not run.failing
+
+
+@pytest.mark.parametrize(
+    ("wanted", "errors", "continue_on_error", "event"),
+    [
+        (None, 0, False, None),
+        (None, 3, True, None),
+        (None, 3, False, Event.ERRORS_FOUND),
+        (State.PAUSED, 0, False, Event.PAUSED),
+        (State.PAUSED, 3, False, Event.ERRORS_FOUND),
+        (State.PAUSED, 3, True, Event.PAUSED),
+        (State.CANCELLED, 3, False, Event.CANCELLED),
+    ],
+)
+def test_behind_a_batch_an_end_goes_before_errors_and_errors_before_a_pause(
+    wanted: State | None, errors: int, continue_on_error: bool, event: Event | None
+) -> None:
+    assert after_batch(wanted, errors, continue_on_error) is event
+
+
+def test_the_time_that_is_left_is_told_only_while_rows_are_written_and_come_on() -> None:
+    assert seconds_left(State.WRITING, 100, 20.0) == 5
+    assert seconds_left(State.WRITING, 100, 0.0) is None
+    assert seconds_left(State.RESERVING, 0, 20.0) is None
 
 
 def test_the_wait_doubles_up_to_half_a_minute() -> None:
@@ -113,6 +218,7 @@ def test_the_rate_counts_from_the_begin_of_writing_to_the_end() -> None:
         created_at=begin,
         started_at=None,
         ended_at=None,
+        updated_at=begin,
     )
     assert waiting.objects_per_second(begin) == 0
     writing = replace(waiting, started_at=begin)

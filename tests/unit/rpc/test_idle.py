@@ -27,6 +27,18 @@ def test_a_silent_stream_is_cancelled_and_a_speaking_one_goes_on() -> None:
         assert not speaking.cancelled.is_set()
 
 
+def test_a_stream_whose_message_is_being_worked_on_is_not_silent() -> None:
+    watch = IdleWatch(0.05, look_every_s=0.01)
+    busy, silent = Stream(), Stream()
+    with watch.watching(busy) as heard:  # type: ignore[arg-type]
+        heard(busy=True)
+        with watch.watching(silent):  # type: ignore[arg-type]
+            assert silent.cancelled.wait(10)
+        assert not busy.cancelled.is_set()
+        heard()
+        assert busy.cancelled.wait(10), "it is expected to speak again"
+
+
 def test_a_stream_that_is_over_is_left_alone() -> None:
     watch = IdleWatch(0.01, look_every_s=0.01)
     over, witness = Stream(), Stream()

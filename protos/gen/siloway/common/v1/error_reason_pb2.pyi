@@ -208,6 +208,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
     ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: _ErrorReason.ValueType  # 152
     """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
+    ERROR_REASON_UPLOAD_OFFSET_WRONG: _ErrorReason.ValueType  # 138
+    """INVALID_ARGUMENT: The upload does not go on where it broke off; the metadata has the offset."""
+    ERROR_REASON_UPLOAD_IN_PROGRESS: _ErrorReason.ValueType  # 139
+    """ABORTED: Another call with this request id is uploading; try again when it has ended."""
+    ERROR_REASON_UPLOAD_NOT_FOUND: _ErrorReason.ValueType  # 140
+    """NOT_FOUND: Nothing of such an upload is here."""
+    ERROR_REASON_IMPORT_STATE: _ErrorReason.ValueType  # 141
+    """FAILED_PRECONDITION: The import is in no state for this; the metadata has its state."""
+    ERROR_REASON_IMPORT_STOPPED: _ErrorReason.ValueType  # 142
+    """FAILED_PRECONDITION: Findings that are errors stopped the import; it can be retried."""
+    ERROR_REASON_IMPORT_CANCELLED: _ErrorReason.ValueType  # 143
+    """FAILED_PRECONDITION: The import was cancelled."""
+    ERROR_REASON_FILE_BEING_IMPORTED: _ErrorReason.ValueType  # 144
+    """FAILED_PRECONDITION: The same file is being imported; the metadata has the import."""
+    ERROR_REASON_IMPORT_TARGET_GONE: _ErrorReason.ValueType  # 145
+    """FAILED_PRECONDITION: An organization that the import made is deleted, so nothing more is written into it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -400,4 +416,20 @@ ERROR_REASON_EXPORT_EXPIRED: ErrorReason.ValueType  # 148
 """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
 ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: ErrorReason.ValueType  # 152
 """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
+ERROR_REASON_UPLOAD_OFFSET_WRONG: ErrorReason.ValueType  # 138
+"""INVALID_ARGUMENT: The upload does not go on where it broke off; the metadata has the offset."""
+ERROR_REASON_UPLOAD_IN_PROGRESS: ErrorReason.ValueType  # 139
+"""ABORTED: Another call with this request id is uploading; try again when it has ended."""
+ERROR_REASON_UPLOAD_NOT_FOUND: ErrorReason.ValueType  # 140
+"""NOT_FOUND: Nothing of such an upload is here."""
+ERROR_REASON_IMPORT_STATE: ErrorReason.ValueType  # 141
+"""FAILED_PRECONDITION: The import is in no state for this; the metadata has its state."""
+ERROR_REASON_IMPORT_STOPPED: ErrorReason.ValueType  # 142
+"""FAILED_PRECONDITION: Findings that are errors stopped the import; it can be retried."""
+ERROR_REASON_IMPORT_CANCELLED: ErrorReason.ValueType  # 143
+"""FAILED_PRECONDITION: The import was cancelled."""
+ERROR_REASON_FILE_BEING_IMPORTED: ErrorReason.ValueType  # 144
+"""FAILED_PRECONDITION: The same file is being imported; the metadata has the import."""
+ERROR_REASON_IMPORT_TARGET_GONE: ErrorReason.ValueType  # 145
+"""FAILED_PRECONDITION: An organization that the import made is deleted, so nothing more is written into it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -117,6 +117,7 @@ class ImportBatchRequest(_message.Message):
     MERGE_USERS_FIELD_NUMBER: _builtins.int
     OVERWRITE_CONFIGS_FIELD_NUMBER: _builtins.int
     FILTERED_FIELD_NUMBER: _builtins.int
+    AGAIN_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     APPLIED_PLAN_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
@@ -133,6 +134,10 @@ class ImportBatchRequest(_message.Message):
     """Configuration that is there gets the file's values; without it it stays."""
     filtered: _builtins.bool
     """A filter leaves rows of the model out: they are not handed over, so ordinals have gaps."""
+    again: _builtins.bool
+    """The rows were handed over before: those that were not written then are tried again, and their findings replaced. They may
+    have gaps.
+    """
     plan: _builtins.bool
     """Nothing is written: the batch is of a plan, decides as an import would, and is forgotten with the plan."""
     applied_plan: _builtins.int
@@ -157,12 +162,13 @@ class ImportBatchRequest(_message.Message):
         merge_users: _builtins.bool = ...,
         overwrite_configs: _builtins.bool = ...,
         filtered: _builtins.bool = ...,
+        again: _builtins.bool = ...,
         plan: _builtins.bool = ...,
         applied_plan: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_plan", b"applied_plan", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -80,6 +80,12 @@ class DataImport(_message.Message):
         """Given up; error says why."""
         STATE_FINISHING: DataImport._State.ValueType  # 7
         """The organizations have their slugs; rows that need them are being written."""
+        STATE_PAUSED: DataImport._State.ValueType  # 8
+        """Paused by a request; it goes on with ResumeImport."""
+        STATE_CANCELLED: DataImport._State.ValueType  # 9
+        """Ended by a request. Its rows stay, and organizations that it made stay IMPORTING."""
+        STATE_STOPPED: DataImport._State.ValueType  # 10
+        """Findings that are errors stopped it after their batch; it waits for RetryImport or CancelImport."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State is how far the import has come."""
@@ -100,6 +106,12 @@ class DataImport(_message.Message):
     """Given up; error says why."""
     STATE_FINISHING: DataImport.State.ValueType  # 7
     """The organizations have their slugs; rows that need them are being written."""
+    STATE_PAUSED: DataImport.State.ValueType  # 8
+    """Paused by a request; it goes on with ResumeImport."""
+    STATE_CANCELLED: DataImport.State.ValueType  # 9
+    """Ended by a request. Its rows stay, and organizations that it made stay IMPORTING."""
+    STATE_STOPPED: DataImport.State.ValueType  # 10
+    """Findings that are errors stopped it after their batch; it waits for RetryImport or CancelImport."""
 
     @_typing.final
     class ModelCounts(_message.Message):
@@ -190,6 +202,12 @@ class DataImport(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    REQUESTED_STATE_FIELD_NUMBER: _builtins.int
+    RECENT_OBJECTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    SECONDS_LEFT_FIELD_NUMBER: _builtins.int
+    ERROR_COUNT_FIELD_NUMBER: _builtins.int
+    CONTINUE_ON_ERROR_FIELD_NUMBER: _builtins.int
+    RETRY_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"imports/{id}"."""
     scope: Global___DataImport.Scope.ValueType
@@ -210,6 +228,18 @@ class DataImport(_message.Message):
     """Objects a second since the writing began."""
     finding_count: _builtins.int
     """How many findings there are."""
+    requested_state: Global___DataImport.State.ValueType
+    """STATE_PAUSED or STATE_CANCELLED while that was asked for and the batch at hand is not done."""
+    recent_objects_per_second: _builtins.float
+    """Objects a second during the last half minute of its work."""
+    seconds_left: _builtins.float
+    """About how many seconds the writing still takes; absent when that is not known."""
+    error_count: _builtins.int
+    """How many of the findings are errors."""
+    continue_on_error: _builtins.bool
+    """Errors do not stop it."""
+    retry_count: _builtins.int
+    """How often RetryImport has taken it up again."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___DataImport.ModelCounts]:
         """Counts of each model, in the order of writing."""
@@ -220,7 +250,7 @@ class DataImport(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why it failed; only in STATE_FAILED."""
+        """Why it failed, was stopped or cancelled."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -232,7 +262,7 @@ class DataImport(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When it succeeded or failed."""
+        """When it succeeded, failed, was stopped or cancelled."""
 
     @_builtins.property
     def options(self) -> Global___ImportOptions:
@@ -258,12 +288,20 @@ class DataImport(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         options: Global___ImportOptions | None = ...,
+        requested_state: Global___DataImport.State.ValueType = ...,
+        recent_objects_per_second: _builtins.float = ...,
+        seconds_left: _builtins.float | None = ...,
+        error_count: _builtins.int = ...,
+        continue_on_error: _builtins.bool = ...,
+        retry_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "options", b"options", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "options", b"options", "seconds_left", b"seconds_left", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator", b"creator", "done_count", b"done_count", "end_time", b"end_time", "error", b"error", "finding_count", b"finding_count", "models", b"models", "name", b"name", "object_count", b"object_count", "objects_per_second", b"objects_per_second", "options", b"options", "organizations", b"organizations", "scope", b"scope", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "continue_on_error", b"continue_on_error", "create_time", b"create_time", "creator", b"creator", "done_count", b"done_count", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "finding_count", b"finding_count", "models", b"models", "name", b"name", "object_count", b"object_count", "objects_per_second", b"objects_per_second", "options", b"options", "organizations", b"organizations", "recent_objects_per_second", b"recent_objects_per_second", "requested_state", b"requested_state", "retry_count", b"retry_count", "scope", b"scope", "seconds_left", b"seconds_left", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seconds_left: _TypeAlias = _typing.Literal["seconds_left"]  # noqa: Y015
+    _WhichOneofArgType__seconds_left: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds_left) -> _WhichOneofReturnType__seconds_left | None: ...
 
 Global___DataImport: _TypeAlias = DataImport  # noqa: Y015
 
@@ -301,6 +339,7 @@ class ImportOptions(_message.Message):
     ADD_TO_SILO_FIELD_NUMBER: _builtins.int
     USERNAMES_FIELD_NUMBER: _builtins.int
     ORGANIZATION_SLUGS_FIELD_NUMBER: _builtins.int
+    CONTINUE_ON_ERROR_FIELD_NUMBER: _builtins.int
     merge_users: _builtins.bool
     """A user whose username exists stands for the incoming one, unchanged. Needs silo:operate. Not in global scope."""
     overwrite_configs: _builtins.bool
@@ -309,6 +348,8 @@ class ImportOptions(_message.Message):
     """The organizations get the status 3, which hides them until somebody approves. In organization and global scope."""
     add_to_silo: _builtins.bool
     """Lets an import in global scope add to a silo that holds other organizations; without it such a silo is refused."""
+    continue_on_error: _builtins.bool
+    """Go on behind findings that are errors; without it the import is STOPPED after the batch that has one."""
     @_builtins.property
     def usernames(self) -> Global___ImportOptions.Filter:
         """Only these users; absent means all. In user and config scope."""
@@ -326,10 +367,11 @@ class ImportOptions(_message.Message):
         add_to_silo: _builtins.bool = ...,
         usernames: Global___ImportOptions.Filter | None = ...,
         organization_slugs: Global___ImportOptions.Filter | None = ...,
+        continue_on_error: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["organization_slugs", b"organization_slugs", "usernames", b"usernames"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_to_silo", b"add_to_silo", "hide_organizations", b"hide_organizations", "merge_users", b"merge_users", "organization_slugs", b"organization_slugs", "overwrite_configs", b"overwrite_configs", "usernames", b"usernames"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_to_silo", b"add_to_silo", "continue_on_error", b"continue_on_error", "hide_organizations", b"hide_organizations", "merge_users", b"merge_users", "organization_slugs", b"organization_slugs", "overwrite_configs", b"overwrite_configs", "usernames", b"usernames"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,6 +394,7 @@ class UploadImportRequest(_message.Message):
         SIZE_BYTES_FIELD_NUMBER: _builtins.int
         SHA256_FIELD_NUMBER: _builtins.int
         OPTIONS_FIELD_NUMBER: _builtins.int
+        OFFSET_FIELD_NUMBER: _builtins.int
         scope: Global___DataImport.Scope.ValueType
         """What the import may touch."""
         request_id: _builtins.str
@@ -360,9 +403,13 @@ class UploadImportRequest(_message.Message):
         """The file's length in bytes; an upload that ends before or after it is refused. 0 means unknown."""
         sha256: _builtins.str
         """The file's SHA-256, hexadecimal; an upload that differs is refused. Empty means unknown."""
+        offset: _builtins.int
+        """Where in the file the first chunk begins: 0 begins anew, more goes on with what came before under this request id, at
+        most at Upload.offset_bytes. Bytes that came before are compared.
+        """
         @_builtins.property
         def options(self) -> Global___ImportOptions:
-            """What is chosen for it; another choice is another request."""
+            """What is chosen for it; another choice is another request. An upload that goes on gives the same."""
 
         def __init__(
             self,
@@ -372,10 +419,11 @@ class UploadImportRequest(_message.Message):
             size_bytes: _builtins.int = ...,
             sha256: _builtins.str = ...,
             options: Global___ImportOptions | None = ...,
+            offset: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "request_id", b"request_id", "scope", b"scope", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "options", b"options", "request_id", b"request_id", "scope", b"scope", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -406,6 +454,76 @@ class UploadImportRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___UploadImportRequest: _TypeAlias = UploadImportRequest  # noqa: Y015
+
+@_typing.final
+class GetUploadRequest(_message.Message):
+    """GetUploadRequest asks how far an upload came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The request id of the upload."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUploadRequest: _TypeAlias = GetUploadRequest  # noqa: Y015
+
+@_typing.final
+class Upload(_message.Message):
+    """Upload is how far an upload came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The request id of the upload."""
+    offset_bytes: _builtins.int
+    """The bytes that are on disk: where the next call may go on."""
+    size_bytes: _builtins.int
+    """The file's length as the header announced it; 0 means unknown."""
+    sha256: _builtins.str
+    """The file's SHA-256 as the header announced it, hexadecimal; empty means unknown."""
+    name: _builtins.str
+    """"imports/{id}"."""
+    complete: _builtins.bool
+    """The whole file is here and its import is queued, or further."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When what came is removed unless the upload goes on; absent for a complete one."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        offset_bytes: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        name: _builtins.str = ...,
+        complete: _builtins.bool = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "expire_time", b"expire_time", "name", b"name", "offset_bytes", b"offset_bytes", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Upload: _TypeAlias = Upload  # noqa: Y015
 
 @_typing.final
 class GetImportRequest(_message.Message):
@@ -489,6 +607,33 @@ class ImportFinding(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Severity:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _SeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ImportFinding._Severity.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SEVERITY_UNSPECIFIED: ImportFinding._Severity.ValueType  # 0
+        """Not given."""
+        SEVERITY_WARNING: ImportFinding._Severity.ValueType  # 1
+        """The row was written, but not with everything that the file has."""
+        SEVERITY_SKIPPED: ImportFinding._Severity.ValueType  # 2
+        """The row was left out by a rule."""
+        SEVERITY_ERROR: ImportFinding._Severity.ValueType  # 3
+        """The row was not written because of what it holds."""
+
+    class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
+        """Severity is what the finding means for its row."""
+
+    SEVERITY_UNSPECIFIED: ImportFinding.Severity.ValueType  # 0
+    """Not given."""
+    SEVERITY_WARNING: ImportFinding.Severity.ValueType  # 1
+    """The row was written, but not with everything that the file has."""
+    SEVERITY_SKIPPED: ImportFinding.Severity.ValueType  # 2
+    """The row was left out by a rule."""
+    SEVERITY_ERROR: ImportFinding.Severity.ValueType  # 3
+    """The row was not written because of what it holds."""
+
     KIND_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     ORDINAL_FIELD_NUMBER: _builtins.int
@@ -496,6 +641,7 @@ class ImportFinding(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Kind is what happened."""
     model: _builtins.str
@@ -512,6 +658,8 @@ class ImportFinding(_message.Message):
     """In words."""
     skipped: _builtins.bool
     """The row was not written because of it."""
+    severity: Global___ImportFinding.Severity.ValueType
+    """What it means for the row."""
     def __init__(
         self,
         *,
@@ -522,10 +670,11 @@ class ImportFinding(_message.Message):
         field: _builtins.str = ...,
         reason: _builtins.str = ...,
         skipped: _builtins.bool = ...,
+        severity: Global___ImportFinding.Severity.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "kind", b"kind", "model", b"model", "ordinal", b"ordinal", "pk", b"pk", "reason", b"reason", "skipped", b"skipped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "kind", b"kind", "model", b"model", "ordinal", b"ordinal", "pk", b"pk", "reason", b"reason", "severity", b"severity", "skipped", b"skipped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -592,3 +741,135 @@ class ListImportFindingsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListImportFindingsResponse: _TypeAlias = ListImportFindingsResponse  # noqa: Y015
+
+@_typing.final
+class WatchImportRequest(_message.Message):
+    """WatchImportRequest asks to be told of one import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"imports/{id}"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchImportRequest: _TypeAlias = WatchImportRequest  # noqa: Y015
+
+@_typing.final
+class PauseImportRequest(_message.Message):
+    """PauseImportRequest pauses an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"imports/{id}"."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseImportRequest: _TypeAlias = PauseImportRequest  # noqa: Y015
+
+@_typing.final
+class ResumeImportRequest(_message.Message):
+    """ResumeImportRequest lets a paused import go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"imports/{id}"."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeImportRequest: _TypeAlias = ResumeImportRequest  # noqa: Y015
+
+@_typing.final
+class CancelImportRequest(_message.Message):
+    """CancelImportRequest ends an import for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"imports/{id}"."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelImportRequest: _TypeAlias = CancelImportRequest  # noqa: Y015
+
+@_typing.final
+class RetryImportRequest(_message.Message):
+    """RetryImportRequest takes up what failed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONTINUE_ON_ERROR_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"imports/{id}"."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    continue_on_error: _builtins.bool
+    """From now on errors do not stop the import, or do; absent leaves it as it is."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        continue_on_error: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error", "continue_on_error", b"continue_on_error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error", "continue_on_error", b"continue_on_error", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__continue_on_error: _TypeAlias = _typing.Literal["continue_on_error"]  # noqa: Y015
+    _WhichOneofArgType__continue_on_error: _TypeAlias = _typing.Literal["_continue_on_error", b"_continue_on_error"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__continue_on_error) -> _WhichOneofReturnType__continue_on_error | None: ...
+
+Global___RetryImportRequest: _TypeAlias = RetryImportRequest  # noqa: Y015

@@ -40,6 +40,11 @@ class ImportServiceStub:
                 request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.UploadImportRequest.SerializeToString,
                 response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
                 _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/siloway.region.v1.ImportService/GetUpload',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.Upload.FromString,
+                _registered_method=True)
         self.GetImport = channel.unary_unary(
                 '/siloway.region.v1.ImportService/GetImport',
                 request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.GetImportRequest.SerializeToString,
@@ -55,6 +60,31 @@ class ImportServiceStub:
                 request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ListImportFindingsRequest.SerializeToString,
                 response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ListImportFindingsResponse.FromString,
                 _registered_method=True)
+        self.WatchImport = channel.unary_stream(
+                '/siloway.region.v1.ImportService/WatchImport',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.WatchImportRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+                _registered_method=True)
+        self.PauseImport = channel.unary_unary(
+                '/siloway.region.v1.ImportService/PauseImport',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.PauseImportRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+                _registered_method=True)
+        self.ResumeImport = channel.unary_unary(
+                '/siloway.region.v1.ImportService/ResumeImport',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ResumeImportRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+                _registered_method=True)
+        self.CancelImport = channel.unary_unary(
+                '/siloway.region.v1.ImportService/CancelImport',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.CancelImportRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+                _registered_method=True)
+        self.RetryImport = channel.unary_unary(
+                '/siloway.region.v1.ImportService/RetryImport',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.RetryImportRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+                _registered_method=True)
 
 
 class ImportServiceServicer:
@@ -64,6 +94,14 @@ class ImportServiceServicer:
     def UploadImport(self, request_iterator, context):
         """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
         import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
+        An upload that breaks off keeps what came: GetUpload tells how far it came, and another call goes on from there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """Tells how far an upload of the caller's came, so that it can go on. Needs import:write or silo:operate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +128,46 @@ class ImportServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchImport(self, request, context):
+        """Sends an import as it is, and again when it has changed, at most every half second; every ten seconds in any case. Ends
+        with the answer in which nothing more will happen by itself: SUCCEEDED, FAILED, CANCELLED, STOPPED or PAUSED. Few may
+        watch at one time. Needs what GetImport needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseImport(self, request, context):
+        """Pauses an import after the batch at hand; until then its requested_state is STATE_PAUSED. Needs what GetImport needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeImport(self, request, context):
+        """Lets a paused import go on where it was, or takes a pause back that has not taken effect. Needs what GetImport needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelImport(self, request, context):
+        """Ends an import for good after the batch at hand; until then its requested_state is STATE_CANCELLED. Rows that are written
+        stay, and the organizations among them stay IMPORTING. Needs what GetImport needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryImport(self, request, context):
+        """Takes up what failed, from the same file and into the same target: rows with errors and rows whose reference was missing
+        are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
+        GetImport needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ImportServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +175,11 @@ def add_ImportServiceServicer_to_server(servicer, server):
                     servicer.UploadImport,
                     request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.UploadImportRequest.FromString,
                     response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.GetUploadRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.Upload.SerializeToString,
             ),
             'GetImport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetImport,
@@ -112,6 +195,31 @@ def add_ImportServiceServicer_to_server(servicer, server):
                     servicer.ListImportFindings,
                     request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ListImportFindingsRequest.FromString,
                     response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ListImportFindingsResponse.SerializeToString,
+            ),
+            'WatchImport': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchImport,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.WatchImportRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
+            ),
+            'PauseImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseImport,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.PauseImportRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
+            ),
+            'ResumeImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeImport,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ResumeImportRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
+            ),
+            'CancelImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelImport,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.CancelImportRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
+            ),
+            'RetryImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryImport,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.RetryImportRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -142,6 +250,33 @@ class ImportService:
             '/siloway.region.v1.ImportService/UploadImport',
             siloway_dot_region_dot_v1_dot_import__service__pb2.UploadImportRequest.SerializeToString,
             siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ImportService/GetUpload',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.GetUploadRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.Upload.FromString,
             options,
             channel_credentials,
             insecure,
@@ -223,6 +358,141 @@ class ImportService:
             '/siloway.region.v1.ImportService/ListImportFindings',
             siloway_dot_region_dot_v1_dot_import__service__pb2.ListImportFindingsRequest.SerializeToString,
             siloway_dot_region_dot_v1_dot_import__service__pb2.ListImportFindingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/siloway.region.v1.ImportService/WatchImport',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.WatchImportRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ImportService/PauseImport',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.PauseImportRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ImportService/ResumeImport',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.ResumeImportRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ImportService/CancelImport',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.CancelImportRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ImportService/RetryImport',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.RetryImportRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,13 +36,34 @@ class ImportServiceStub:
     UploadImport: _grpc.StreamUnaryMultiCallable[_import_service_pb2.UploadImportRequest, _import_service_pb2.DataImport]
     """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
     import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
+    An upload that breaks off keeps what came: GetUpload tells how far it came, and another call goes on from there.
     """
+    GetUpload: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.GetUploadRequest, _import_service_pb2.Upload]
+    """Tells how far an upload of the caller's came, so that it can go on. Needs import:write or silo:operate."""
     GetImport: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.GetImportRequest, _import_service_pb2.DataImport]
     """Gets one import of the caller's; with silo:operate anybody's. Needs import:write or silo:operate."""
     ListImports: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.ListImportsRequest, _import_service_pb2.ListImportsResponse]
     """Lists imports, newest first; without silo:operate only the caller's. Needs import:write or silo:operate."""
     ListImportFindings: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.ListImportFindingsRequest, _import_service_pb2.ListImportFindingsResponse]
     """Lists what is worth telling about rows of an import. Needs what GetImport needs."""
+    WatchImport: _grpc.UnaryStreamMultiCallable[_import_service_pb2.WatchImportRequest, _import_service_pb2.DataImport]
+    """Sends an import as it is, and again when it has changed, at most every half second; every ten seconds in any case. Ends
+    with the answer in which nothing more will happen by itself: SUCCEEDED, FAILED, CANCELLED, STOPPED or PAUSED. Few may
+    watch at one time. Needs what GetImport needs.
+    """
+    PauseImport: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.PauseImportRequest, _import_service_pb2.DataImport]
+    """Pauses an import after the batch at hand; until then its requested_state is STATE_PAUSED. Needs what GetImport needs."""
+    ResumeImport: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.ResumeImportRequest, _import_service_pb2.DataImport]
+    """Lets a paused import go on where it was, or takes a pause back that has not taken effect. Needs what GetImport needs."""
+    CancelImport: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.CancelImportRequest, _import_service_pb2.DataImport]
+    """Ends an import for good after the batch at hand; until then its requested_state is STATE_CANCELLED. Rows that are written
+    stay, and the organizations among them stay IMPORTING. Needs what GetImport needs.
+    """
+    RetryImport: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.RetryImportRequest, _import_service_pb2.DataImport]
+    """Takes up what failed, from the same file and into the same target: rows with errors and rows whose reference was missing
+    are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
+    GetImport needs.
+    """
 
 @_typing.type_check_only
 class ImportServiceAsyncStub(ImportServiceStub):
@@ -52,13 +73,34 @@ class ImportServiceAsyncStub(ImportServiceStub):
     UploadImport: _aio.StreamUnaryMultiCallable[_import_service_pb2.UploadImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
     """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
     import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
+    An upload that breaks off keeps what came: GetUpload tells how far it came, and another call goes on from there.
     """
+    GetUpload: _aio.UnaryUnaryMultiCallable[_import_service_pb2.GetUploadRequest, _import_service_pb2.Upload]  # type: ignore[assignment]
+    """Tells how far an upload of the caller's came, so that it can go on. Needs import:write or silo:operate."""
     GetImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.GetImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
     """Gets one import of the caller's; with silo:operate anybody's. Needs import:write or silo:operate."""
     ListImports: _aio.UnaryUnaryMultiCallable[_import_service_pb2.ListImportsRequest, _import_service_pb2.ListImportsResponse]  # type: ignore[assignment]
     """Lists imports, newest first; without silo:operate only the caller's. Needs import:write or silo:operate."""
     ListImportFindings: _aio.UnaryUnaryMultiCallable[_import_service_pb2.ListImportFindingsRequest, _import_service_pb2.ListImportFindingsResponse]  # type: ignore[assignment]
     """Lists what is worth telling about rows of an import. Needs what GetImport needs."""
+    WatchImport: _aio.UnaryStreamMultiCallable[_import_service_pb2.WatchImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
+    """Sends an import as it is, and again when it has changed, at most every half second; every ten seconds in any case. Ends
+    with the answer in which nothing more will happen by itself: SUCCEEDED, FAILED, CANCELLED, STOPPED or PAUSED. Few may
+    watch at one time. Needs what GetImport needs.
+    """
+    PauseImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.PauseImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
+    """Pauses an import after the batch at hand; until then its requested_state is STATE_PAUSED. Needs what GetImport needs."""
+    ResumeImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.ResumeImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
+    """Lets a paused import go on where it was, or takes a pause back that has not taken effect. Needs what GetImport needs."""
+    CancelImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.CancelImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
+    """Ends an import for good after the batch at hand; until then its requested_state is STATE_CANCELLED. Rows that are written
+    stay, and the organizations among them stay IMPORTING. Needs what GetImport needs.
+    """
+    RetryImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.RetryImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
+    """Takes up what failed, from the same file and into the same target: rows with errors and rows whose reference was missing
+    are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
+    GetImport needs.
+    """
 
 class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
     """ImportService takes export files and writes what they hold into the silos."""
@@ -71,7 +113,16 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
         """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
         import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
+        An upload that breaks off keeps what came: GetUpload tells how far it came, and another call goes on from there.
         """
+
+    @_abc_1.abstractmethod
+    def GetUpload(
+        self,
+        request: _import_service_pb2.GetUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_import_service_pb2.Upload, _abc.Awaitable[_import_service_pb2.Upload]]:
+        """Tells how far an upload of the caller's came, so that it can go on. Needs import:write or silo:operate."""
 
     @_abc_1.abstractmethod
     def GetImport(
@@ -96,5 +147,53 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_import_service_pb2.ListImportFindingsResponse, _abc.Awaitable[_import_service_pb2.ListImportFindingsResponse]]:
         """Lists what is worth telling about rows of an import. Needs what GetImport needs."""
+
+    @_abc_1.abstractmethod
+    def WatchImport(
+        self,
+        request: _import_service_pb2.WatchImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_import_service_pb2.DataImport], _abc.AsyncIterator[_import_service_pb2.DataImport]]:
+        """Sends an import as it is, and again when it has changed, at most every half second; every ten seconds in any case. Ends
+        with the answer in which nothing more will happen by itself: SUCCEEDED, FAILED, CANCELLED, STOPPED or PAUSED. Few may
+        watch at one time. Needs what GetImport needs.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseImport(
+        self,
+        request: _import_service_pb2.PauseImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
+        """Pauses an import after the batch at hand; until then its requested_state is STATE_PAUSED. Needs what GetImport needs."""
+
+    @_abc_1.abstractmethod
+    def ResumeImport(
+        self,
+        request: _import_service_pb2.ResumeImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
+        """Lets a paused import go on where it was, or takes a pause back that has not taken effect. Needs what GetImport needs."""
+
+    @_abc_1.abstractmethod
+    def CancelImport(
+        self,
+        request: _import_service_pb2.CancelImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
+        """Ends an import for good after the batch at hand; until then its requested_state is STATE_CANCELLED. Rows that are written
+        stay, and the organizations among them stay IMPORTING. Needs what GetImport needs.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryImport(
+        self,
+        request: _import_service_pb2.RetryImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
+        """Takes up what failed, from the same file and into the same target: rows with errors and rows whose reference was missing
+        are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
+        GetImport needs.
+        """
 
 def add_ImportServiceServicer_to_server(servicer: ImportServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

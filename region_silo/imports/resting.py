@@ -1,0 +1,48 @@
+"""What ends the work on an import short of its success: errors, a pause, a cancel.
+
+It is recorded in the transaction of the batch that it comes with, together with the request's end.
+"""
+
+from region_silo.imports import store
+from region_silo.imports.domain import DataImport, Effect, Event, State, change
+from region_silo.imports.store import Lease
+from shared import errors, requests
+from shared.database import Transaction
+from shared.requests import RequestKey, StoredError
+
+
+class RestedError(Exception):
+    """The import rests, and its lease is given back; nothing is to be done but what `effects` say."""
+
+    def __init__(self, state: State, effects: frozenset[Effect]) -> None:
+        self.state = state
+        self.effects = effects
+        super().__init__(state.name)
+
+
+def rest(transaction: Transaction, lease: Lease, data_import: DataImport, state: State, event: Event) -> RestedError:
+    """Record the event in `state` and give the lease back; raise what it returns after the commit. Raises
+    LeaseLostError.
+    """
+    following, effects = change(state, event)
+    error = why(following)
+    store.end(transaction, lease, following, error)
+    if Effect.CLOSE_REQUEST in effects:
+        requests.finish(transaction, request_key(data_import), error=error)
+    return RestedError(following, effects)
+
+
+def why(state: State) -> StoredError | None:
+    """What an import that rests in that state tells as its error."""
+    match state:
+        case State.STOPPED:
+            return StoredError.of(errors.ImportStopped())
+        case State.CANCELLED:
+            return StoredError.of(errors.ImportCancelled())
+        case _:
+            return None
+
+
+def request_key(data_import: DataImport) -> RequestKey:
+    """The request that made the import."""
+    return RequestKey(data_import.principal, data_import.request_id)

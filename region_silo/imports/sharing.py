@@ -1,0 +1,111 @@
+"""How an import shares the machine with others: a break after a batch while calls are made, and turns among imports.
+
+While nobody else uses the database, a break is none. Otherwise the batches take `busy_share` of the time, so that calls
+have the rest to themselves. Whether others work is told by the database's own count of transactions, for calls are
+served by other processes. A turn ends after `turn_s` when an import of somebody else waits.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import Counter
+from sqlalchemy import text
+
+from region_silo.imports import store
+from shared.database import Database, Transaction
+from shared.errors import ServiceError
+
+BREAKS = Counter("siloway_import_breaks_seconds_total", "Seconds that imports left to others between batches.")
+
+_COMMITS = text("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")
+_STEP_S = 0.5
+
+
+@dataclass(frozen=True)
+class ShareSettings:
+    """`busy_share` of the time is for batches while others work, 1 for all of it; others work from
+    `calls_per_second_min` transactions on (drainers and leases alone make a few). A break lasts at most `break_max_s`.
+    """
+
+    busy_share: float = 0.5
+    calls_per_second_min: float = 25.0
+    break_max_s: float = 2.0
+    turn_s: float = 5.0
+    measure_every_s: float = 1.0
+
+
+class TurnOverError(Exception):
+    """Another import's turn has come."""
+
+
+class Turn:
+    """One stretch of work on one import of `principal`."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: ShareSettings,
+        principal: str,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._principal = principal
+        self._now = now
+        self._wait = wait or threading.Event().wait
+        self._ends_at = now() + settings.turn_s
+        self._load = _Load(settings.calls_per_second_min)
+        self._batches = 0
+
+    def after_batch(self, seconds: float, stopping: Callable[[], bool]) -> None:
+        """Leave the machine to others for a while, for a batch took `seconds`. Raises TurnOverError."""
+        self._batches += 1
+        if self._settings.busy_share < 1 and self._others_work():
+            share = self._settings.busy_share
+            self._take_break(min(seconds * (1 - share) / share, self._settings.break_max_s), stopping)
+        if self._now() >= self._ends_at:
+            self._ends_at = self._now() + self._settings.turn_s
+            if self._database.read(lambda transaction: store.others_wait(transaction, self._principal)):
+                raise TurnOverError
+
+    def _others_work(self) -> bool:
+        now = self._now()
+        if now - self._load.measured_at >= self._settings.measure_every_s:
+            try:
+                self._load.measured(now, self._database.read(_commits), self._batches)
+            except ServiceError:  # the next batch meets it, and knows what to do
+                return False
+            self._batches = 0
+        return self._load.is_high
+
+    def _take_break(self, seconds: float, stopping: Callable[[], bool]) -> None:
+        ends_at = self._now() + seconds
+        while not stopping() and (left := ends_at - self._now()) > 0:
+            self._wait(min(left, _STEP_S))
+        BREAKS.inc(seconds)
+
+
+class _Load:
+    """Transactions of others a second, from two counts of all and what the import itself has made between them."""
+
+    _PER_BATCH = 3
+
+    def __init__(self, high: float) -> None:
+        self._high = high
+        self._count: int | None = None
+        self.measured_at = float("-inf")
+        self.is_high = False
+
+    def measured(self, now: float, count: int, batches: int) -> None:
+        if self._count is not None:
+            others = count - self._count - batches * self._PER_BATCH
+            self.is_high = others / (now - self.measured_at) >= self._high
+        self._count, self.measured_at = count, now
+
+
+def _commits(transaction: Transaction) -> int:
+    return int(transaction.execute(_COMMITS).scalar_one())

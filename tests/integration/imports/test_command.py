@@ -1,0 +1,105 @@
+"""`siloway import` and `siloway imports` against a region's door: what they show, and their exit codes."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from siloway_client.__main__ import app
+from siloway_client.commands.imports import ImportFailed
+from siloway_client.refusal import refusal_of
+from tests.integration.imports import rows_of_files as rows
+from tests.integration.imports.doors import Doors
+
+pytestmark = pytest.mark.integration
+
+Run = Callable[..., Result]
+_GOOD = [rows.organization(1), rows.team(1, 1, "one"), rows.team(2, 1, "two")]
+_BAD = [*_GOOD, {**rows.team(3, 1, "three"), "fields": {"organization": 1}}]
+
+
+@pytest.fixture
+def run(doors: Doors, tmp_path: Path) -> Run:
+    token_file, nowhere = tmp_path / "token", "127.0.0.1:1"
+    token_file.write_text("importer")
+    described = {
+        "control": {"public_address": nowhere},
+        "regions": {"us": {"public_address": f"127.0.0.1:{doors.public.port}"}},
+        "token_file": str(token_file),
+        "environment_file": nowhere,
+    }
+    (tmp_path / "stack.json").write_text(json.dumps(described))
+    return lambda *arguments: CliRunner().invoke(app, ["--folder", str(tmp_path), *arguments])
+
+
+@pytest.fixture
+def working(doors: Doors) -> Iterator[None]:
+    """Somebody works on imports and delivers slugs."""
+    stop = threading.Event()
+
+    def work() -> None:
+        runner = doors.stack.runner()
+        while not stop.is_set():
+            runner.run_once()
+            doors.stack.silos.drain("control", "us")
+            doors.stack.clock.advance(0.3)
+            stop.wait(0.02)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    yield
+    stop.set()
+    worker.join(20)
+
+
+def _file(tmp_path: Path, objects: list[dict[str, Any]]) -> str:
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(objects))
+    return str(path)
+
+
+@pytest.mark.usefixtures("working")
+def test_an_import_that_errors_stop_exits_with_1_and_is_retried_with_leave_to_go_on(run: Run, tmp_path: Path) -> None:
+    stopped = run("import", "organizations", _file(tmp_path, _BAD), "--json")
+    document = json.loads(stopped.stdout)
+    assert (stopped.exit_code, document["state"]) == (1, "STATE_STOPPED")
+    assert isinstance(stopped.exception, ImportFailed)
+    assert "1 errors stopped it" in str(stopped.exception)
+    name = document["name"]
+    assert run("imports", "watch", name).exit_code == 1
+    retried = run("imports", "retry", name, "--continue-on-error")
+    assert isinstance(retried.exception, ImportFailed), "rows are missing, and the exit code must say so"
+    assert "succeeded" in retried.stdout
+    assert "1 of them errors" in retried.stdout
+    assert run("imports", "retry", name, "--stop-on-error", "--no-wait").exit_code == 0
+
+
+@pytest.mark.usefixtures("working")
+def test_leave_to_go_on_may_be_given_at_once_and_a_file_without_errors_exits_with_0(run: Run, tmp_path: Path) -> None:
+    partly = run("import", "organizations", _file(tmp_path, _BAD), "--continue-on-error")
+    assert (partly.exit_code, "succeeded" in partly.stdout) == (1, True)
+    done = run("import", "organizations", _file(tmp_path, _GOOD))
+    assert done.exit_code == 0, done.exception
+    assert "acme" in done.stdout
+    name = done.stdout.split(":")[0]
+    assert run("imports", "watch", name).exit_code == 0
+
+
+def test_an_import_is_paused_resumed_and_cancelled(run: Run, tmp_path: Path) -> None:
+    queued = run("import", "organizations", _file(tmp_path, _GOOD), "--no-wait", "--json")
+    assert queued.exit_code == 0
+    name = json.loads(queued.stdout)["name"]
+    number = name.removeprefix("imports/")
+    assert f"{name}: paused" in run("imports", "pause", number).stdout
+    watched = run("imports", "watch", name)
+    assert (watched.exit_code, "imports resume" in str(watched.exception)) == (1, True)
+    assert f"{name}: queued" in run("imports", "resume", name).stdout
+    assert json.loads(run("imports", "cancel", name, "--json").stdout)["state"] == "STATE_CANCELLED"
+    assert run("imports", "watch", name).exit_code == 1
+    refused: Any = run("imports", "resume", name).exception
+    assert refusal_of(refused).reason == "IMPORT_STATE"
+    assert run("imports", "retry", name, "--never").exit_code == 2
