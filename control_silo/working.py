@@ -6,6 +6,7 @@ from control_silo.callbacks.transport import RegionTransport
 from control_silo.changes.usecases import change_tasks
 from control_silo.deletions.purging import Purger
 from control_silo.model_imports.cleaner import model_import_tasks
+from control_silo.model_imports.plans import plan_tasks
 from control_silo.opening import open_control
 from control_silo.reconciliation.region_peer import RegionPeers
 from control_silo.reconciliation.runner import Reconciler, reconciliation_tasks
@@ -39,6 +40,7 @@ def work(settings: ControlSettings) -> int:
             loops=loops,
             cleaning=(
                 *model_import_tasks(),
+                *plan_tasks(),
                 *change_tasks(),
                 *redirect_tasks(),
                 *reconciliation_tasks(),

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from control_silo.regions.usecases import number_of
 from shared.cleaner import Task
 from shared.database import Transaction
-from shared.errors import PeerRefused
+from shared.errors import PeerRefused, PlanExpired
 from shared.importing import planning
 from shared.snowflake.domain import NotASnowflakeError, describe
 
@@ -20,9 +20,17 @@ TABLES = ("user_account", "email_address", "user_email", "kept_row")
 ABANDONED = timedelta(hours=6)
 """A plan that has handed over nothing for so long goes on no more."""
 
-_IS_ACTIVE = text(
-    "SELECT EXISTS (SELECT FROM import_chunk WHERE import_id = :import_id AND created_at > :older_than)"
-)
+_HAS_BEGUN = text("SELECT EXISTS (SELECT FROM import_chunk WHERE import_id = :import_id)")
+_IS_ACTIVE = text("SELECT EXISTS (SELECT FROM import_chunk WHERE import_id = :import_id AND created_at > :older_than)")
+
+
+def enter_plan(transaction: Transaction, import_id: int) -> None:
+    """Let the transaction see control as the plan leaves it. Raises PlanExpired when its first rows are gone."""
+    if transaction.execute(_HAS_BEGUN, {"import_id": import_id}).scalar_one():
+        if not planning.look(transaction, import_id):
+            raise PlanExpired
+    else:
+        planning.enter(transaction, import_id, TABLES)
 
 
 def forget_plan(transaction: Transaction, region: str, import_id: int) -> None:

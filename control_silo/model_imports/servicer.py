@@ -45,6 +45,8 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
             known,
             filtered=request.filtered,
             again=request.again,
+            planned=request.plan,
+            applied_plan=request.applied_plan or None,
         )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(
@@ -69,4 +71,5 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
                 )
                 for finding in answer.findings
             ],
+            drifted=answer.drifted,
         )

@@ -6,19 +6,22 @@ they come in now; when they come again to be tried again, those that stand in th
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Protocol
 
 from control_silo.model_imports import store
+from control_silo.model_imports.plans import enter_plan
 from control_silo.model_imports.targets import target_of
 from shared.database import Database, Transaction
 from shared.errors import Aborted, InvalidArgument, PeerRefused, ScopeMissing
-from shared.importing.batch import batch_of, ledger_of, retried, write_batch
+from shared.importing.batch import Batch, batch_of, ledger_of, retried, write_batch
+from shared.importing.drift import DriftedError
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
 from shared.importing.registry import ORGANIZATION, Silo, models
 from shared.importing.rows import DecodedRows, RowDecoder
+from shared.importing.targets import Target
 from shared.importing.upload import RawRow
 from shared.snowflake.domain import NotASnowflakeError, describe
 
@@ -46,13 +49,17 @@ class ModelImportUseCases:
     def import_batch(self, region: str, batch: HandedBatch) -> HandedAnswer:
         """Write what is not written yet and answer for all rows; of those that come again, all that is not written.
 
-        Raises PeerRefused (not the region's import), ScopeMissing, InvalidArgument (not a model of control that the
-        scope takes, rows with gaps), Aborted.
+        What differs from the plan that the import applies is answered with nothing written. Raises PeerRefused (not
+        the region's import), ScopeMissing, InvalidArgument (not a model of control that the scope takes, rows with
+        gaps), PlanExpired, Aborted.
         """
         self._check(region, batch)
-        if batch.again:
-            return self._try_again(batch)
+        try:
+            return self._try_again(batch) if batch.again else self._answer(batch)
+        except DriftedError as drifted:
+            return HandedAnswer((), drifted.findings, drifted=True)
 
+    def _answer(self, batch: HandedBatch) -> HandedAnswer:
         def stands(transaction: Transaction) -> tuple[int, HandedAnswer | None]:
             covered = store.covered(transaction, batch.import_id, batch.model)
             if covered < batch.last_ordinal:
@@ -73,6 +80,8 @@ class ModelImportUseCases:
             begun = None
         if begun is None or begun.region != self.number_of(region):
             raise PeerRefused("the import is not this region's", metadata={"region": region})
+        if batch.applied_plan is not None and not _is_of(batch.applied_plan, begun.region):
+            raise PeerRefused("the plan is not this region's", metadata={"region": region})
         needed = batch.terms.permission
         if needed not in self.scopes_of(batch.principal, begun.time):
             raise ScopeMissing(metadata={"scope": needed, "principal": batch.principal})
@@ -83,11 +92,14 @@ class ModelImportUseCases:
             step = row.ordinal - before.ordinal
             if step < 1 or (step > 1 and not (batch.again or batch.filtered)):
                 raise InvalidArgument.of(f"rows[{place}].ordinal", "must be one more than the one before")
+        self._check_known(region, batch, begun.region)
+
+    def _check_known(self, region: str, batch: HandedBatch, number: int) -> None:
         for place, known in enumerate(batch.known):
             referred = models().get(known.model)
             if referred is None or referred.silo is not Silo.REGION:
                 raise InvalidArgument.of(f"known[{place}].model", "is no model of a region")
-            if known.model == ORGANIZATION and not _is_of(known.new_pk, begun.region):
+            if known.model == ORGANIZATION and not _is_of(known.new_pk, number):
                 raise PeerRefused("the organization is not this region's", metadata={"region": region})
 
     def _write(self, batch: HandedBatch, first: int) -> HandedAnswer:
@@ -96,9 +108,11 @@ class ModelImportUseCases:
         rows = [row for row in batch.rows if row.ordinal >= first]
         decoded = decoder.decode(map(_raw, rows))
         decoded.findings.extend(decoder.take_ignored_fields())
-        new = batch_of(batch.import_id, target, len(rows), decoded, self.ids.take)
+        new = self._new(batch, target, len(rows), decoded)
 
         def work(transaction: Transaction) -> HandedAnswer:
+            if batch.planned:
+                enter_plan(transaction, batch.import_id)
             store.keep_known(transaction, batch.import_id, batch.known)
             written = write_batch(transaction, target, new)
             recorded = store.insert_chunk(
@@ -131,7 +145,7 @@ class ModelImportUseCases:
         written_before = self.database.read(known)
         rows = [row for row in batch.rows if row.ordinal not in written_before]
         decoded = _decoded(batch, rows, self.database.clock.now())
-        new = batch_of(batch.import_id, target, len(rows), decoded, self.ids.take)
+        new = self._new(batch, target, len(rows), decoded)
 
         def work(transaction: Transaction) -> HandedAnswer:
             store.lock_chunks(transaction, batch.import_id, batch.model, batch.first_ordinal, batch.last_ordinal)
@@ -146,6 +160,10 @@ class ModelImportUseCases:
             return HandedAnswer([row for row in stored.rows if row.ordinal in wanted], written.findings)
 
         return _unless_meanwhile(lambda: self.database.transact(work))
+
+    def _new(self, batch: HandedBatch, target: Target, count: int, decoded: DecodedRows) -> Batch:
+        made = batch_of(batch.import_id, target, count, decoded, self.ids.take)
+        return replace(made, planned=batch.planned, plan_id=batch.applied_plan)
 
 
 def _decoded(batch: HandedBatch, rows: Iterable[HandedRow], now: datetime) -> DecodedRows:

@@ -70,9 +70,7 @@ def hold_slugs(
     return [won[place] for place in range(len(base_slugs))]
 
 
-def hold_exactly(
-    transaction: Transaction, *, region: str, plan: str, slugs: Sequence[str], seconds: int
-) -> list[str]:
+def hold_exactly(transaction: Transaction, *, region: str, plan: str, slugs: Sequence[str], seconds: int) -> list[str]:
     """Go on holding these slugs for the plan, in their order; "" for one that somebody else has by now."""
     wanted = sorted(set(slugs))
     expires_at = transaction.now + timedelta(seconds=seconds)

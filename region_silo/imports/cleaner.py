@@ -8,23 +8,25 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
-from region_silo.imports import store
+from region_silo.imports import plan_store, store
 from region_silo.imports.domain import DataImport, State
 from shared.cleaner import Task
 from shared.database import Database, Transaction
+from shared.importing import planning
 from shared.importing.spool import Spool
 
 RETENTION = timedelta(days=90)
 
-# Succeeded, failed, cancelled, stopped.
-_ENDED = "(5, 6, 9, 10)"
+# Succeeded, failed, cancelled, stopped, planned.
+_ENDED = "(5, 6, 9, 10, 12)"
 _PARTS = ("import_row", "import_filter", "import_finding", "import_chunk")
 
 
 def import_tasks(retention: timedelta = RETENTION) -> tuple[Task, ...]:
     """The cleaner's tasks, one a table, in the order in which they empty an import."""
     parts = [Task(table, retention, _cleaning(_delete_part(table)), _oldest) for table in _PARTS]
-    return (*parts, Task("data_import", retention, _cleaning(_DELETE_IMPORT), _oldest))
+    plans = Task("plan", timedelta(0), _drop_plans, lambda _transaction: None)
+    return (*parts, Task("data_import", retention, _cleaning(_DELETE_IMPORT), _oldest), plans)
 
 
 def clean_spool(database: Database, spool: Spool, *, keep: timedelta) -> int:
@@ -50,7 +52,7 @@ def _is_over(data_import: DataImport | None, older_than: datetime) -> bool:
     """Whether nobody needs the file any more."""
     if data_import is None or data_import.state is State.CANCELLED:
         return True
-    if data_import.state not in (State.SUCCEEDED, State.FAILED, State.STOPPED):
+    if data_import.state not in (State.SUCCEEDED, State.FAILED, State.STOPPED, State.PLANNED):
         return False
     return not data_import.has_file_to_retry or data_import.updated_at < older_than
 
@@ -70,6 +72,14 @@ _DELETE_IMPORT = f"""
         LIMIT :rows_max FOR UPDATE SKIP LOCKED))
 """
 _OLDEST = text(f"SELECT min(ended_at) FROM data_import WHERE state IN {_ENDED}")
+
+
+def _drop_plans(transaction: Transaction, older_than: datetime, rows_max: int) -> int:
+    """Drop what is left of plans that go on no more."""
+    del older_than
+    found = planning.plans_with_schema(transaction)
+    gone = sorted(set(found) - plan_store.running_plans(transaction, found))
+    return sum(planning.drop(transaction, plan_id) for plan_id in gone[: min(rows_max, 10)])
 
 
 def _cleaning(sql: str) -> Callable[[Transaction, datetime, int], int]:

@@ -1,5 +1,7 @@
 """The importer's control, over the internal door."""
 
+from siloway.internal.v1 import control_callback_service_pb2 as callback_pb
+from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 
@@ -11,6 +13,7 @@ from shared.importing.handover import HandedAnswer, HandedBatch
 from shared.rpc.channel import InternalChannel
 
 _TIMEOUT_S = 30.0
+_TEXT_LENGTH_MAX = 200
 
 
 class ControlSilo:
@@ -20,6 +23,7 @@ class ControlSilo:
         self._channel = channel
         self._models = model_import_rpc.ModelImportServiceStub(channel.channel)
         self._slugs = SlugReservations(channel)
+        self._callbacks = callback_rpc.ControlCallbackServiceStub(channel.channel)
 
     def import_batch(self, batch: HandedBatch) -> HandedAnswer:
         """Hand over a batch. Raises PeerUnavailable and Aborted for now, ScopeMissing for good, Internal for a bug."""
@@ -37,6 +41,8 @@ class ControlSilo:
             ],
             filtered=batch.filtered,
             again=batch.again,
+            plan=batch.planned,
+            applied_plan=batch.applied_plan or 0,
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         rows = [
@@ -54,11 +60,28 @@ class ControlSilo:
             )
             for each in response.findings
         ]
-        return HandedAnswer(rows, findings)
+        return HandedAnswer(rows, findings, drifted=response.drifted)
 
-    def reserve_slugs(self, change_set: str, wishes: list[SlugWish]) -> None:
+    def reserve_slugs(self, change_set: str, wishes: list[SlugWish], *, plan: str = "") -> None:
         """Ask for slugs. Raises as import_batch."""
         self._slugs.reserve(
             change_set,
             [reservations.SlugWish(wish.organization_id, wish.base_slug, wish.display_name) for wish in wishes],
+            plan=plan,
         )
+
+    def hold_slugs(self, plan: str, base_slugs: list[str], *, afresh: bool, seconds: int) -> list[str]:
+        """Hold slugs for a plan. Raises as import_batch."""
+        cut = [slug[:_TEXT_LENGTH_MAX] for slug in base_slugs]
+        request = callback_pb.HoldSlugsRequest(plan=plan, base_slugs=cut, afresh=afresh, seconds=seconds)
+        return list(self._channel.invoke(self._callbacks.HoldSlugs, request, timeout_s=_TIMEOUT_S).slugs)
+
+    def hold_exactly(self, plan: str, slugs: list[str], *, seconds: int) -> list[str]:
+        """Go on holding slugs for a plan. Raises as import_batch."""
+        request = callback_pb.HoldSlugsRequest(plan=plan, base_slugs=slugs, exact=True, seconds=seconds)
+        return list(self._channel.invoke(self._callbacks.HoldSlugs, request, timeout_s=_TIMEOUT_S).slugs)
+
+    def forget_plan(self, plan: str) -> None:
+        """Drop the rows of a plan. Raises as import_batch."""
+        request = callback_pb.ForgetPlanRequest(plan=plan)
+        self._channel.invoke(self._callbacks.ForgetPlan, request, timeout_s=_TIMEOUT_S)

@@ -49,12 +49,14 @@ class State(IntEnum):
     PAUSED = 8
     CANCELLED = 9
     STOPPED = 10
+    PLANNING = 11
+    PLANNED = 12
 
 
-RUNNING = (State.QUEUED, State.WRITING, State.RESERVING, State.FINISHING)
+RUNNING = (State.QUEUED, State.WRITING, State.RESERVING, State.FINISHING, State.PLANNING)
 """A process works on it, or will by itself."""
 
-RESTING = (State.SUCCEEDED, State.FAILED, State.PAUSED, State.CANCELLED, State.STOPPED)
+RESTING = (State.SUCCEEDED, State.FAILED, State.PAUSED, State.CANCELLED, State.STOPPED, State.PLANNED)
 """Nothing more happens by itself."""
 
 
@@ -63,6 +65,8 @@ class Event(Enum):
 
     RECEIVED = "the whole file is on disk"
     LEASED = "a process works on it"
+    LEASED_TO_PLAN = "a process works on it, and it is a plan"
+    PLANNED = "every row is decided, and slugs are held"
     ROWS_WRITTEN = "every row is written or has a finding"
     SLUGS_APPLIED = "every organization has its slug"
     FINISHED = "rows that need the slugs are written too"
@@ -90,6 +94,10 @@ _CHANGES: dict[tuple[State, Event], tuple[State, frozenset[Effect]]] = {
     (State.UPLOADING, Event.RECEIVED): (State.QUEUED, frozenset()),
     (State.QUEUED, Event.LEASED): (State.WRITING, frozenset()),
     (State.WRITING, Event.LEASED): (State.WRITING, frozenset()),
+    (State.QUEUED, Event.LEASED_TO_PLAN): (State.PLANNING, frozenset()),
+    (State.PLANNING, Event.LEASED_TO_PLAN): (State.PLANNING, frozenset()),
+    (State.PLANNING, Event.PLANNED): (State.PLANNED, frozenset({Effect.CLOSE_REQUEST})),
+    (State.PLANNING, Event.GAVE_UP): (State.FAILED, frozenset({Effect.CLOSE_REQUEST})),
     (State.RESERVING, Event.LEASED): (State.RESERVING, frozenset()),
     (State.WRITING, Event.ROWS_WRITTEN): (State.RESERVING, frozenset()),
     (State.RESERVING, Event.SLUGS_APPLIED): (State.FINISHING, frozenset()),
@@ -114,7 +122,7 @@ _CHANGES: dict[tuple[State, Event], tuple[State, frozenset[Effect]]] = {
     # Their requests are closed already.
     **{
         (state, Event.CANCELLED): (State.CANCELLED, frozenset({Effect.REMOVE_FILE}))
-        for state in (State.STOPPED, State.FAILED)
+        for state in (State.STOPPED, State.FAILED, State.PLANNED)
     },
     **{(state, Event.RETRIED): (State.QUEUED, frozenset()) for state in (State.STOPPED, State.FAILED, State.SUCCEEDED)},
 }
@@ -166,7 +174,8 @@ class ModelTotal:
 class DataImport:
     """One import's row. `models` are in the order of writing; `wanted` is PAUSED or CANCELLED until it is reached;
     `tries` counts how often it was taken up again; its present stretch of work began at `went_on_at`; `filtered_at`
-    says that what filters want is known.
+    says that what filters want is known. A plan `is_plan` and can be applied until `expires_at`; what applies one has
+    its id as `plan_id`.
     """
 
     id: int
@@ -195,11 +204,19 @@ class DataImport:
     error_count: int = 0
     tries: int = 0
     went_on_at: datetime | None = None
+    is_plan: bool = False
+    plan_id: int | None = None
+    expires_at: datetime | None = None
 
     @property
     def has_file_to_retry(self) -> bool:
-        """Whether its file is still of use when it has ended: what failed can be tried again."""
-        return self.error_count > 0 or self.state in (State.STOPPED, State.FAILED)
+        """Whether its file is still of use when it has ended: what failed can be tried again, a plan be applied."""
+        return self.error_count > 0 or self.state in (State.STOPPED, State.FAILED, State.PLANNED)
+
+    @property
+    def file_id(self) -> str:
+        """What its file is called in the spool; a plan and what applies it have the same."""
+        return str(self.plan_id or self.id)
 
     @property
     def name(self) -> str:

@@ -24,6 +24,7 @@ from region_silo.imports.resting import request_key, why
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import audit, errors, requests
 from shared.database import Database, Transaction
+from shared.importing import planning
 from shared.importing.spool import Spool
 from shared.requests import Mutation
 from shared.rpc.call import current_caller
@@ -123,9 +124,11 @@ class LifeUseCases:
 
     def _retry(self, transaction: Transaction, found: DataImport, continue_on_error: bool | None) -> None:
         _check(found, Event.RETRIED)
+        if found.is_plan:
+            raise errors.WrongImportState("A plan is not retried: plan again.", metadata={"state": found.state.name})
         if not found.has_file_to_retry:
             raise errors.WrongImportState("Nothing of this import failed.", metadata={"state": found.state.name})
-        if not self.spool.holds(str(found.id)):
+        if not self.spool.holds(found.file_id):
             raise errors.SpoolMissing("The uploaded file is gone: what failed is kept for a time only.")
         _check_target(transaction, found)
         state, _ = change(found.state, Event.RETRIED)
@@ -136,10 +139,12 @@ class LifeUseCases:
         state, effects = change(found.state, event)
         error = why(state)
         life_store.rest(transaction, found.id, store.at_rest(transaction, state, error))
+        if state is State.CANCELLED and found.is_plan:
+            planning.drop(transaction, found.id)
         if Effect.CLOSE_REQUEST in effects:
             requests.finish(transaction, request_key(found), error=error)
         if Effect.REMOVE_FILE in effects:
-            transaction.after_commit(lambda: self.spool.remove(str(found.id)))
+            transaction.after_commit(lambda: self.spool.remove(found.file_id))
 
 
 def _check(found: DataImport, event: Event) -> None:

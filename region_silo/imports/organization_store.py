@@ -6,8 +6,17 @@ from region_silo.imports.domain import ImportedOrganization, SlugWish
 from shared.database import Transaction
 
 _WITHOUT_SLUG = text(
-    "SELECT id, base_slug, name FROM organization WHERE import_id = :import_id AND slug IS NULL AND deletion < 2"
-    " AND id > :after_id ORDER BY id LIMIT :rows_max"
+    """
+    SELECT o.id, COALESCE(planned.slug, o.base_slug) AS base_slug, o.name FROM organization o
+    LEFT JOIN (
+        SELECT made.new_pk, p.suffixed AS slug FROM data_import i
+        JOIN import_row made ON made.import_id = i.id AND made.model = 'sentry.organization'
+        JOIN import_row p ON p.import_id = i.plan_id AND p.model = made.model AND p.old_pk = made.old_pk
+        WHERE i.id = :import_id
+    ) planned ON planned.new_pk = o.id
+    WHERE o.import_id = :import_id AND o.slug IS NULL AND o.deletion < 2 AND o.id > :after_id
+    ORDER BY o.id LIMIT :rows_max
+    """
 )
 _MADE = text("SELECT id, base_slug, slug FROM organization WHERE import_id = :import_id ORDER BY id LIMIT :rows_max")
 _IDS = text("SELECT id FROM organization WHERE import_id = :import_id ORDER BY id")
@@ -17,7 +26,7 @@ _ACTIVATE = text("UPDATE organization SET state = 1, version = version + 1 WHERE
 
 def without_slug(transaction: Transaction, import_id: int, after_id: int, rows_max: int) -> list[SlugWish]:
     """Organizations of the import that wait for their slug, by id from above `after_id`; one that is to be purged waits
-    for nothing.
+    for nothing. What applies a plan wants the slugs that the plan told.
     """
     parameters = {"import_id": import_id, "after_id": after_id, "rows_max": rows_max}
     return [SlugWish(row.id, row.base_slug, row.name) for row in transaction.execute(_WITHOUT_SLUG, parameters)]

@@ -14,7 +14,7 @@ from datetime import timedelta
 import structlog
 from prometheus_client import Counter
 
-from region_silo.imports import organization_store, store
+from region_silo.imports import finding_store, organization_store, store
 from region_silo.imports.domain import (
     DataImport,
     Effect,
@@ -26,6 +26,7 @@ from region_silo.imports.domain import (
     change,
     import_name,
 )
+from region_silo.imports.planner import Planner
 from region_silo.imports.resting import RestedError, request_key, rest
 from region_silo.imports.sharing import ShareSettings, Turn, TurnOverError
 from region_silo.imports.store import Lease, LeaseLostError
@@ -34,7 +35,10 @@ from region_silo.members.mirror import announce_imported
 from region_silo.slugs.usecases import announce_organizations
 from shared import barrier, errors, requests
 from shared.database import Database, Transaction
-from shared.errors import Code, RegionDraining, ServiceError, SiloHoldsOrganizations, SpoolMissing
+from shared.errors import Code, PlanExpired, RegionDraining, ServiceError, SiloHoldsOrganizations, SpoolMissing
+from shared.importing import planning
+from shared.importing.decisions import BatchFinding
+from shared.importing.drift import DriftedError
 from shared.importing.spool import Spool
 from shared.importing.upload import UploadedFile
 from shared.requests import StoredError
@@ -62,6 +66,7 @@ class RunnerSettings:
     attempts_max: int = 5
     spool_retry_s: float = 5.0
     spool_wait_s: float = 3600.0
+    plan_keep_s: int = 3600
 
 
 Changing = Callable[[Sequence[int]], AbstractContextManager[None]]
@@ -87,6 +92,7 @@ class ImportRunner:
         self._ids = ids
         self._settings = settings or RunnerSettings()
         self._changing = changing
+        self._planner = Planner(database, control, self._settings.plan_keep_s, self._settings.limits.lease_s)
         self._stop = threading.Event()
         self._waits_for_slugs = False
 
@@ -115,6 +121,9 @@ class ImportRunner:
         lease, data_import = taken
         with structlog.contextvars.bound_contextvars(data_import=data_import.name), self._mishaps(lease, data_import):
             self._rest_if_wanted(lease, data_import, data_import.state)
+            if data_import.state is State.PLANNING:
+                self._plan(lease, data_import)
+                return True
             if data_import.state is State.WRITING:
                 self._write(lease, data_import)
             if data_import.state is State.FINISHING or self._reserve(lease, data_import):
@@ -132,14 +141,23 @@ class ImportRunner:
         if data_import.wanted is not None and (rested := self._database.transact(work)) is not None:
             raise rested
 
+    def _plan(self, lease: Lease, plan: DataImport) -> None:
+        self._write_file(lease, plan)
+        barrier.reach("import.before_planned")
+        self._planner.finish(lease, plan)
+        ENDED.labels(State.PLANNED.name).inc()
+        _log.info("import_planned", objects=plan.object_count)
+
     def _write(self, lease: Lease, data_import: DataImport) -> None:
+        if data_import.plan_id is not None:
+            self._planner.begin_application(lease, data_import)
         self._write_file(lease, data_import)
         state, _ = change(State.WRITING, Event.ROWS_WRITTEN)
         self._database.transact(lambda transaction: store.set_state(transaction, lease, state))
         _log.info("import_rows_written", objects=data_import.object_count)
 
     def _write_file(self, lease: Lease, data_import: DataImport, *, after_slugs: bool = False) -> None:
-        with UploadedFile(self._spool, str(data_import.id), data_import.size_bytes) as file:
+        with UploadedFile(self._spool, data_import.file_id, data_import.size_bytes) as file:
             FileWriter(
                 self._database,
                 self._control,
@@ -156,7 +174,7 @@ class ImportRunner:
         """Ask for slugs when it is time to; whether all are there. If not, the lease goes back."""
         if self._wishes(data_import.id, 0) and self._time_to_ask(data_import):
             barrier.reach("import.before_reserve")
-            self._ask(lease, data_import.id)
+            self._ask(lease, data_import)
             barrier.reach("import.after_reserve")
         if self._wishes(data_import.id, 0):
             self._waits_for_slugs = True
@@ -171,12 +189,13 @@ class ImportRunner:
         again = timedelta(seconds=self._settings.ask_again_s)
         return data_import.asked_at is None or data_import.asked_at + again <= self._database.clock.now()
 
-    def _ask(self, lease: Lease, import_id: int) -> None:
+    def _ask(self, lease: Lease, data_import: DataImport) -> None:
         after_id = 0
         limits = self._settings.limits
-        while wishes := self._wishes(import_id, after_id, self._settings.slugs_a_call):
+        plan = "" if data_import.plan_id is None else import_name(data_import.plan_id)
+        while wishes := self._wishes(data_import.id, after_id, self._settings.slugs_a_call):
             self._database.transact(lambda transaction: store.renew(transaction, lease, limits.lease_s))
-            self._control.reserve_slugs(import_name(import_id), wishes)
+            self._control.reserve_slugs(data_import.name, wishes, plan=plan)
             after_id = wishes[-1].organization_id
         self._database.transact(lambda transaction: store.set_asked(transaction, lease))
 
@@ -212,7 +231,7 @@ class ImportRunner:
         ENDED.labels(state.name).inc()
         _log.info("import_succeeded", organizations=len(made))
         if Effect.REMOVE_FILE in effects and not self._failed_rows(data_import.id):
-            self._spool.remove(str(data_import.id))
+            self._spool.remove(data_import.file_id)
 
     def _failed_rows(self, import_id: int) -> bool:
         """Whether there is something to try again: the file is kept for that until its retention ends."""
@@ -236,10 +255,12 @@ class ImportRunner:
         except ServiceError as error:
             if _will_pass(error):
                 self._postpone(lease, data_import, error)
-            elif error.code in _FINAL or isinstance(error, SiloHoldsOrganizations):
+            elif error.code in _FINAL or isinstance(error, SiloHoldsOrganizations | PlanExpired):
                 self._give_up(lease, data_import, error)
             else:
                 self._retry_or_give_up(lease, data_import, error)
+        except DriftedError as drifted:
+            self._give_up(lease, data_import, errors.ImportDrifted(), drifted.findings)
         except Exception as error:  # noqa: BLE001 - an import's trouble must not end the process
             self._retry_or_give_up(lease, data_import, error)
 
@@ -252,7 +273,7 @@ class ImportRunner:
             ENDED.labels(cut.state.name).inc()
             _log.info("import_rests", state=cut.state.name)
             if Effect.REMOVE_FILE in cut.effects:
-                self._spool.remove(str(data_import.id))
+                self._spool.remove(data_import.file_id)
         else:
             self._give_back(lease, 0.0)
 
@@ -276,11 +297,17 @@ class ImportRunner:
         told = error if isinstance(error, ServiceError) else errors.Internal("the import failed for an internal reason")
         self._give_up(lease, data_import, told)
 
-    def _give_up(self, lease: Lease, data_import: DataImport, error: ServiceError) -> None:
+    def _give_up(
+        self, lease: Lease, data_import: DataImport, error: ServiceError, findings: Sequence[BatchFinding] = ()
+    ) -> None:
         stored = StoredError.of(error)
 
         def work(transaction: Transaction) -> None:
             found = store.find(transaction, data_import.id)
+            if findings:
+                finding_store.copy_findings(transaction, data_import.id, findings)
+                store.add_progress(transaction, lease, done=0, findings=len(findings), error_count=len(findings))
+            planning.drop(transaction, data_import.id)
             state, effects = change(data_import.state if found is None else found.state, Event.GAVE_UP)
             store.end(transaction, lease, state, stored)
             if Effect.CLOSE_REQUEST in effects:

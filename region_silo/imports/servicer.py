@@ -1,6 +1,7 @@
 """ImportService on the wire: messages in and out, nothing decided here."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 import grpc
@@ -13,6 +14,8 @@ from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from region_silo.imports.domain import DataImport, ImportReport, Scope, import_name
 from region_silo.imports.life import LifeUseCases
 from region_silo.imports.options import ImportOptions
+from region_silo.imports.plan_answers import list_decisions
+from region_silo.imports.plans import PlanUseCases
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from region_silo.imports.watching import Watching
 from shared.clock import Clock
@@ -30,6 +33,9 @@ _DOMAIN = "siloway"
 
 METHODS: tuple[Method, ...] = (
     Method(f"{_SERVICE}/UploadImport", Door.PUBLIC, _SCOPES, budget=Budget.STREAMS, maximum_s=3000.0, mutating=True),
+    Method(f"{_SERVICE}/PlanImport", Door.PUBLIC, _SCOPES, budget=Budget.STREAMS, maximum_s=3000.0, mutating=True),
+    Method(f"{_SERVICE}/ListPlanDecisions", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
+    Method(f"{_SERVICE}/ApplyImport", Door.PUBLIC, _SCOPES, budget=Budget.STREAMS, maximum_s=60.0, mutating=True),
     Method(f"{_SERVICE}/GetUpload", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
     Method(f"{_SERVICE}/GetImport", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
     Method(f"{_SERVICE}/ListImports", Door.PUBLIC, _SCOPES, whose=Whose.CALLER),
@@ -61,6 +67,7 @@ class ImportServicer(import_rpc.ImportServiceServicer):
     def __init__(self, usecases: ImportUseCases, clock: Clock) -> None:
         self._usecases = usecases
         self._life = LifeUseCases(usecases.database, usecases.spool, usecases.wake)
+        self._plans = PlanUseCases(usecases.database, usecases.spool, usecases.ids, usecases.wake)
         self._watching = Watching(usecases.get)
         self._clock = clock
 
@@ -68,13 +75,30 @@ class ImportServicer(import_rpc.ImportServiceServicer):
         self, request_iterator: Iterator[import_pb.UploadImportRequest], context: grpc.ServicerContext
     ) -> import_pb.DataImport:
         del context
+        return self._upload(request_iterator, is_plan=False)
+
+    def PlanImport(
+        self, request_iterator: Iterator[import_pb.UploadImportRequest], context: grpc.ServicerContext
+    ) -> import_pb.DataImport:
+        del context
+        return self._upload(request_iterator, is_plan=True)
+
+    def ListPlanDecisions(
+        self, request: import_pb.ListPlanDecisionsRequest, context: grpc.ServicerContext
+    ) -> import_pb.ListPlanDecisionsResponse:
+        del context
+        return list_decisions(self._plans, _import_id(request.parent), request)
+
+    def ApplyImport(
+        self, request_iterator: Iterator[import_pb.ApplyImportRequest], context: grpc.ServicerContext
+    ) -> import_pb.DataImport:
+        del context
         first = next(request_iterator, None)
         if first is None or first.WhichOneof("part") != "header":
             raise InvalidArgument.of("header", "must be the first part")
-        made = self._usecases.upload(_header(first.header), _chunks(request_iterator))
-        message = self._message(made)
-        message.options.CopyFrom(_options_message(made.options))
-        return message
+        if next(request_iterator, None) is not None:
+            raise InvalidArgument.of("part", "something follows the header")
+        return self._message(self._plans.apply(_import_id(first.header.name), mutation(first.header)))
 
     def GetUpload(self, request: import_pb.GetUploadRequest, context: grpc.ServicerContext) -> import_pb.Upload:
         del context
@@ -146,6 +170,15 @@ class ImportServicer(import_rpc.ImportServiceServicer):
         on_error = request.continue_on_error if request.HasField("continue_on_error") else None
         return self._message(self._life.retry(_import_id(request.name), mutation(request), on_error))
 
+    def _upload(self, parts: Iterator[import_pb.UploadImportRequest], *, is_plan: bool) -> import_pb.DataImport:
+        first = next(parts, None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidArgument.of("header", "must be the first part")
+        made = self._usecases.upload(replace(_header(first.header), is_plan=is_plan), _chunks(parts))
+        message = self._message(made)
+        message.options.CopyFrom(_options_message(made.options))
+        return message
+
     def _report(self, report: ImportReport) -> import_pb.DataImport:
         message = self._message(report.data_import)
         message.options.CopyFrom(_options_message(report.data_import.options))
@@ -188,6 +221,9 @@ class ImportServicer(import_rpc.ImportServiceServicer):
             error_count=row.error_count,
             continue_on_error=row.continue_on_error,
             retry_count=row.tries,
+            plan=row.is_plan,
+            applied_plan="" if row.plan_id is None else import_name(row.plan_id),
+            expire_time=_timestamp(row.expires_at),
         )
 
 

@@ -35,9 +35,10 @@ from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from region_silo.imports.domain import RUNNING, DataImport, Event, ModelTotal, Scope, State, change
+from region_silo.imports.domain import RUNNING, DataImport, Event, ModelTotal, Scope, State, change, import_name
 from region_silo.imports.options import ImportOptions
 from region_silo.schema import METADATA
+from shared import errors
 from shared.database import Transaction
 from shared.requests.domain import StoredError
 
@@ -74,6 +75,9 @@ DATA_IMPORT = Table(
     Column("error_count", BigInteger),
     Column("served_at", DateTime(timezone=True)),
     Column("went_on_at", DateTime(timezone=True)),
+    Column("is_plan", Boolean),
+    Column("plan_id", BigInteger),
+    Column("expires_at", DateTime(timezone=True)),
 )
 LEASE_SKEW = timedelta(seconds=5)
 _LOCK_FILE = text("SELECT pg_advisory_xact_lock(hashtextextended(:file, 0))")
@@ -88,10 +92,13 @@ class UploadRow:
     size_bytes: int
     sha256: str
     options: ImportOptions
+    is_plan: bool = False
 
     def columns(self) -> dict[str, Any]:
         """As the row has it."""
         chosen = {"options": msgspec.to_builtins(self.options), "continue_on_error": self.options.continue_on_error}
+        if self.is_plan:  # it tells all that it finds
+            chosen["continue_on_error"] = True
         return {**asdict(self), **chosen}
 
 
@@ -216,11 +223,23 @@ def lock_file(transaction: Transaction, sha256: str, scope: Scope) -> None:
 
 
 def running_with_file(transaction: Transaction, sha256: str, scope: Scope) -> int | None:
-    """An import of that file that runs or is paused."""
-    of_file = and_(DATA_IMPORT.c.sha256 == sha256, DATA_IMPORT.c.scope == scope)
+    """An import of that file that runs or is paused; plans do not count."""
+    of_file = and_(DATA_IMPORT.c.sha256 == sha256, DATA_IMPORT.c.scope == scope, ~DATA_IMPORT.c.is_plan)
     query = sql_select(DATA_IMPORT.c.id).where(of_file, DATA_IMPORT.c.state.in_((*RUNNING, State.PAUSED)))
     found: int | None = transaction.execute(query.order_by(DATA_IMPORT.c.id).limit(1)).scalar()
     return found
+
+
+def refuse_same_file(transaction: Transaction, sha256: str, scope: Scope) -> None:
+    """Nobody wants everything twice: a second import would only make copies under other slugs. Raises
+    FileBeingImported.
+    """
+    other = running_with_file(transaction, sha256, scope)
+    if other is not None:
+        raise errors.FileBeingImported(
+            f"{import_name(other)} is importing the same file; wait for its end, or cancel it.",
+            metadata={"import": import_name(other)},
+        )
 
 
 def lease_next(transaction: Transaction, lease_s: float) -> tuple[Lease, DataImport] | None:
@@ -237,7 +256,7 @@ def lease_next(transaction: Transaction, lease_s: float) -> tuple[Lease, DataImp
         )
     ).alias("served")
     found = transaction.execute(
-        sql_select(DATA_IMPORT.c.id, DATA_IMPORT.c.state)
+        sql_select(DATA_IMPORT.c.id, DATA_IMPORT.c.state, DATA_IMPORT.c.is_plan)
         .join(served, true())
         .where(*_available(now))
         .order_by(DATA_IMPORT.c.state != State.RESERVING, served.c.at.nulls_first(), DATA_IMPORT.c.id)
@@ -247,7 +266,7 @@ def lease_next(transaction: Transaction, lease_s: float) -> tuple[Lease, DataImp
     if found is None:
         return None
     lease = Lease(found.id, str(uuid.uuid4()))
-    state, _ = change(State(found.state), Event.LEASED)
+    state, _ = change(State(found.state), Event.LEASED_TO_PLAN if found.is_plan else Event.LEASED)
     row = transaction.execute(
         sql_update(DATA_IMPORT)
         .where(DATA_IMPORT.c.id == lease.import_id)
@@ -257,7 +276,7 @@ def lease_next(transaction: Transaction, lease_s: float) -> tuple[Lease, DataImp
             lease_until=now + timedelta(seconds=lease_s),
             started_at=func.coalesce(DATA_IMPORT.c.started_at, now),
             went_on_at=func.coalesce(DATA_IMPORT.c.went_on_at, now),
-            served_at=now if state is State.WRITING else DATA_IMPORT.c.served_at,
+            served_at=now if state in (State.WRITING, State.PLANNING) else DATA_IMPORT.c.served_at,
             updated_at=now,
         )
         .returning(*DATA_IMPORT.c)
@@ -303,7 +322,7 @@ def give_back(
     )
 
 
-def add_progress(transaction: Transaction, lease: Lease, *, done: int, findings: int, errors: int) -> State | None:
+def add_progress(transaction: Transaction, lease: Lease, *, done: int, findings: int, error_count: int) -> State | None:
     """Count rows and findings, which may be fewer than before; the state that somebody asked for. Raises
     LeaseLostError.
     """
@@ -312,7 +331,7 @@ def add_progress(transaction: Transaction, lease: Lease, *, done: int, findings:
         lease,
         done_count=DATA_IMPORT.c.done_count + done,
         finding_count=DATA_IMPORT.c.finding_count + findings,
-        error_count=DATA_IMPORT.c.error_count + errors,
+        error_count=DATA_IMPORT.c.error_count + error_count,
     )
 
 
@@ -393,4 +412,7 @@ def data_import_of(row: Any) -> DataImport:
         error_count=row.error_count,
         tries=row.tries,
         went_on_at=row.went_on_at,
+        is_plan=row.is_plan,
+        plan_id=row.plan_id,
+        expires_at=row.expires_at,
     )

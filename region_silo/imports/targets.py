@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from shared.importing.columns import columns_of
+from shared.importing.kept import TABLE as KEPT
 from shared.importing.kept import kept_target
 from shared.importing.registry import ORGANIZATION
 from shared.importing.targets import Conflict, Derived, Target, UniqueSet
@@ -204,6 +205,9 @@ _REAL = (
     _REPOSITORY,
     _COUNTER,
 )
+
+TABLES = (*(target.table for target in _REAL), KEPT)
+"""What imports write in a region."""
 
 _TARGETS: Mapping[str, Target] = {target.model: target for target in _REAL}
 

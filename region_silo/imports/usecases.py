@@ -8,7 +8,7 @@ process at a time writes a file, from its first byte until its import is queued.
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -42,7 +42,7 @@ from shared.rpc.call import Caller, current_call, current_caller
 _log = structlog.get_logger("siloway.imports")
 
 _OPERATE = "silo:operate"
-_UPLOAD = "/UploadImport"
+_UPLOADS = ("/UploadImport", "/PlanImport")
 _FORGET_S = 5.0
 _REFUSED_FOR_GOOD = (errors.InvalidArgument, errors.LimitExceeded, errors.RequestIdReused, errors.FileBeingImported)
 
@@ -57,11 +57,12 @@ class UploadHeader:
     sha256: str = ""
     options: ImportOptions = NO_OPTIONS
     offset: int = 0
+    is_plan: bool = False
 
     @property
     def row(self) -> UploadRow:
         """What stands in the upload's row."""
-        return UploadRow(self.request_id, self.scope, self.size_bytes, self.sha256, self.options)
+        return UploadRow(self.request_id, self.scope, self.size_bytes, self.sha256, self.options, self.is_plan)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class ImportUseCases:
 
         def work(transaction: Transaction) -> DataImport | None:
             record = requests.find(transaction, caller.principal, request_id.lower())
-            if record is not None and record.method.endswith(_UPLOAD):
+            if record is not None and record.method.endswith(_UPLOADS):
                 return store.find(transaction, _id_of(record.resource))
             return store.find_uploading(transaction, caller.principal, request_id)
 
@@ -158,7 +159,8 @@ class ImportUseCases:
         def work(transaction: Transaction) -> DataImport | None:
             record = requests.find(transaction, caller.principal, header.request_id)
             if record is None:
-                _refuse_same_file(transaction, header.sha256, header.scope)
+                if not header.is_plan:
+                    store.refuse_same_file(transaction, header.sha256, header.scope)
                 return None
             check_same_request(record, _mutation(caller, header, header.sha256))
             return store.find(transaction, _id_of(record.resource))
@@ -229,8 +231,10 @@ class ImportUseCases:
             found = store.find(transaction, import_id)
             if found is None or found.state is not State.UPLOADING:  # another call was faster
                 raise errors.UploadInProgress(retry_after_s=1)
-            announced = (found.scope, found.size_bytes, found.sha256, found.options)
-            if header.offset and announced != (header.scope, header.size_bytes, header.sha256, header.options):
+            announced = UploadRow(
+                found.request_id, found.scope, found.size_bytes, found.sha256, found.options, found.is_plan
+            )
+            if header.offset and announced != replace(header.row, request_id=found.request_id):
                 raise errors.RequestIdReused(metadata={"request_id": header.request_id})
             store.touch_uploading(transaction, import_id, header.row)
 
@@ -256,8 +260,9 @@ class ImportUseCases:
             if started.first:
                 if _must_be_alone(header):
                     refuse_others(transaction, import_id)
-                store.lock_file(transaction, received.sha256.hex(), header.scope)
-                _refuse_same_file(transaction, received.sha256.hex(), header.scope)
+                if not header.is_plan:
+                    store.lock_file(transaction, received.sha256.hex(), header.scope)
+                    store.refuse_same_file(transaction, received.sha256.hex(), header.scope)
                 queued = store.queue(
                     transaction,
                     import_id,
@@ -267,7 +272,7 @@ class ImportUseCases:
                 )
                 audit.record(
                     transaction,
-                    action="import.start",
+                    action="import.plan" if header.is_plan else "import.start",
                     target=started.resource,
                     request_id=mutation.request_id,
                     detail={"size_bytes": received.length, "sha256": received.sha256.hex()},
@@ -326,16 +331,6 @@ def _wrong_offset(offset: int) -> errors.UploadOffsetWrong:
         metadata={"offset": str(offset)},
         violations=[errors.Violation("header.offset", f"must be at most {offset}")],
     )
-
-
-def _refuse_same_file(transaction: Transaction, sha256: str, scope: Scope) -> None:
-    """Nobody wants everything twice: a second import would only make copies under other slugs."""
-    other = store.running_with_file(transaction, sha256, scope)
-    if other is not None:
-        raise errors.FileBeingImported(
-            f"{import_name(other)} is importing the same file; wait for its end, or cancel it.",
-            metadata={"import": import_name(other)},
-        )
 
 
 def _check_size(size_bytes: int, size_bytes_max: int, field: str) -> None:

@@ -19,6 +19,7 @@ from region_silo.imports import chunk_store, finding_store, store
 from region_silo.imports.domain import DataImport, Scope, SlugWish, State, after_batch
 from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
 from region_silo.imports.handing import referred_in_region
+from region_silo.imports.planner import PlanPeer, begin_plan
 from region_silo.imports.resting import RestedError, rest
 from region_silo.imports.sharing import Turn
 from region_silo.imports.sieve import Sieve
@@ -28,6 +29,7 @@ from shared import barrier
 from shared.database import Database, Transaction
 from shared.importing.batch import Batch, Written, batch_of, ledger_of, retried, write_batch
 from shared.importing.decisions import BatchFinding, Counts, count_errors
+from shared.importing.drift import DriftedError
 from shared.importing.findings import Finding
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
 from shared.importing.index import NO_MODEL, ModelRows
@@ -40,15 +42,17 @@ AFTER_SLUGS = frozenset({"sentry.orgauthtoken"})
 """Models whose rows are written when the organizations have their slugs: new tokens hold them."""
 
 
-class ControlPeer(Protocol):
-    """What the importer asks of control. Both raise PeerUnavailable and the like when control cannot be reached."""
+class ControlPeer(PlanPeer, Protocol):
+    """What the importer asks of control. All raise PeerUnavailable and the like when control cannot be reached."""
 
     def import_batch(self, batch: HandedBatch) -> HandedAnswer:
         """Write a batch of one of control's models; a repeat gets the stored answer."""
         ...
 
-    def reserve_slugs(self, change_set: str, wishes: list[SlugWish]) -> None:
-        """Ask for slugs, at most 5,000 organizations a call; control applies them by calling the region back."""
+    def reserve_slugs(self, change_set: str, wishes: list[SlugWish], *, plan: str = "") -> None:
+        """Ask for slugs, at most 5,000 organizations a call; control applies them by calling the region back. What is
+        held for `plan` may be given.
+        """
         ...
 
 
@@ -106,16 +110,20 @@ class FileWriter:
     def write_all(self, *, after_slugs: bool = False) -> None:
         """Write what is not written yet, but for the models AFTER_SLUGS; with `after_slugs` only these.
 
-        Raises RestedError, LeaseLostError, StoppedError, TurnOverError, SpoolMissing, SiloHoldsOrganizations, what
-        control refuses.
+        Raises RestedError, LeaseLostError, StoppedError, TurnOverError, SpoolMissing, SiloHoldsOrganizations,
+        PlanExpired, DriftedError, what control refuses.
         """
         self._state = State.FINISHING if after_slugs else State.WRITING
+        if self._import.is_plan:
+            self._state = State.PLANNING
         going_on = self._database.read(lambda transaction: chunk_store.next_ordinals(transaction, self._import.id))
         if not going_on and self._import.scope is Scope.GLOBAL and not self._import.options.add_to_silo:
             self._database.read(lambda transaction: refuse_others(transaction, self._import.id))
+        if self._import.is_plan:
+            self._database.transact(lambda transaction: self._begin_plan(transaction, goes_on=bool(going_on)))
         self._sieve.prepare(self._lease, self._limits.lease_s)
         for model in self._import.models:
-            if (model.model in AFTER_SLUGS) is not after_slugs:
+            if not self._import.is_plan and (model.model in AFTER_SLUGS) is not after_slugs:
                 continue
             if self._import.tries:
                 self._retry(model.model)
@@ -125,6 +133,13 @@ class FileWriter:
                 last = self._last_ordinal(model.model, first)
                 self._do(partial(write, model.model, first, last))
                 first = last + 1
+
+    def _begin_plan(self, transaction: Transaction, *, goes_on: bool) -> None:
+        store.renew(transaction, self._lease, self._limits.lease_s)
+        begin_plan(transaction, self._import, goes_on=goes_on)
+
+    def _of_plan(self, batch: Batch) -> Batch:
+        return replace(batch, planned=self._import.is_plan, plan_id=self._import.plan_id)
 
     def _do(self, write: Callable[[], RestedError | None]) -> None:
         """One batch, and what comes after each."""
@@ -194,6 +209,7 @@ class FileWriter:
         decoded.findings.extend(decoder.take_ignored_fields())
         count = last - first + 1 - len(left_out)
         batch = batch_of(self._import.id, target, count, decoded, self._ids.take)
+        batch = self._of_plan(batch)
 
         def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
@@ -210,7 +226,7 @@ class FileWriter:
         left_out: list[RawRow] = []
         runs = self._passing(model, first, last, left_out)
         rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
-        answer = self._control.import_batch(self._handed(model, rows)) if rows else HandedAnswer((), ())
+        answer = self._ask(self._handed(model, rows)) if rows else HandedAnswer((), ())
 
         def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
@@ -221,6 +237,8 @@ class FileWriter:
         return self._database.transact(work)
 
     def _write_batch(self, transaction: Transaction, target: Target, batch: Batch) -> Written:
+        if batch.planned:
+            begin_plan(transaction, self._import, goes_on=True)
         if target.model != PROJECT or self._import.scope is not Scope.GLOBAL or not batch.rows:
             return write_batch(transaction, target, batch)
         written = write_batch(transaction, target, keeping_ids(transaction, batch))
@@ -243,7 +261,15 @@ class FileWriter:
             known,
             filtered=self._import.options.filtered,
             again=again,
+            planned=self._import.is_plan,
+            applied_plan=self._import.plan_id,
         )
+
+    def _ask(self, batch: HandedBatch) -> HandedAnswer:
+        answer = self._control.import_batch(batch)
+        if answer.drifted:
+            raise DriftedError(list(answer.findings))
+        return answer
 
     def _passing(self, model: str, first: int, last: int, left_out: list[RawRow]) -> Iterator[list[RawRow]]:
         """The rows that the filters let pass, in runs; the others are added to `left_out`."""
@@ -269,6 +295,7 @@ class FileWriter:
         decoder = RowDecoder(model, self._import.created_at)
         decoded = decoder.decode(self._rows_at(model, ordinals))  # what it ignores is told already
         batch = batch_of(self._import.id, target, len(ordinals), decoded, self._ids.take)
+        batch = self._of_plan(batch)
 
         def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
@@ -282,7 +309,7 @@ class FileWriter:
     def _hand_again(self, model: str, span: tuple[int, int], counts: Counts) -> RestedError | None:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
         rows = [HandedRow(row.ordinal, row.data) for row in self._rows_at(model, self._failed(model, span))]
-        answer = self._control.import_batch(self._handed(model, rows, again=True))
+        answer = self._ask(self._handed(model, rows, again=True))
 
         def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
@@ -332,7 +359,7 @@ class FileWriter:
         chunk_store.insert_chunk(transaction, self._import, model, span, counts)
         finding_store.copy_findings(transaction, self._import.id, findings)
         errors = count_errors(findings)
-        wanted = store.add_progress(transaction, self._lease, done=rows, findings=len(findings), errors=errors)
+        wanted = store.add_progress(transaction, self._lease, done=rows, findings=len(findings), error_count=errors)
         barrier.reach("import.in_batch")
         return self._rested(transaction, wanted, errors)
 
@@ -350,7 +377,7 @@ class FileWriter:
         finding_store.copy_findings(transaction, self._import.id, findings)
         errors = count_errors(findings)
         wanted = store.add_progress(
-            transaction, self._lease, done=0, findings=len(findings) - replaced, errors=errors - replaced_errors
+            transaction, self._lease, done=0, findings=len(findings) - replaced, error_count=errors - replaced_errors
         )
         barrier.reach("import.in_batch")
         return self._rested(transaction, wanted, errors)

@@ -39,18 +39,20 @@ class SlugReservations:
         self._channel = channel
         self._stub = callback_rpc.ControlCallbackServiceStub(channel.channel)
 
-    def reserve(self, change_set: str, wishes: Sequence[SlugWish]) -> list[SlugReservation]:
+    def reserve(self, change_set: str, wishes: Sequence[SlugWish], *, plan: str = "") -> list[SlugReservation]:
         """Reserve a slug for each, in calls of 5,000; in the order of the wishes. Never inside a transaction.
 
-        `change_set` is "imports/<id>". Texts above 200 characters are cut. Raises PeerUnavailable, DeadlineExceeded,
+        `change_set` is "imports/<id>", and so is the `plan` that it
+        applies. Texts above 200 characters are cut. Raises PeerUnavailable, DeadlineExceeded,
         Aborted, and Internal for what is our own mistake; calls that were answered before stay in force.
         """
-        return [reservation for part in _parts(wishes) for reservation in self._reserve_part(change_set, part)]
+        return [reservation for part in _parts(wishes) for reservation in self._reserve_part(change_set, part, plan)]
 
-    def _reserve_part(self, change_set: str, part: Sequence[SlugWish]) -> list[SlugReservation]:
+    def _reserve_part(self, change_set: str, part: Sequence[SlugWish], plan: str) -> list[SlugReservation]:
         deadline.check()
         request = callback_pb.ReserveSlugsRequest(
             change_set=change_set,
+            plan=plan,
             items=[
                 callback_pb.ReserveSlugsRequest.Item(
                     organization_id=wish.organization_id,

@@ -10,5 +10,6 @@ from shared.errors.callers import *
 from shared.errors.failures import *
 from shared.errors.foundation import *
 from shared.errors.import_life import *
+from shared.errors.plans import *
 from shared.errors.resources import *
 from shared.errors.states import *

@@ -60,6 +60,8 @@ class BatchFinding:
         """What it means for the row. What the target refuses is left out by its rules."""
         if not self.skipped:
             return Severity.WARNING
+        if self.kind == WriteKind.DRIFTED.value:
+            return Severity.ERROR
         kind = FindingKind.__members__.get(self.kind)
         return Severity.SKIPPED if kind is None else severity_of(kind)
 

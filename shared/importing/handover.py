@@ -59,7 +59,7 @@ class HandedBatch:
 
 @dataclass(frozen=True)
 class HandedAnswer:
-    """What became of a batch, by ordinal. When it `drifted` from its plan, nothing was written, and findings say why."""
+    """What became of a batch, by ordinal. When it `drifted` from its plan, nothing was written: see the findings."""
 
     rows: Sequence[LedgerRow]
     findings: Sequence[BatchFinding]

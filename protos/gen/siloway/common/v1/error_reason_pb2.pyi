@@ -208,6 +208,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
     ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: _ErrorReason.ValueType  # 152
     """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
+    ERROR_REASON_PLAN_NOT_READY: _ErrorReason.ValueType  # 160
+    """FAILED_PRECONDITION: The import is no plan, or one that is not made yet or was not finished."""
+    ERROR_REASON_PLAN_EXPIRED: _ErrorReason.ValueType  # 161
+    """FAILED_PRECONDITION: The plan's time is over; plan again."""
+    ERROR_REASON_PLAN_APPLIED: _ErrorReason.ValueType  # 162
+    """FAILED_PRECONDITION: The plan is applied already, or that is under way."""
+    ERROR_REASON_IMPORT_DRIFTED: _ErrorReason.ValueType  # 163
+    """FAILED_PRECONDITION: What is true now is not what the plan said; the batch that differs was not written."""
     ERROR_REASON_UPLOAD_OFFSET_WRONG: _ErrorReason.ValueType  # 138
     """INVALID_ARGUMENT: The upload does not go on where it broke off; the metadata has the offset."""
     ERROR_REASON_UPLOAD_IN_PROGRESS: _ErrorReason.ValueType  # 139
@@ -416,6 +424,14 @@ ERROR_REASON_EXPORT_EXPIRED: ErrorReason.ValueType  # 148
 """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
 ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: ErrorReason.ValueType  # 152
 """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
+ERROR_REASON_PLAN_NOT_READY: ErrorReason.ValueType  # 160
+"""FAILED_PRECONDITION: The import is no plan, or one that is not made yet or was not finished."""
+ERROR_REASON_PLAN_EXPIRED: ErrorReason.ValueType  # 161
+"""FAILED_PRECONDITION: The plan's time is over; plan again."""
+ERROR_REASON_PLAN_APPLIED: ErrorReason.ValueType  # 162
+"""FAILED_PRECONDITION: The plan is applied already, or that is under way."""
+ERROR_REASON_IMPORT_DRIFTED: ErrorReason.ValueType  # 163
+"""FAILED_PRECONDITION: What is true now is not what the plan said; the batch that differs was not written."""
 ERROR_REASON_UPLOAD_OFFSET_WRONG: ErrorReason.ValueType  # 138
 """INVALID_ARGUMENT: The upload does not go on where it broke off; the metadata has the offset."""
 ERROR_REASON_UPLOAD_IN_PROGRESS: ErrorReason.ValueType  # 139

@@ -86,6 +86,10 @@ class DataImport(_message.Message):
         """Ended by a request. Its rows stay, and organizations that it made stay IMPORTING."""
         STATE_STOPPED: DataImport._State.ValueType  # 10
         """Findings that are errors stopped it after their batch; it waits for RetryImport or CancelImport."""
+        STATE_PLANNING: DataImport._State.ValueType  # 11
+        """What an import of the file would do is being found out."""
+        STATE_PLANNED: DataImport._State.ValueType  # 12
+        """What an import of the file would do is known, and can be done with ApplyImport until expire_time."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State is how far the import has come."""
@@ -112,6 +116,10 @@ class DataImport(_message.Message):
     """Ended by a request. Its rows stay, and organizations that it made stay IMPORTING."""
     STATE_STOPPED: DataImport.State.ValueType  # 10
     """Findings that are errors stopped it after their batch; it waits for RetryImport or CancelImport."""
+    STATE_PLANNING: DataImport.State.ValueType  # 11
+    """What an import of the file would do is being found out."""
+    STATE_PLANNED: DataImport.State.ValueType  # 12
+    """What an import of the file would do is known, and can be done with ApplyImport until expire_time."""
 
     @_typing.final
     class ModelCounts(_message.Message):
@@ -208,6 +216,9 @@ class DataImport(_message.Message):
     ERROR_COUNT_FIELD_NUMBER: _builtins.int
     CONTINUE_ON_ERROR_FIELD_NUMBER: _builtins.int
     RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    APPLIED_PLAN_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"imports/{id}"."""
     scope: Global___DataImport.Scope.ValueType
@@ -240,6 +251,10 @@ class DataImport(_message.Message):
     """Errors do not stop it."""
     retry_count: _builtins.int
     """How often RetryImport has taken it up again."""
+    plan: _builtins.bool
+    """It is a plan: it writes nothing."""
+    applied_plan: _builtins.str
+    """The plan that it applies, "imports/{id}"; empty for every other import."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___DataImport.ModelCounts]:
         """Counts of each model, in the order of writing."""
@@ -268,6 +283,10 @@ class DataImport(_message.Message):
     def options(self) -> Global___ImportOptions:
         """What was chosen at its upload."""
 
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when a plan in STATE_PLANNED can be applied."""
+
     def __init__(
         self,
         *,
@@ -294,10 +313,13 @@ class DataImport(_message.Message):
         error_count: _builtins.int = ...,
         continue_on_error: _builtins.bool = ...,
         retry_count: _builtins.int = ...,
+        plan: _builtins.bool = ...,
+        applied_plan: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "options", b"options", "seconds_left", b"seconds_left", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "options", b"options", "seconds_left", b"seconds_left", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "continue_on_error", b"continue_on_error", "create_time", b"create_time", "creator", b"creator", "done_count", b"done_count", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "finding_count", b"finding_count", "models", b"models", "name", b"name", "object_count", b"object_count", "objects_per_second", b"objects_per_second", "options", b"options", "organizations", b"organizations", "recent_objects_per_second", b"recent_objects_per_second", "requested_state", b"requested_state", "retry_count", b"retry_count", "scope", b"scope", "seconds_left", b"seconds_left", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "applied_plan", b"applied_plan", "continue_on_error", b"continue_on_error", "create_time", b"create_time", "creator", b"creator", "done_count", b"done_count", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "expire_time", b"expire_time", "finding_count", b"finding_count", "models", b"models", "name", b"name", "object_count", b"object_count", "objects_per_second", b"objects_per_second", "options", b"options", "organizations", b"organizations", "plan", b"plan", "recent_objects_per_second", b"recent_objects_per_second", "requested_state", b"requested_state", "retry_count", b"retry_count", "scope", b"scope", "seconds_left", b"seconds_left", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seconds_left: _TypeAlias = _typing.Literal["seconds_left"]  # noqa: Y015
     _WhichOneofArgType__seconds_left: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left"]  # noqa: Y015
@@ -873,3 +895,204 @@ class RetryImportRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__continue_on_error) -> _WhichOneofReturnType__continue_on_error | None: ...
 
 Global___RetryImportRequest: _TypeAlias = RetryImportRequest  # noqa: Y015
+
+@_typing.final
+class PlanDecision(_message.Message):
+    """PlanDecision is what a plan says of one row."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Decision:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[PlanDecision._Decision.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DECISION_UNSPECIFIED: PlanDecision._Decision.ValueType  # 0
+        """Not given."""
+        DECISION_INSERT: PlanDecision._Decision.ValueType  # 1
+        """A new row."""
+        DECISION_MERGE: PlanDecision._Decision.ValueType  # 2
+        """The row that is there is used, unchanged."""
+        DECISION_OVERWRITE: PlanDecision._Decision.ValueType  # 3
+        """The row that is there gets the file's values."""
+        DECISION_SUFFIX: PlanDecision._Decision.ValueType  # 4
+        """A new row, under another unique name."""
+        DECISION_SKIP: PlanDecision._Decision.ValueType  # 5
+        """It is left out."""
+
+    class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper):
+        """Decision is what would be done with it."""
+
+    DECISION_UNSPECIFIED: PlanDecision.Decision.ValueType  # 0
+    """Not given."""
+    DECISION_INSERT: PlanDecision.Decision.ValueType  # 1
+    """A new row."""
+    DECISION_MERGE: PlanDecision.Decision.ValueType  # 2
+    """The row that is there is used, unchanged."""
+    DECISION_OVERWRITE: PlanDecision.Decision.ValueType  # 3
+    """The row that is there gets the file's values."""
+    DECISION_SUFFIX: PlanDecision.Decision.ValueType  # 4
+    """A new row, under another unique name."""
+    DECISION_SKIP: PlanDecision.Decision.ValueType  # 5
+    """It is left out."""
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    PK_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    EXISTING_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model, for example "sentry.project"."""
+    pk: _builtins.str
+    """The row's pk in the file, as text; empty when it has none."""
+    ordinal: _builtins.int
+    """The row's place among its model's rows in the file, from 1."""
+    decision: Global___PlanDecision.Decision.ValueType
+    """What would be done."""
+    name: _builtins.str
+    """The name that it gets, for DECISION_SUFFIX; the slug, for an organization."""
+    existing: _builtins.int
+    """The id of the row that is there, for DECISION_MERGE and DECISION_OVERWRITE; 0 when that is a row of the file too."""
+    kind: _builtins.str
+    """Why it is left out, as the kind of its finding."""
+    reason: _builtins.str
+    """The same in words."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        pk: _builtins.str = ...,
+        ordinal: _builtins.int = ...,
+        decision: Global___PlanDecision.Decision.ValueType = ...,
+        name: _builtins.str = ...,
+        existing: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "existing", b"existing", "kind", b"kind", "model", b"model", "name", b"name", "ordinal", b"ordinal", "pk", b"pk", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanDecision: _TypeAlias = PlanDecision  # noqa: Y015
+
+@_typing.final
+class ListPlanDecisionsRequest(_message.Message):
+    """ListPlanDecisionsRequest asks for a page of decisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The plan, "imports/{id}"."""
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 1000 means 1000."""
+    page_token: _builtins.str
+    """From the answer before; the other fields must stay the same."""
+    model: _builtins.str
+    """Only rows of this model; empty means all."""
+    decision: Global___PlanDecision.Decision.ValueType
+    """Only rows with this decision; DECISION_UNSPECIFIED means all."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        model: _builtins.str = ...,
+        decision: Global___PlanDecision.Decision.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPlanDecisionsRequest: _TypeAlias = ListPlanDecisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPlanDecisionsResponse(_message.Message):
+    """ListPlanDecisionsResponse is a page of decisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end of the list."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanDecision]:
+        """The decisions. A row that is left out for several reasons stands once for each."""
+
+    def __init__(
+        self,
+        *,
+        decisions: _abc.Iterable[Global___PlanDecision] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPlanDecisionsResponse: _TypeAlias = ListPlanDecisionsResponse  # noqa: Y015
+
+@_typing.final
+class ApplyImportRequest(_message.Message):
+    """ApplyImportRequest is a part of a request to apply a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Header(_message.Message):
+        """Header is the first part."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        REQUEST_ID_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """The plan, "imports/{id}"."""
+        request_id: _builtins.str
+        """A UUID that the client minted for this request; the same one again gets the same import."""
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            request_id: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___ApplyImportRequest.Header:
+        """The only part."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___ApplyImportRequest.Header | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___ApplyImportRequest: _TypeAlias = ApplyImportRequest  # noqa: Y015

@@ -45,6 +45,21 @@ class ImportServiceStub:
                 request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.GetUploadRequest.SerializeToString,
                 response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.Upload.FromString,
                 _registered_method=True)
+        self.PlanImport = channel.stream_unary(
+                '/siloway.region.v1.ImportService/PlanImport',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.UploadImportRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+                _registered_method=True)
+        self.ListPlanDecisions = channel.unary_unary(
+                '/siloway.region.v1.ImportService/ListPlanDecisions',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ListPlanDecisionsRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ListPlanDecisionsResponse.FromString,
+                _registered_method=True)
+        self.ApplyImport = channel.stream_unary(
+                '/siloway.region.v1.ImportService/ApplyImport',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ApplyImportRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+                _registered_method=True)
         self.GetImport = channel.unary_unary(
                 '/siloway.region.v1.ImportService/GetImport',
                 request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.GetImportRequest.SerializeToString,
@@ -102,6 +117,30 @@ class ImportServiceServicer:
 
     def GetUpload(self, request, context):
         """Tells how far an upload of the caller's came, so that it can go on. Needs import:write or silo:operate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanImport(self, request_iterator, context):
+        """Plans an import: uploads a file as UploadImport does, and finds out what its import would do, without doing it. Every
+        finding and every decision is told, and the slugs of its organizations are held for an hour. Needs what UploadImport needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPlanDecisions(self, request, context):
+        """Lists what a plan decided: first the rows that would be written or found, by model and pk, then those that would be left
+        out. Needs what GetImport needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyImport(self, request_iterator, context):
+        """Imports the file of a plan exactly as planned. A batch for which something else would be decided now is not written: the
+        import fails with IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,6 +219,21 @@ def add_ImportServiceServicer_to_server(servicer, server):
                     servicer.GetUpload,
                     request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.GetUploadRequest.FromString,
                     response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.Upload.SerializeToString,
+            ),
+            'PlanImport': grpc.stream_unary_rpc_method_handler(
+                    servicer.PlanImport,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.UploadImportRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
+            ),
+            'ListPlanDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlanDecisions,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ListPlanDecisionsRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ListPlanDecisionsResponse.SerializeToString,
+            ),
+            'ApplyImport': grpc.stream_unary_rpc_method_handler(
+                    servicer.ApplyImport,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.ApplyImportRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
             ),
             'GetImport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetImport,
@@ -277,6 +331,87 @@ class ImportService:
             '/siloway.region.v1.ImportService/GetUpload',
             siloway_dot_region_dot_v1_dot_import__service__pb2.GetUploadRequest.SerializeToString,
             siloway_dot_region_dot_v1_dot_import__service__pb2.Upload.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanImport(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/siloway.region.v1.ImportService/PlanImport',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.UploadImportRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlanDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ImportService/ListPlanDecisions',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.ListPlanDecisionsRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.ListPlanDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyImport(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/siloway.region.v1.ImportService/ApplyImport',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.ApplyImportRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,18 @@ class ImportServiceStub:
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.GetUploadRequest, _import_service_pb2.Upload]
     """Tells how far an upload of the caller's came, so that it can go on. Needs import:write or silo:operate."""
+    PlanImport: _grpc.StreamUnaryMultiCallable[_import_service_pb2.UploadImportRequest, _import_service_pb2.DataImport]
+    """Plans an import: uploads a file as UploadImport does, and finds out what its import would do, without doing it. Every
+    finding and every decision is told, and the slugs of its organizations are held for an hour. Needs what UploadImport needs.
+    """
+    ListPlanDecisions: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.ListPlanDecisionsRequest, _import_service_pb2.ListPlanDecisionsResponse]
+    """Lists what a plan decided: first the rows that would be written or found, by model and pk, then those that would be left
+    out. Needs what GetImport needs.
+    """
+    ApplyImport: _grpc.StreamUnaryMultiCallable[_import_service_pb2.ApplyImportRequest, _import_service_pb2.DataImport]
+    """Imports the file of a plan exactly as planned. A batch for which something else would be decided now is not written: the
+    import fails with IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
+    """
     GetImport: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.GetImportRequest, _import_service_pb2.DataImport]
     """Gets one import of the caller's; with silo:operate anybody's. Needs import:write or silo:operate."""
     ListImports: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.ListImportsRequest, _import_service_pb2.ListImportsResponse]
@@ -77,6 +89,18 @@ class ImportServiceAsyncStub(ImportServiceStub):
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_import_service_pb2.GetUploadRequest, _import_service_pb2.Upload]  # type: ignore[assignment]
     """Tells how far an upload of the caller's came, so that it can go on. Needs import:write or silo:operate."""
+    PlanImport: _aio.StreamUnaryMultiCallable[_import_service_pb2.UploadImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
+    """Plans an import: uploads a file as UploadImport does, and finds out what its import would do, without doing it. Every
+    finding and every decision is told, and the slugs of its organizations are held for an hour. Needs what UploadImport needs.
+    """
+    ListPlanDecisions: _aio.UnaryUnaryMultiCallable[_import_service_pb2.ListPlanDecisionsRequest, _import_service_pb2.ListPlanDecisionsResponse]  # type: ignore[assignment]
+    """Lists what a plan decided: first the rows that would be written or found, by model and pk, then those that would be left
+    out. Needs what GetImport needs.
+    """
+    ApplyImport: _aio.StreamUnaryMultiCallable[_import_service_pb2.ApplyImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
+    """Imports the file of a plan exactly as planned. A batch for which something else would be decided now is not written: the
+    import fails with IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
+    """
     GetImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.GetImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
     """Gets one import of the caller's; with silo:operate anybody's. Needs import:write or silo:operate."""
     ListImports: _aio.UnaryUnaryMultiCallable[_import_service_pb2.ListImportsRequest, _import_service_pb2.ListImportsResponse]  # type: ignore[assignment]
@@ -123,6 +147,36 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_import_service_pb2.Upload, _abc.Awaitable[_import_service_pb2.Upload]]:
         """Tells how far an upload of the caller's came, so that it can go on. Needs import:write or silo:operate."""
+
+    @_abc_1.abstractmethod
+    def PlanImport(
+        self,
+        request_iterator: _MaybeAsyncIterator[_import_service_pb2.UploadImportRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
+        """Plans an import: uploads a file as UploadImport does, and finds out what its import would do, without doing it. Every
+        finding and every decision is told, and the slugs of its organizations are held for an hour. Needs what UploadImport needs.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPlanDecisions(
+        self,
+        request: _import_service_pb2.ListPlanDecisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_import_service_pb2.ListPlanDecisionsResponse, _abc.Awaitable[_import_service_pb2.ListPlanDecisionsResponse]]:
+        """Lists what a plan decided: first the rows that would be written or found, by model and pk, then those that would be left
+        out. Needs what GetImport needs.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyImport(
+        self,
+        request_iterator: _MaybeAsyncIterator[_import_service_pb2.ApplyImportRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
+        """Imports the file of a plan exactly as planned. A batch for which something else would be decided now is not written: the
+        import fails with IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
+        """
 
     @_abc_1.abstractmethod
     def GetImport(
