@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import commits, ids, imports, outbox, provision, rpcs, slugs
+from tests.bench import commits, ids, imports, outbox, peer, provision, rpcs, slugs
 from tests.bench.environment import Environment, environment
 from tests.bench.measuring import Figure
 
@@ -22,9 +22,9 @@ MEASURES: dict[tuple[str, ...], Callable[[Environment], dict[str, Figure]]] = {
     ("outbox_drain_vs_floor",): outbox.drain,
     ("outbox_cross_silo_vs_floor",): outbox.cross_silo,
     ("provision_vs_floor",): provision.run,
-}
-PEERS = {
-    "import_vs_loaddata": "needs Django, which is not installed here",
+    ("import_vs_loaddata",): peer.load,
+    ("outbox_drain_vs_pgqueuer",): peer.pgqueuer,
+    ("outbox_drain_vs_procrastinate",): peer.procrastinate,
 }
 
 
@@ -45,9 +45,6 @@ def main() -> None:
             if not options.names or set(names) & set(options.names):
                 print(f"measuring {', '.join(names)}", file=sys.stderr)
                 figures |= {name: asdict(figure) for name, figure in measure(running).items()}
-    figures |= {
-        name: asdict(Figure(None, None, None, "", note=why)) for name, why in PEERS.items() if not options.names
-    }
     report = json.dumps(figures, indent=2)
     print(report)
     if options.out is not None:

@@ -50,17 +50,18 @@ class Environment:
 
     def empty_region_database(self) -> str:
         """The URL of a new, migrated database of REGION in the stack's PostgreSQL."""
-        url = self._empty_database()
+        url = self.empty_database()
         migrate_region(url, REGION, 1)
         return url
 
     def empty_control_database(self) -> str:
         """The same for control."""
-        url = self._empty_database()
+        url = self.empty_database()
         migrate_control(url)
         return url
 
-    def _empty_database(self) -> str:
+    def empty_database(self) -> str:
+        """The URL of a new database without tables, in the same PostgreSQL."""
         databases = DatabaseServer(self.stack.database_url(REGION))
         name = f"bench_{uuid.uuid4().hex[:8]}"
         databases.create_database(name)

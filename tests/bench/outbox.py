@@ -5,7 +5,7 @@ of the drain takes ten shards a transaction from a queue that is nothing but a t
 batches by one local connection. Between the runs the tables are vacuumed, so that no run pays for the one before.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -65,19 +65,27 @@ _FLOOR_TAKE = """
 
 def drain(environment: Environment) -> dict[str, Figure]:
     """outbox_drain_vs_floor, in messages a second."""
-    messages = int(environment.scaled(100_000, 20_000))
-    with _opened(environment.empty_control_database()) as (database, connection):
+    messages = _messages(environment)
+    with draining(environment) as ours, psycopg.connect(environment.empty_control_database(), autocommit=True) as queue:
         for statement in (_TABLE, *_FLOOR_TABLES):
-            connection.execute(statement.encode())
-        drainer = _drainer(database, _Local(database), DrainerSettings())
+            queue.execute(statement.encode())
         figure = in_turn(
-            partial(_drain_floor, connection, messages),
-            lambda: _drain_ours(connection, drainer, messages),
+            partial(_drain_floor, queue, messages),
+            ours,
             rounds=environment.rounds,
             unit="messages/s",
             note=f"{messages} messages, {PER_SHARD} a shard; floor: {_SHARDS_A_TRANSACTION} shards a transaction",
         )
     return {"outbox_drain_vs_floor": figure}
+
+
+@contextmanager
+def draining(environment: Environment) -> Iterator[Callable[[], float]]:
+    """Fills the outbox of a silo of its own and drains it into the same database; gives messages a second."""
+    with _opened(environment.empty_control_database()) as (database, connection):
+        connection.execute(_TABLE.encode())
+        drainer = _drainer(database, _Local(database), DrainerSettings())
+        yield lambda: _drain_ours(connection, drainer, _messages(environment))
 
 
 def cross_silo(environment: Environment) -> dict[str, Figure]:
@@ -106,6 +114,10 @@ def cross_silo(environment: Environment) -> dict[str, Figure]:
             finally:
                 transport.close()
     return {"outbox_cross_silo_vs_floor": figure}
+
+
+def _messages(environment: Environment) -> int:
+    return int(environment.scaled(100_000, 20_000))
 
 
 class _Local:
