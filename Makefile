@@ -46,6 +46,9 @@ $(PEERS)/.set-up: tests/bench/peers/requirements.lock
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+bench-curves: setup ## Draw how cost grows with size (QUICK=1: smaller; OUT=build/bench-curves.svg)
+	@$(BIN)/python -m tests.bench.curves $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT))
+
 chaos: setup ## Kill each process of a stack in turn under a thousand changes (CHAOS_SEED, _CHANGES, _CALLERS, _ROUNDS, _HALTS, _HALT_MAX_S)
 	@$(BIN)/pytest tests/faults/chaos -m chaos --capture=no
 
