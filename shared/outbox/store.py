@@ -8,6 +8,7 @@ message that was committed or taken over meanwhile stays.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import text
 
@@ -140,9 +141,8 @@ _MEASURE = text(
 )
 
 
-@dataclass(frozen=True)
-class StoredMessage:
-    """A row of the outbox, read under a lease."""
+class StoredMessage(NamedTuple):
+    """A row of the outbox, read under a lease. A tuple, for thousands are made a second."""
 
     id: int
     sequence: int
@@ -242,7 +242,7 @@ def claim(
 def lock_ours(transaction: Transaction, target: str, token: str, aggregates: Sequence[str]) -> set[str]:
     """Those of the shards whose lease still carries the token, locked until the end."""
     found = transaction.execute(_LOCK_OURS, {"target": target, "token": token, "aggregates": list(aggregates)})
-    return set(found.scalars())
+    return set(found.scalars().all())
 
 
 def settle_applied(transaction: Transaction, target: str, aggregates: Sequence[str], ids: Sequence[int]) -> None:
@@ -290,7 +290,7 @@ def _read_messages(
     found: dict[str, list[StoredMessage]] = {}
     if aggregates:
         parameters = {"target": target, "aggregates": list(aggregates), "messages_max": messages_max}
-        for row in transaction.execute(_READ_MESSAGES, parameters):
+        for row in transaction.execute(_READ_MESSAGES, parameters).all():
             message = StoredMessage(
                 row.id, row.sequence, row.category, row.subject, row.payload, row.attempts, row.skip_reason
             )
