@@ -125,6 +125,7 @@ class FileWriter:
         batch = batch_of(self._import.id, target, last - first + 1, decoded, self._ids.take)
 
         def work(transaction: Transaction) -> None:
+            store.commit_without_waiting(transaction)
             store.renew(transaction, self._lease, self._limits.lease_s)
             written = write_batch(transaction, target, batch)
             self._save_chunk(transaction, model, (first, last), written.counts, written.findings)
@@ -139,6 +140,7 @@ class FileWriter:
         answer = self._control.import_batch(batch)
 
         def work(transaction: Transaction) -> None:
+            store.commit_without_waiting(transaction)
             store.renew(transaction, self._lease, self._limits.lease_s)
             store.copy_ledger(transaction, self._import.id, model, answer.rows)
             self._save_chunk(transaction, model, (first, last), answer.counts(len(rows)), answer.findings)
@@ -149,6 +151,7 @@ class FileWriter:
         count = last - first + 1
 
         def work(transaction: Transaction) -> None:
+            store.commit_without_waiting(transaction)
             store.renew(transaction, self._lease, self._limits.lease_s)
             told = [BatchFinding.of_row(each) for each in self._skipped(model, first, count)]
             self._save_chunk(transaction, model, (first, last), Counts(skipped=count), told)
