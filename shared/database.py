@@ -16,6 +16,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
+import msgspec
 import psycopg
 import structlog
 from psycopg.pq import TransactionStatus
@@ -128,6 +129,7 @@ class Database:
             pool_recycle=1800,
             pool_use_lifo=True,
             pool_reset_on_return=None,  # _give_back leaves no transaction open
+            json_deserializer=msgspec.json.decode,  # payloads of messages are read by the thousand
             connect_args={
                 "application_name": application_name,
                 "connect_timeout": 5,
