@@ -198,7 +198,8 @@ def test_commits_of_a_repository_are_listed_newest_first(client: Client) -> None
                 return shown
 
     wanted = [f"c{n:02}" for n in reversed(range(24))] + ["b"]
-    for size in (1, 5, 1000):
+    # The limit of bytes cuts a page before, at and after its last commit.
+    for size in (1, 5, *range(15, 21), 1000):
         assert pages(size) == wanted
     with refused() as found:
         client.repository.ListRepositoryCommits(
