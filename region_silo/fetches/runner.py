@@ -116,7 +116,7 @@ class FetchRunner:
                 self._refused(lease, error)
             except Exception as error:  # noqa: BLE001 - one fetch's trouble must not end the process
                 _log.error("fetch_attempt_failed", attempt=lease.attempts, exc_info=error)
-                self._retry_or_end(lease, lease.refs, errors.Internal("the fetch failed for an internal reason"))
+                self._retry_or_end(lease, errors.Internal("the fetch failed for an internal reason"))
         return True
 
     def _work(self, lease: Lease) -> None:
@@ -200,21 +200,21 @@ class FetchRunner:
             POSTPONED.labels(error.reason).inc()
             self._give_back(lease, max(error.retry_after_s or 0.0, self._settings.ask_again_s), counts=False)
         elif error.code in _FINAL:
-            self._end_failed(lease, lease.refs, error)
+            self._end_failed(lease, error)
         else:
-            self._retry_or_end(lease, lease.refs, error)
+            self._retry_or_end(lease, error)
 
-    def _retry_or_end(self, lease: Lease, refs: Sequence[FetchedRef], error: ServiceError) -> None:
+    def _retry_or_end(self, lease: Lease, error: ServiceError) -> None:
         if lease.attempts < self._settings.attempts_max:
             POSTPONED.labels(error.reason).inc()
             self._give_back(lease, back_off_s(lease.attempts), counts=True)
         else:
-            self._end_failed(lease, refs, error)
+            self._end_failed(lease, error)
 
-    def _end_failed(self, lease: Lease, refs: Sequence[FetchedRef], error: ServiceError) -> None:
+    def _end_failed(self, lease: Lease, error: ServiceError) -> None:
         """Nothing was written, whatever the refs gave."""
         message = error.message[:_MESSAGE_LENGTH_MAX]
-        failed = [replace(ref, done=True, error_reason=error.reason, error_message=message) for ref in refs]
+        failed = [replace(ref, done=True, error_reason=error.reason, error_message=message) for ref in lease.refs]
         self._settle(lambda transaction: _end(transaction, lease, FetchState.FAILED, failed))
         ENDED.labels(FetchState.FAILED.name).inc()
         _log.error("fetch_given_up", reason=error.reason)
