@@ -17,13 +17,20 @@ from prometheus_client import Counter
 from region_silo.deploys.announcing import announce_pending
 from region_silo.fetches import store
 from region_silo.fetches.domain import ATTEMPTS_MAX, FetchedRef, FetchState, back_off_s, outcome
-from region_silo.fetches.providers import Provider, SourceError, SourceRepository
+from region_silo.fetches.providers import Provider, SourceError, SourceRepository, SourceTooLargeError
 from region_silo.fetches.store import Lease, LeaseLostError
 from region_silo.organizations.lookup import hold_active
 from region_silo.releases import held as held_releases
 from region_silo.releases import store as releases_store
 from region_silo.releases.commit_list import ListedRelease, replace_commits
-from region_silo.releases.commits import CommitSpec, check_commits, default_repository, normalise
+from region_silo.releases.commit_stream import STREAM_BYTES_MAX
+from region_silo.releases.commits import (
+    FILE_CHANGES_MAX,
+    CommitSpec,
+    check_commits,
+    default_repository,
+    normalise,
+)
 from region_silo.releases.permission import has_release_permission
 from region_silo.releases.refs import save_heads
 from region_silo.repositories.domain import Repository
@@ -48,7 +55,10 @@ _SHOWN_TIMES = 50
 
 @dataclass(frozen=True)
 class RunnerSettings:
-    """How often, how long and how much. Times in seconds; the lease is longer than any provider takes for a ref."""
+    """How often, how long and how much. Times in seconds; the lease is longer than any provider takes for a ref.
+
+    `texts_max` is how many characters messages and paths of all refs may have together.
+    """
 
     poll_s: float = 1.0
     lease_s: float = 180.0
@@ -56,6 +66,7 @@ class RunnerSettings:
     ask_again_s: float = 1.0
     attempts_max: int = ATTEMPTS_MAX
     commits_max: int = 10_000
+    texts_max: int = STREAM_BYTES_MAX
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,25 @@ class _Found:
     commits: tuple[CommitSpec, ...]
     heads: tuple[tuple[int, str], ...]
     is_retried: bool
+
+
+class _Room:
+    """What a fetch may still take: its refs share what a list that a client sends may have."""
+
+    def __init__(self, settings: RunnerSettings) -> None:
+        self.commits = settings.commits_max
+        self._file_changes = FILE_CHANGES_MAX
+        self._texts = settings.texts_max
+
+    def take(self, given: Sequence[CommitSpec]) -> None:
+        """Raises SourceTooLargeError when there is none for all of these; then nothing is taken."""
+        file_changes = sum(len(commit.files) for commit in given)
+        texts = sum(len(commit.message) + sum(len(change.path) for change in commit.files) for commit in given)
+        if len(given) > self.commits or file_changes > self._file_changes or texts > self._texts:
+            raise SourceTooLargeError("there are more commits, changed files or texts than one fetch takes")
+        self.commits -= len(given)
+        self._file_changes -= file_changes
+        self._texts -= texts
 
 
 class _StoppedError(Exception):
@@ -138,13 +168,14 @@ class FetchRunner:
             lambda transaction: active_by_names(transaction, lease.organization_id, names)
         )
         refs, commits, heads = list(lease.refs), list[CommitSpec](), list[tuple[int, str]]()
-        is_retried = False
+        is_retried, room = False, _Room(self._settings)
         for index, ref in enumerate(lease.refs):
             if self._stop.is_set():
                 raise _StoppedError
             repository = repositories.get(ref.repository)
             try:
-                given = self._compare(repository, ref, self._settings.commits_max - len(commits))
+                given = self._compare(repository, ref, room.commits)
+                room.take(given)
             except (SourceError, ServiceError) as error:
                 is_retried |= isinstance(error, SourceError) and error.is_transient
                 refs[index] = replace(

@@ -18,6 +18,7 @@ from region_silo.fetches.providers import (
     SourceUnreachableError,
 )
 from region_silo.fetches.runner import RunnerSettings
+from region_silo.releases.commits import CommitSpec, FileChange
 from shared import barrier
 from shared.cleaner import Cleaner
 from shared.database import Transaction
@@ -60,6 +61,29 @@ def test_a_ref_that_fails_keeps_its_reason_and_the_others_go_on(client: Client, 
     assert (done.commit_count, sorted(commit_ids(client, "1.0"))) == (2, ["c-one", "c-three"])
     # What failed keeps the head that its ref told.
     assert heads(client.get("1.0"))["two"] == "c-two"
+
+
+def test_more_file_changes_than_a_list_may_have_are_refused_by_ref_and_for_good(client: Client, work: Work) -> None:
+    refs = [Ref(repository=name, commit=f"c-{name}") for name in ("one", "two", "three")]
+    files = tuple(FileChange(f"f{n}", "A") for n in range(1000))
+    for name, count in (("one", 60), ("two", 41), ("three", 40)):
+        work.scripted.answers[f"c-{name}"] = [CommitSpec(f"{name}-{n}", name, files=files) for n in range(count)]
+    fetch = set_refs(client, "1.0", *refs).fetch
+    assert work.run() == 1
+    done = get_fetch(client, fetch.name)
+    assert done.state == Fetch.STATE_SUCCEEDED
+    assert [ref.error_reason for ref in done.refs] == ["", "LIMIT_EXCEEDED", ""]
+    assert done.commit_count == len(commit_ids(client, "1.0")) == 100
+
+
+def test_more_text_than_a_fetch_may_hold_is_refused_by_ref(client: Client, work: Work) -> None:
+    refs = [Ref(repository=name, commit=f"c-{name}") for name in ("one", "two", "three")]
+    for name, length in (("one", 600), ("two", 500), ("three", 300)):
+        work.scripted.answers[f"c-{name}"] = [CommitSpec(name, name, message="m" * length)]
+    fetch = set_refs(client, "1.0", *refs).fetch
+    assert work.run(RunnerSettings(texts_max=1000)) == 1
+    assert [ref.error_reason for ref in get_fetch(client, fetch.name).refs] == ["", "LIMIT_EXCEEDED", ""]
+    assert sorted(commit_ids(client, "1.0")) == ["one", "three"]
 
 
 def test_a_repository_that_went_meanwhile_is_told(features: RegionFeatures, client: Client, work: Work) -> None:
