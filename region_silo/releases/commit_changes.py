@@ -129,9 +129,7 @@ class CommitChanges:
         named = named_repositories(given.specs, repository)
 
         def change(transaction: Transaction, target: ListedRelease) -> ListChange:
-            done = write_commits(transaction, target, mode, commits, named)
-            announce_pending(transaction, organization_id, target.release_id)
-            return done
+            return write_commits(transaction, target, mode, commits, named)
 
         return self._change(mutation, organization_id, version, len(given.specs) - len(commits), change)
 
@@ -152,6 +150,7 @@ class CommitChanges:
             if release is None or not has_release_permission(transaction, organization_id, release.id, user_id):
                 raise not_found(organization_id, version)
             done = change(transaction, ListedRelease(organization_id, release.id))
+            announce_pending(transaction, organization_id, release.id)
             if done.is_written:
                 store.update_release(transaction, release.id, None)
             found = store.read_release(transaction, organization_id, version, user_id)

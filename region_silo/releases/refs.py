@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from region_silo.fetches import store as fetches
 from region_silo.fetches.domain import FetchedRef
-from region_silo.releases.commit_list import ListedRelease, replace_commits
+from region_silo.releases.commit_list import ListedRelease, clear_commits
 from region_silo.releases.previous import find_previous
 from region_silo.repositories.store import active_by_names
 from shared.database import Transaction
@@ -50,13 +50,6 @@ _SAVE_HEADS = text(
         WHERE head.commit_id <> excluded.commit_id
     """
 )
-_HAS_LIST = text(
-    """
-    SELECT EXISTS (SELECT FROM release_commit WHERE release_id = :release_id)
-        OR EXISTS (SELECT FROM release_head_commit WHERE release_id = :release_id)
-    """
-)
-_DROP_HEADS = text("DELETE FROM release_head_commit WHERE release_id = :release_id")
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ def write_refs(transaction: Transaction, target: ListedRelease, checked: Checked
     names every ref of an unknown repository, by its name.
     """
     if not checked.refs:
-        return checked.clears and clear(transaction, target)
+        return checked.clears and clear_commits(transaction, target).is_written
     found = active_by_names(transaction, target.organization_id, {ref.repository for ref in checked.refs})
     _refuse_unknown(checked, found)
     ids = {name: repository.id for name, repository in found.items()}
@@ -152,16 +145,6 @@ def save_heads(transaction: Transaction, target: ListedRelease, heads: Sequence[
     }
     transaction.execute(_ADD_COMMITS, {**values, "now": transaction.now})
     transaction.execute(_SAVE_HEADS, values)
-
-
-def clear(transaction: Transaction, target: ListedRelease) -> bool:
-    """Take all commits and heads from the release; False when it has none. The commits' own rows stay."""
-    values = {"release_id": target.release_id}
-    if not transaction.execute(_HAS_LIST, values).scalar_one():
-        return False
-    replace_commits(transaction, target, [])
-    transaction.execute(_DROP_HEADS, values)
-    return True
 
 
 def _queue_fetch(

@@ -276,13 +276,17 @@ def _checked(commits: GivenCommits | None, refs: RefChange | None) -> CheckedRef
 
 
 def _write(transaction: Transaction, target: ListedRelease, contents: _Contents) -> bool:
-    """Commits, then refs, whose heads win over the commits'; whether anything was written."""
+    """Commits, then refs, whose heads win over the commits'; whether anything was written.
+
+    A list that is told or cleared ends the wait of deploys, which run what the refs say.
+    """
+    has_list, refs = contents.listed is not None, contents.refs
     is_written = contents.listed is not None and replace_commits(transaction, target, contents.listed).is_written
-    if contents.listed is not None:
+    if refs is not None and (refs.refs or not has_list):
+        is_written |= write_refs(transaction, target, refs, contents.fetch_id)
+    if has_list or (refs is not None and refs.clears):
         announce_pending(transaction, target.organization_id, target.release_id)
-    if contents.refs is None or (contents.listed is not None and not contents.refs.refs):
-        return is_written
-    return write_refs(transaction, target, contents.refs, contents.fetch_id) or is_written
+    return is_written
 
 
 def _refuse_unknown_projects(project_ids: Sequence[int | None], there: set[int]) -> None:
