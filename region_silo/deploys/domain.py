@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from region_silo.releases.domain import is_url
-from shared.errors import InvalidArgument, InvalidUpdateMask, Violation
+from shared.errors import InvalidUpdateMask, Violation, refuse
 
 MUTABLE_PATHS = ("display_name", "url", "start_time", "finish_time")
 ENVIRONMENT_LENGTH_MAX = 64
@@ -79,7 +79,7 @@ def check_new_deploy(environment: str, fields: DeployFields, *, running: bool) -
     violations = [Violation("deploy.environment", rule) for rule in environment_rules_broken(environment)]
     if running and fields.finish_time is not None:
         violations.append(Violation("running", "a deploy that runs has no finish time"))
-    _refuse([*violations, *_field_violations(fields, MUTABLE_PATHS)])
+    refuse([*violations, *_field_violations(fields, MUTABLE_PATHS)])
 
 
 def changed_paths(fields: DeployFields, mask: Sequence[str] | None) -> frozenset[str]:
@@ -98,7 +98,7 @@ def changed_paths(fields: DeployFields, mask: Sequence[str] | None) -> frozenset
         paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None))
     else:
         paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
-    _refuse(_field_violations(fields, paths))
+    refuse(_field_violations(fields, paths))
     return paths
 
 
@@ -114,9 +114,3 @@ def _field_violations(fields: DeployFields, paths: Sequence[str] | frozenset[str
     if "url" in paths and fields.url and not is_url(fields.url):
         violations.append(Violation("deploy.url", "must be an http or https address"))
     return violations
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)

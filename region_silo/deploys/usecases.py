@@ -249,9 +249,7 @@ def _refuse_foreign_projects(wanted: Sequence[int | None], projects: set[int]) -
         for index, project_id in enumerate(wanted)
         if project_id not in projects
     ]
-    if violations:
-        first = violations[0]
-        raise errors.InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    errors.refuse(violations)
 
 
 def _refuse_nul(field: str, text: str) -> None:

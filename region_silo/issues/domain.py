@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 
 from region_silo.issues.mentions import ShortId
-from shared.errors import InvalidArgument, Violation
+from shared.errors import Violation, refuse
 
 
 class IssueState(IntEnum):
@@ -139,7 +139,7 @@ def check_draft(draft: IssueDraft) -> None:
     first, last = draft.first_seen_time, draft.last_seen_time
     if first is not None and last is not None and last < first:
         violations.append(Violation("issue.last_seen_time", "must not be before first_seen_time"))
-    _refuse(violations)
+    refuse(violations)
 
 
 def check_tracker_issue(tracker: TrackerIssue) -> None:
@@ -149,10 +149,4 @@ def check_tracker_issue(tracker: TrackerIssue) -> None:
     violations += [Violation(name, "must not be blank") for name in ("integration", "key") if not texts[name].strip()]
     if tracker.url and not tracker.url.startswith(("http://", "https://")):
         violations.append(Violation("url", "must begin with http:// or https://"))
-    _refuse(violations)
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    refuse(violations)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from shared.errors import InvalidArgument, InvalidUpdateMask, LastOwner, PermissionDenied, Resource, Violation
+from shared.errors import InvalidArgument, InvalidUpdateMask, LastOwner, PermissionDenied, Resource, Violation, refuse
 from shared.names import member_name
 from shared.slugs import PROJECT_RESERVED, is_numeric, is_reserved
 
@@ -135,7 +135,7 @@ def check_member_draft(draft: MemberDraft) -> None:
         violations.append(Violation("member.email", "must be an address like name@example.com"))
     if draft.role is None:
         violations.append(Violation("member.role", "is required"))
-    _refuse(violations)
+    refuse(violations)
 
 
 def check_role_update(role: Role | None, mask: Sequence[str]) -> Role:
@@ -163,7 +163,7 @@ def check_team_draft(draft: TeamDraft) -> None:
         violations.append(Violation("team.slug", f"{draft.slug!r} is reserved"))
     if is_numeric(draft.slug):
         violations.append(Violation("team.slug", "must not consist of digits only"))
-    _refuse(violations)
+    refuse(violations)
 
 
 def check_owner_remains(organization_id: int, held: Sequence[HeldMember], leaving: HeldMember) -> None:
@@ -183,9 +183,3 @@ def _role_missing(*roles: Role) -> PermissionDenied:
     words = " or ".join(role.value for role in roles)
     message = f"Only an {words} of the organization may do this."
     return PermissionDenied(message, metadata={"role": ",".join(role.value for role in roles)})
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.errors import InvalidArgument, Violation
+from shared.errors import Violation, refuse
 from shared.slugs import PROJECT_RESERVED, is_numeric, is_reserved
 
 FLAG_HAS_RELEASES = 1
@@ -68,6 +68,4 @@ def check_draft(draft: ProjectDraft) -> None:
         violations.append(Violation("project.slug", f"{draft.slug!r} is reserved"))
     if is_numeric(draft.slug):
         violations.append(Violation("project.slug", "must not consist of digits only"))
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    refuse(violations)

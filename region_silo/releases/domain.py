@@ -10,7 +10,7 @@ from enum import IntEnum
 from urllib.parse import urlsplit
 
 from region_silo.releases.versions import VersionInfo, broken_rules
-from shared.errors import InvalidArgument, InvalidUpdateMask, ReleaseNotFound, Resource, Violation
+from shared.errors import InvalidUpdateMask, ReleaseNotFound, Resource, Violation, refuse
 from shared.names import release_name
 
 MUTABLE_PATHS = ("ref", "url", "release_time", "state", "owner")
@@ -107,7 +107,7 @@ def release_not_found(organization_id: int, version: str) -> ReleaseNotFound:
 def check_new_release(version: str, fields: ReleaseFields) -> None:
     """Raise InvalidArgument with one violation for each broken rule of a new release."""
     violations = [Violation("release.version", rule) for rule in broken_rules(version)]
-    _refuse([*violations, *_field_violations(fields, MUTABLE_PATHS)])
+    refuse([*violations, *_field_violations(fields, MUTABLE_PATHS)])
 
 
 def changed_paths(fields: ReleaseFields, mask: Sequence[str] | None) -> frozenset[str]:
@@ -126,7 +126,7 @@ def changed_paths(fields: ReleaseFields, mask: Sequence[str] | None) -> frozense
         paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None))
     else:
         paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
-    _refuse(_field_violations(fields, paths))
+    refuse(_field_violations(fields, paths))
     return paths
 
 
@@ -154,9 +154,3 @@ def _field_violations(fields: ReleaseFields, paths: Sequence[str] | frozenset[st
     if "url" in paths and fields.url and not is_url(fields.url):
         violations.append(Violation("release.url", "must be an http or https address"))
     return violations
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)

@@ -18,7 +18,7 @@ from region_silo.releases.query import parse_query
 from region_silo.releases.query_conditions import asks_latest, conditions_of
 from shared import errors
 from shared.database import Database, Transaction
-from shared.errors import InvalidArgument
+from shared.errors import InvalidArgument, refuse
 from shared.names import Key, ReleaseName, parse_key
 from shared.rpc import page_token as tokens
 from shared.rpc.call import current_caller
@@ -173,8 +173,7 @@ def check_facts_query(query: FactsQuery) -> None:
         for field in ("query", "project")
         if "\0" in (query.text if field == "query" else query.project)
     ]
-    if violations:
-        raise InvalidArgument(f"{violations[0].field}: {violations[0].description}", violations=violations)
+    refuse(violations)
     _refuse_nul(query.environments)
 
 

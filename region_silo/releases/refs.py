@@ -16,7 +16,7 @@ from region_silo.releases.commit_list import ListedRelease, clear_commits
 from region_silo.releases.previous import find_previous
 from region_silo.repositories.store import active_by_names
 from shared.database import Transaction
-from shared.errors import InvalidArgument, Violation
+from shared.errors import InvalidArgument, Violation, refuse
 from shared.rpc.call import current_caller
 
 REFS_FIELD = "refs.refs"
@@ -114,7 +114,7 @@ def check_refs(change: RefChange) -> CheckedRefs:
         ref = _taken_apart(spec)
         violations += _violations(ref, spec, f"{change.fields.list}[{index}]", change.fields)
         refs.append(ref)
-    _refuse(violations)
+    refuse(violations)
     return CheckedRefs(tuple(refs), change.fields, change.environment, change.clears)
 
 
@@ -202,9 +202,3 @@ def _refuse_unknown(checked: CheckedRefs, found: Mapping[str, object]) -> None:
     if violations:
         names = ", ".join(sorted({name for name, _ in unknown}))
         raise InvalidArgument(f"{checked.fields.list}: unknown repositories: {names}"[:2000], violations=violations)
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)

@@ -295,9 +295,7 @@ def _refuse_unknown_projects(project_ids: Sequence[int | None], there: set[int])
         for index, project_id in enumerate(project_ids)
         if project_id is None or project_id not in there
     ]
-    if violations:
-        first = violations[0]
-        raise errors.InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    errors.refuse(violations)
 
 
 def check_owner(transaction: Transaction, organization_id: int, owner: int | None) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import IntEnum
 
 from region_silo.releases.domain import is_url
-from shared.errors import InvalidArgument, InvalidUpdateMask, Violation
+from shared.errors import InvalidUpdateMask, Violation, refuse
 
 MUTABLE_PATHS = ("display_name", "url", "provider", "external_id", "provider_settings", "state")
 
@@ -58,7 +58,7 @@ class RepositoryCommit:
 
 def check_new(fields: RepositoryFields) -> None:
     """Raise InvalidArgument with one violation for each broken rule of a new repository."""
-    _refuse(_violations(fields, frozenset(MUTABLE_PATHS)))
+    refuse(_violations(fields, frozenset(MUTABLE_PATHS)))
 
 
 def changed_paths(fields: RepositoryFields, mask: Sequence[str] | None) -> frozenset[str]:
@@ -77,7 +77,7 @@ def changed_paths(fields: RepositoryFields, mask: Sequence[str] | None) -> froze
         paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None, {}))
     else:
         paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
-    _refuse(_violations(fields, paths))
+    refuse(_violations(fields, paths))
     return paths
 
 
@@ -100,9 +100,3 @@ def _violations(fields: RepositoryFields, paths: frozenset[str]) -> list[Violati
     if "provider_settings" in paths and any("\0" in part for each in fields.provider_settings.items() for part in each):
         violations.append(Violation("repository.provider_settings", "must not hold NUL"))
     return violations
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.errors import InvalidArgument, Violation
+from shared.errors import Violation, refuse
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,4 @@ def check_draft(draft: PullRequestDraft) -> None:
         for index, key in enumerate(draft.commit_keys)
         if not key.strip()
     ]
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    refuse(violations)

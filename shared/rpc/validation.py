@@ -10,7 +10,7 @@ import protovalidate
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 
-from shared.errors import InvalidArgument, Violation
+from shared.errors import InvalidArgument, Violation, refuse
 from shared.rpc import bulk
 
 _VALIDATOR: Final = protovalidate.Validator()
@@ -40,12 +40,7 @@ def check(message: Any) -> None:
     # Numbers have zero bytes too, so most messages with one hold no NUL; but without one none does.
     if b"\0" in message.SerializeToString():
         violations += [Violation(path, "must not hold the character NUL") for path in _texts_with_nul(message, "")]
-    if not violations:
-        return
-    first = violations[0]
-    raise InvalidArgument(
-        f"{first.field}: {first.description}" if first.field else first.description, violations=violations
-    )
+    refuse(violations)
 
 
 def _texts_with_nul(message: Any, prefix: str) -> Iterator[str]:
