@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from region_silo.releases.domain import is_url
-from shared.errors import InvalidUpdateMask, Violation, refuse
+from shared.errors import Violation, refuse
+from shared.update_mask import chosen_paths
 
 MUTABLE_PATHS = ("display_name", "url", "start_time", "finish_time")
 ENVIRONMENT_LENGTH_MAX = 64
@@ -87,17 +88,7 @@ def changed_paths(fields: DeployFields, mask: Sequence[str] | None) -> frozenset
 
     Raises InvalidUpdateMask for a path that is none of MUTABLE_PATHS, InvalidArgument for values that break a rule.
     """
-    violations = [
-        Violation(f"update_mask.paths[{index}]", f"{path!r} is not one of {', '.join(MUTABLE_PATHS)}, or *")
-        for index, path in enumerate(mask or ())
-        if path != "*" and path not in MUTABLE_PATHS
-    ]
-    if violations:
-        raise InvalidUpdateMask(f"update_mask: {violations[0].description}", violations=violations)
-    if not mask:
-        paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None))
-    else:
-        paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
+    paths = chosen_paths({path: getattr(fields, path) for path in MUTABLE_PATHS}, mask)
     refuse(_field_violations(fields, paths))
     return paths
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from shared.errors import InvalidArgument, InvalidUpdateMask, LastOwner, PermissionDenied, Resource, Violation, refuse
+from shared.errors import InvalidArgument, LastOwner, PermissionDenied, Resource, Violation, refuse
 from shared.names import member_name
 from shared.slugs import PROJECT_RESERVED, is_numeric, is_reserved
+from shared.update_mask import chosen_paths
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 
@@ -140,13 +141,7 @@ def check_member_draft(draft: MemberDraft) -> None:
 
 def check_role_update(role: Role | None, mask: Sequence[str]) -> Role:
     """The role to set. Raises InvalidUpdateMask for a path other than `role`, InvalidArgument without a role."""
-    wrong = [
-        Violation(f"update_mask.paths[{index}]", f"{path!r} is not role, or *")
-        for index, path in enumerate(mask)
-        if path not in ("role", "*")
-    ]
-    if wrong:
-        raise InvalidUpdateMask(f"update_mask: {wrong[0].description}", violations=wrong)
+    chosen_paths({"role": role}, mask)
     if role is None:
         raise InvalidArgument.of("member.role", "is required")
     return role

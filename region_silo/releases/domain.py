@@ -10,8 +10,9 @@ from enum import IntEnum
 from urllib.parse import urlsplit
 
 from region_silo.releases.versions import VersionInfo, broken_rules
-from shared.errors import InvalidUpdateMask, ReleaseNotFound, Resource, Violation, refuse
+from shared.errors import ReleaseNotFound, Resource, Violation, refuse
 from shared.names import release_name
+from shared.update_mask import chosen_paths
 
 MUTABLE_PATHS = ("ref", "url", "release_time", "state", "owner")
 COMMITS_PAGE_BYTES_MAX = 1024 * 1024
@@ -115,17 +116,7 @@ def changed_paths(fields: ReleaseFields, mask: Sequence[str] | None) -> frozense
 
     Raises InvalidUpdateMask for a path that is none of MUTABLE_PATHS, InvalidArgument for values that break a rule.
     """
-    violations = [
-        Violation(f"update_mask.paths[{index}]", f"{path!r} is not one of {', '.join(MUTABLE_PATHS)}, or *")
-        for index, path in enumerate(mask or ())
-        if path != "*" and path not in MUTABLE_PATHS
-    ]
-    if violations:
-        raise InvalidUpdateMask(f"update_mask: {violations[0].description}", violations=violations)
-    if not mask:
-        paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None))
-    else:
-        paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
+    paths = chosen_paths({path: getattr(fields, path) for path in MUTABLE_PATHS}, mask)
     refuse(_field_violations(fields, paths))
     return paths
 

@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import IntEnum
 
 from region_silo.releases.domain import is_url
-from shared.errors import InvalidUpdateMask, Violation, refuse
+from shared.errors import Violation, refuse
+from shared.update_mask import chosen_paths
 
 MUTABLE_PATHS = ("display_name", "url", "provider", "external_id", "provider_settings", "state")
 
@@ -66,17 +67,7 @@ def changed_paths(fields: RepositoryFields, mask: Sequence[str] | None) -> froze
 
     Raises InvalidUpdateMask for a path that is none of MUTABLE_PATHS, InvalidArgument for values that break a rule.
     """
-    unknown = [
-        Violation(f"update_mask.paths[{index}]", f"{path!r} is not one of {', '.join(MUTABLE_PATHS)}, or *")
-        for index, path in enumerate(mask or ())
-        if path != "*" and path not in MUTABLE_PATHS
-    ]
-    if unknown:
-        raise InvalidUpdateMask(f"update_mask: {unknown[0].description}", violations=unknown)
-    if not mask:
-        paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None, {}))
-    else:
-        paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
+    paths = chosen_paths({path: getattr(fields, path) for path in MUTABLE_PATHS}, mask)
     refuse(_violations(fields, paths))
     return paths
 
