@@ -100,8 +100,6 @@ def apply_fields(current: DeployFields, wanted: DeployFields, paths: frozenset[s
 
 def _field_violations(fields: DeployFields, paths: Sequence[str] | frozenset[str]) -> list[Violation]:
     violations = []
-    if "display_name" in paths and "\0" in fields.display_name:
-        violations.append(Violation("deploy.display_name", "must not hold NUL"))
     if "url" in paths and fields.url and not is_url(fields.url):
         violations.append(Violation("deploy.url", "must be an http or https address"))
     return violations

@@ -171,7 +171,6 @@ class DeployUseCases:
 
         Raises OrganizationNotFound, ReleaseNotFound, InvalidPageToken, InvalidArgument.
         """
-        _refuse_nul("environment", query.environment)
         organization_id = self._organizations.find(parent.organization).id
         user_id = current_caller().user_id
         wanted = store.DeployFilter(organization_id, parent.version, query.environment, query.latest_only, user_id)
@@ -250,11 +249,6 @@ def _refuse_foreign_projects(wanted: Sequence[int | None], projects: set[int]) -
         if project_id not in projects
     ]
     errors.refuse(violations)
-
-
-def _refuse_nul(field: str, text: str) -> None:
-    if "\0" in text:
-        raise errors.InvalidArgument.of(field, "must not hold NUL")
 
 
 def _token(last: Deploy, digest: bytes) -> str:

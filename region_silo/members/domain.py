@@ -152,8 +152,6 @@ def check_team_draft(draft: TeamDraft) -> None:
     violations = []
     if not draft.name.strip():
         violations.append(Violation("team.display_name", "must not be blank"))
-    if "\0" in draft.name:
-        violations.append(Violation("team.display_name", "must not hold NUL"))
     if is_reserved(draft.slug, PROJECT_RESERVED):
         violations.append(Violation("team.slug", f"{draft.slug!r} is reserved"))
     if is_numeric(draft.slug):

@@ -60,10 +60,6 @@ def check_draft(draft: ProjectDraft) -> None:
     violations = []
     if not draft.name.strip():
         violations.append(Violation("project.display_name", "must not be blank"))
-    if "\0" in draft.name:
-        violations.append(Violation("project.display_name", "must not hold NUL"))
-    if "\0" in draft.platform:
-        violations.append(Violation("project.platform", "must not hold NUL"))
     if is_reserved(draft.slug, PROJECT_RESERVED):
         violations.append(Violation("project.slug", f"{draft.slug!r} is reserved"))
     if is_numeric(draft.slug):

@@ -140,8 +140,6 @@ def is_url(text: str) -> bool:
 
 def _field_violations(fields: ReleaseFields, paths: Sequence[str] | frozenset[str]) -> list[Violation]:
     violations = []
-    if "ref" in paths and "\0" in fields.ref:
-        violations.append(Violation("release.ref", "must not hold NUL"))
     if "url" in paths and fields.url and not is_url(fields.url):
         violations.append(Violation("release.url", "must be an http or https address"))
     return violations

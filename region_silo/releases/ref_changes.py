@@ -49,8 +49,6 @@ class RefUseCases:
         """
         if not change.specs:
             raise errors.InvalidArgument.of(change.fields.list, "must have at least one; ClearCommits takes heads away")
-        if "\0" in change.environment:
-            raise errors.InvalidArgument.of("environment", "must not hold NUL")
         checked = check_refs(change)
         organization_id = self._organizations.find(name.organization).id
         mutation = identify("SetRefs", organization_id, name.version, checked.refs, change.environment, with_fetch)

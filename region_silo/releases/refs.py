@@ -176,12 +176,8 @@ def _taken_apart(spec: RefSpec) -> Ref:
 
 
 def _violations(ref: Ref, spec: RefSpec, field: str, names: FieldNames) -> Iterator[Violation]:
-    if not ref.repository.strip() or "\0" in ref.repository:
-        yield Violation(f"{field}.repository", "must not be blank, nor hold NUL")
-    if "\0" in spec.commit:
-        yield Violation(f"{field}.{names.commit}", "must not hold NUL")
-    if "\0" in spec.previous_commit:
-        yield Violation(f"{field}.{names.previous_commit}", "must not hold NUL")
+    if not ref.repository.strip():
+        yield Violation(f"{field}.repository", "must not be blank")
     if _RANGE in spec.commit:
         sides = (ref.previous_commit, ref.commit)
         # `a...b` would leave `.b` on the right.

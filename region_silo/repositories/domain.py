@@ -79,15 +79,9 @@ def apply_fields(current: RepositoryFields, wanted: RepositoryFields, paths: fro
 
 
 def _violations(fields: RepositoryFields, paths: frozenset[str]) -> list[Violation]:
-    violations = [
-        Violation(f"repository.{path}", "must not hold NUL")
-        for path in sorted(paths & {"display_name", "provider", "external_id"})
-        if "\0" in getattr(fields, path)
-    ]
+    violations = []
     if "display_name" in paths and not fields.display_name.strip():
         violations.append(Violation("repository.display_name", "must not be blank"))
     if "url" in paths and fields.url and not is_url(fields.url):
         violations.append(Violation("repository.url", "must be an http or https address"))
-    if "provider_settings" in paths and any("\0" in part for each in fields.provider_settings.items() for part in each):
-        violations.append(Violation("repository.provider_settings", "must not hold NUL"))
     return violations

@@ -87,8 +87,6 @@ class RepositoryUseCases:
 
         Raises OrganizationNotFound, InvalidPageToken, InvalidArgument.
         """
-        if "\0" in query:
-            raise errors.InvalidArgument.of("query", "must not hold NUL")
         organization_id = self._organizations.find(parent).id
         digest = tokens.query_digest("repositories", organization_id, state, query)
         limit = tokens.page_size(page_size)

@@ -75,7 +75,7 @@ def test_a_repository_is_made_once_for_a_request_and_read_back(features: RegionF
         ({"url": "ftp://x"}, "url"),
         ({"provider": "a\0"}, "provider"),
         ({"external_id": "x" * 65}, "external_id"),
-        ({"provider_settings": {"path": "a\0"}}, "provider_settings"),
+        ({"provider_settings": {"path": "a\0"}}, 'provider_settings["path"]'),
     ],
 )
 def test_wrong_fields_are_told_by_name(client: Client, fields: dict[str, Any], field: str) -> None:
