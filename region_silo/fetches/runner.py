@@ -3,7 +3,9 @@
 A ref's failure is kept with the ref, and the others go on. What may help when tried again is tried five times with
 growing pauses; a release that others hold, and a store that cannot be reached, are waited for and count as no try. All
 is written in one transaction with the end of the fetch, under the same checks as a list that a client sends, as the
-caller who asked: so a process that is killed leaves a fetch that the next one does again from its beginning.
+caller who asked: so a process that is killed leaves a fetch that the next one does again from its beginning. What was
+found is the release's whole list, unless a client has told commits since the fetch was asked for: these stay, with the
+heads that they set, and what was found goes among them by time.
 """
 
 import threading
@@ -22,17 +24,18 @@ from region_silo.fetches.store import Lease, LeaseLostError
 from region_silo.organizations.lookup import hold_active
 from region_silo.releases import held as held_releases
 from region_silo.releases import store as releases_store
-from region_silo.releases.commit_list import ListedRelease, replace_commits
+from region_silo.releases.commit_list import ListedRelease, write_commits
 from region_silo.releases.commit_stream import STREAM_BYTES_MAX
 from region_silo.releases.commits import (
     FILE_CHANGES_MAX,
+    CommitMode,
     CommitSpec,
     check_commits,
     default_repository,
     normalise,
 )
 from region_silo.releases.permission import has_release_permission
-from region_silo.releases.refs import save_heads
+from region_silo.releases.refs import head_keys, save_heads
 from region_silo.repositories.domain import Repository
 from region_silo.repositories.store import active_by_names
 from shared import barrier, deadline, errors
@@ -70,12 +73,21 @@ class RunnerSettings:
 
 
 @dataclass(frozen=True)
+class _Head:
+    """The commit that a ref turned out to mean; `told` is how the ref calls it."""
+
+    repository_id: int
+    told: str
+    key: str
+
+
+@dataclass(frozen=True)
 class _Found:
     """What the refs gave: all commits, and of each repository that gave any the first as its head."""
 
     refs: tuple[FetchedRef, ...]
     commits: tuple[CommitSpec, ...]
-    heads: tuple[tuple[int, str], ...]
+    heads: tuple[_Head, ...]
     is_retried: bool
 
 
@@ -167,7 +179,7 @@ class FetchRunner:
         repositories = self._database.read(
             lambda transaction: active_by_names(transaction, lease.organization_id, names)
         )
-        refs, commits, heads = list(lease.refs), list[CommitSpec](), list[tuple[int, str]]()
+        refs, commits, heads = list(lease.refs), list[CommitSpec](), list[_Head]()
         is_retried, room = False, _Room(self._settings)
         for index, ref in enumerate(lease.refs):
             if self._stop.is_set():
@@ -185,7 +197,7 @@ class FetchRunner:
                 refs[index] = replace(ref, done=True, commit_count=len(given))
                 commits += given
                 if repository is not None and given:
-                    heads.append((repository.id, given[0].key))
+                    heads.append(_Head(repository.id, ref.commit, given[0].key))
             self._show(lease, refs, index)
             barrier.reach("fetch.ref_done")
         return _Found(tuple(refs), tuple(commits), tuple(heads), is_retried)
@@ -246,9 +258,9 @@ class FetchRunner:
         """Nothing was written, whatever the refs gave."""
         message = error.message[:_MESSAGE_LENGTH_MAX]
         failed = [replace(ref, done=True, error_reason=error.reason, error_message=message) for ref in lease.refs]
-        self._settle(lambda transaction: _end(transaction, lease, FetchState.FAILED, failed))
-        ENDED.labels(FetchState.FAILED.name).inc()
-        _log.error("fetch_given_up", reason=error.reason)
+        if self._settle(lambda transaction: _end(transaction, lease, FetchState.FAILED, failed)):
+            ENDED.labels(FetchState.FAILED.name).inc()
+            _log.error("fetch_given_up", reason=error.reason)
 
     def _give_back(self, lease: Lease, wait_s: float, *, counts: bool) -> None:
         self._settle(
@@ -257,12 +269,14 @@ class FetchRunner:
             )
         )
 
-    def _settle(self, work: Callable[[Transaction], None]) -> None:
-        """Record how the work was cut short; when that fails too, the lease runs out by itself."""
+    def _settle(self, work: Callable[[Transaction], None]) -> bool:
+        """Record how the work was cut short; when that fails too, the lease runs out, or the fetch is gone."""
         try:
             self._database.transact(work)
         except (LeaseLostError, ServiceError) as error:
             _log.warning("fetch_lease_left_to_run_out", error=type(error).__name__)
+            return False
+        return True
 
 
 def _finish(transaction: Transaction, lease: Lease, found: _Found) -> FetchState:
@@ -299,7 +313,19 @@ def _write_commits(transaction: Transaction, lease: Lease, found: _Found) -> Non
         resource = errors.Resource("siloway/Release", release_name(organization_id, lease.version))
         raise errors.ReleaseNotFound(resource=resource)
     target = ListedRelease(organization_id, held.id)
-    replace_commits(transaction, target, normalise(found.commits, default_repository(organization_id)))
+    commits = normalise(found.commits, default_repository(organization_id))
+    if store.is_overtaken(transaction, lease):
+        heads = _heads_left(transaction, held.id, found)
+        write_commits(transaction, target, CommitMode.APPEND, commits, ())
+    else:
+        heads = found.heads
+        write_commits(transaction, target, CommitMode.REPLACE_ALL, commits, ())
     # By time another commit may be the newest one; the head is what the ref says.
-    save_heads(transaction, target, found.heads)
+    save_heads(transaction, target, [(head.repository_id, head.key) for head in heads])
     releases_store.update_release(transaction, held.id, None)
+
+
+def _heads_left(transaction: Transaction, release_id: int, found: _Found) -> tuple[_Head, ...]:
+    """The heads that are still what the refs told."""
+    known = head_keys(transaction, release_id)
+    return tuple(head for head in found.heads if known.get(head.repository_id) == head.told)

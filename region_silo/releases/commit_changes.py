@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DBAPIError
 
 from region_silo.deploys.announcing import announce_pending
+from region_silo.fetches import store as fetches
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.releases import files, held, store
 from region_silo.releases.commit_list import ListChange, ListedRelease, clear_commits, write_commits
@@ -129,6 +130,7 @@ class CommitChanges:
         named = named_repositories(given.specs, repository)
 
         def change(transaction: Transaction, target: ListedRelease) -> ListChange:
+            fetches.overtake(transaction, target.release_id)
             return write_commits(transaction, target, mode, commits, named)
 
         return self._change(mutation, organization_id, version, len(given.specs) - len(commits), change)

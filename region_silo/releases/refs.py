@@ -51,6 +51,13 @@ _SAVE_HEADS = text(
     """
 )
 
+_FIND_HEADS = text(
+    """
+    SELECT head.repository_id, commit.key FROM release_head_commit head JOIN commit ON commit.id = head.commit_id
+    WHERE head.release_id = :release_id
+    """
+)
+
 
 @dataclass(frozen=True)
 class RefSpec:
@@ -145,6 +152,12 @@ def save_heads(transaction: Transaction, target: ListedRelease, heads: Sequence[
     }
     transaction.execute(_ADD_COMMITS, {**values, "now": transaction.now})
     transaction.execute(_SAVE_HEADS, values)
+
+
+def head_keys(transaction: Transaction, release_id: int) -> dict[int, str]:
+    """The keys of the release's heads, by the repository's id."""
+    rows = transaction.execute(_FIND_HEADS, {"release_id": release_id})
+    return {row.repository_id: row.key for row in rows}
 
 
 def _queue_fetch(

@@ -13,6 +13,7 @@ from functools import partial
 from sqlalchemy.exc import IntegrityError
 
 from region_silo.deploys.announcing import announce_pending
+from region_silo.fetches import store as fetches
 from region_silo.issues.resolving import attach_issues, keep_order
 from region_silo.organizations import store as organizations_store
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
@@ -281,7 +282,10 @@ def _write(transaction: Transaction, target: ListedRelease, contents: _Contents)
     A list that is told or cleared ends the wait of deploys, which run what the refs say.
     """
     has_list, refs = contents.listed is not None, contents.refs
-    is_written = contents.listed is not None and replace_commits(transaction, target, contents.listed).is_written
+    is_written = False
+    if contents.listed is not None:
+        fetches.overtake(transaction, target.release_id)
+        is_written = replace_commits(transaction, target, contents.listed).is_written
     if refs is not None and (refs.refs or not has_list):
         is_written |= write_refs(transaction, target, refs, contents.fetch_id)
     if has_list or (refs is not None and refs.clears):
