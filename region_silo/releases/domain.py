@@ -18,6 +18,9 @@ MUTABLE_PATHS = ("ref", "url", "release_time", "state", "owner")
 COMMITS_PAGE_BYTES_MAX = 1024 * 1024
 """A page of commits ends early when their messages are longer than this: an answer must fit a client's limit."""
 
+AUTHORS_SHOWN_MAX = 1000
+"""The most authors that a release shows; a list of a hundred thousand commits has more than an answer can hold."""
+
 _URL_SCHEMES = frozenset({"http", "https"})
 
 
@@ -64,7 +67,10 @@ class RepositoryHead:
 
 @dataclass(frozen=True)
 class Release:
-    """A release as it is shown; lists leave last_commit, heads and authors empty."""
+    """A release as it is shown; lists leave last_commit, heads and authors empty.
+
+    `authors` are the first AUTHORS_SHOWN_MAX of `author_count`.
+    """
 
     id: int
     organization_id: int
@@ -85,6 +91,7 @@ class Release:
     user_agent: str = ""
     deploy_count: int = 0
     last_deploy_id: int | None = None
+    author_count: int = 0
 
 
 @dataclass(frozen=True)
