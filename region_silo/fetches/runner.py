@@ -34,6 +34,7 @@ from region_silo.releases.commits import (
     default_repository,
     normalise,
 )
+from region_silo.releases.domain import release_not_found
 from region_silo.releases.permission import has_release_permission
 from region_silo.releases.refs import head_keys, save_heads
 from region_silo.repositories.domain import Repository
@@ -41,7 +42,7 @@ from region_silo.repositories.store import active_by_names
 from shared import barrier, deadline, errors
 from shared.database import Database, Transaction
 from shared.errors import Code, ServiceError
-from shared.names import commit_fetch_name, release_name
+from shared.names import commit_fetch_name
 from shared.rpc.call import Caller, acting
 
 ENDED = Counter("siloway_commit_fetches_ended_total", "Fetches of commits that ended, by outcome.", ["outcome"])
@@ -310,8 +311,7 @@ def _write_commits(transaction: Transaction, lease: Lease, found: _Found) -> Non
         or held.id != lease.release_id
         or not has_release_permission(transaction, organization_id, held.id, lease.user_id)
     ):
-        resource = errors.Resource("siloway/Release", release_name(organization_id, lease.version))
-        raise errors.ReleaseNotFound(resource=resource)
+        raise release_not_found(organization_id, lease.version)
     target = ListedRelease(organization_id, held.id)
     commits = normalise(found.commits, default_repository(organization_id))
     if store.is_overtaken(transaction, lease):

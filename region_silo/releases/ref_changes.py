@@ -9,7 +9,7 @@ from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.releases import held as held_releases
 from region_silo.releases import store
 from region_silo.releases.commit_list import ListedRelease
-from region_silo.releases.domain import Release
+from region_silo.releases.domain import Release, release_not_found
 from region_silo.releases.permission import has_release_permission
 from region_silo.releases.refs import RefChange, check_refs, write_refs
 from shared import errors
@@ -59,8 +59,7 @@ class RefUseCases:
             hold_active(transaction, organization_id)
             held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
             if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
-                resource = errors.Resource("siloway/Release", release_name(organization_id, name.version))
-                raise errors.ReleaseNotFound(resource=resource)
+                raise release_not_found(organization_id, name.version)
             write_refs(transaction, ListedRelease(organization_id, held.id), checked, fetch_id)
             store.update_release(transaction, held.id, None)
             release = store.read_release(transaction, organization_id, name.version, user_id)

@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import IntEnum
 
 from region_silo.releases.domain import is_url
-from shared.errors import Violation, refuse
+from shared.errors import RepositoryNotFound, Resource, Violation, refuse
+from shared.names import repository_name
 from shared.update_mask import chosen_paths
 
 MUTABLE_PATHS = ("display_name", "url", "provider", "external_id", "provider_settings", "state")
@@ -55,6 +56,11 @@ class RepositoryCommit:
     author_name: str
     author_email: str
     commit_time: datetime | None
+
+
+def repository_not_found(organization_id: int, repository_id: int) -> RepositoryNotFound:
+    """The one refusal for a repository that is not there, and for one that the caller may not know."""
+    return RepositoryNotFound(resource=Resource("siloway/Repository", repository_name(organization_id, repository_id)))
 
 
 def check_new(fields: RepositoryFields) -> None:
