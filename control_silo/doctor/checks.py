@@ -172,6 +172,23 @@ CHECKS: tuple[Check, ...] = (
         mend=repairs.end_expired,
     ),
     SqlCheck(
+        "announcements_counted",
+        "The next number of an organization's announcements is above all that it has.",
+        When.ALWAYS,
+        table="announcement_counter",
+        key=("organization_id",),
+        key_types=(int,),
+        columns="value",
+        wrong="""
+            SELECT k1, format('counted to %s, has number %s', value, highest) AS says
+            FROM looked CROSS JOIN LATERAL (
+                SELECT max(number) AS highest FROM announcement WHERE announcement.organization_id = k1
+            ) AS kept
+            WHERE highest > value
+        """,
+        mend=repairs.count_announcements,
+    ),
+    SqlCheck(
         "lost_region_holds",
         "Nothing is held for a region that was declared lost.",
         When.ALWAYS,

@@ -32,7 +32,7 @@ from region_silo.projects.lookup import ProjectLookup
 from region_silo.releases.domain import release_not_found
 from shared import deadline, errors
 from shared.database import Database, Transaction, constraint_name
-from shared.names import IssueName, Key, ProjectName, issue_name, parse_key, project_name
+from shared.names import IssueName, Key, ProjectName, ReleaseName, issue_name, parse_key, project_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once
 from shared.rpc import page_token as tokens
@@ -52,7 +52,7 @@ class IssueQuery:
     project: str = ""
     state: IssueState | None = None
     inbox_only: bool = False
-    resolved_in_version: str = ""
+    resolved_in: ReleaseName | None = None
 
 
 class IssueUseCases:
@@ -114,6 +114,9 @@ class IssueUseCases:
         project_id = None
         if query.project:
             project_id = self._projects.find(organization_id, parse_key(query.project)).id
+        release = query.resolved_in
+        if release is not None and self._organizations.find(release.organization).id != organization_id:
+            raise errors.InvalidArgument.of("resolved_in_release", "is a release of another organization")
         user_id = current_caller().user_id
         digest = tokens.query_digest("issues", organization_id, user_id, project_id, query)
         limit = tokens.page_size(page_size)
@@ -123,8 +126,8 @@ class IssueUseCases:
 
         def work(transaction: Transaction) -> list[Issue]:
             release_id = None
-            if query.resolved_in_version:
-                release_id = _release_id(transaction, organization_id, query.resolved_in_version)
+            if query.resolved_in is not None:
+                release_id = _release_id(transaction, organization_id, query.resolved_in.version)
             wanted = reading.IssueFilter(
                 organization_id, user_id, project_id, query.state, query.inbox_only, release_id
             )

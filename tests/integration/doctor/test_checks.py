@@ -33,6 +33,12 @@ _ORGANIZATION = """
     INSERT INTO organization (id, slug, base_slug, name, state, status, default_role, flags, is_test, date_added)
     VALUES (7, NULL, 'x', 'X', {state}, 0, 'member', 0, false, '2026-01-01')
 """
+_RELEASE = "INSERT INTO release (id, organization_id, version, status, date_added) VALUES (8, 7, '1', 0, '2026-01-01')"
+_FETCH = """
+    INSERT INTO commit_fetch (id, organization_id, release_id, principal, refs, state, next_try_at, created_at,
+        updated_at)
+    VALUES (9, 7, 8, 'tokens/1', '[]', 'queued', '2026-01-01', '2026-01-01', '2026-01-01')
+"""
 _LEASE = "INSERT INTO outbox_lease VALUES ('us', 'odd', NULL, NULL, '2026-01-01')"
 _MESSAGE = """
     INSERT INTO outbox_message (target, aggregate, sequence, category, subject, payload, created_at, last_error)
@@ -105,6 +111,27 @@ BROKEN = {
     "silo_open": ("us", ["UPDATE silo_identity SET restored_at = now()"]),
     "active_slug": ("us", [_ORGANIZATION.format(state=1)]),
     "importing_has_import": ("us", [_ORGANIZATION.format(state=0)]),
+    "fetch_moves": (
+        "us",
+        [_ORGANIZATION.format(state=1), _RELEASE, _FETCH],
+    ),
+    "deploy_announced": (
+        "us",
+        [
+            _ORGANIZATION.format(state=1),
+            _RELEASE,
+            "INSERT INTO environment (organization_id, name, date_added) VALUES (7, 'production', '2026-01-01')",
+            """INSERT INTO deploy (id, organization_id, release_id, environment_id, date_added, date_finished)
+            SELECT 9, 7, 8, id, '2026-01-01', '2026-01-01' FROM environment""",
+        ],
+    ),
+    "announcements_counted": (
+        "control",
+        [
+            "INSERT INTO announcement_counter VALUES (7, 2)",
+            "INSERT INTO announcement VALUES (7, 3, 'us', 'deploy', '1', '{}', '2026-01-01')",
+        ],
+    ),
     "token_confirmed": ("us", ["UPDATE token SET version = 0"]),
     "id_marks": (
         "control",
