@@ -68,6 +68,8 @@ def test_the_siloway_commands_run_one_after_the_other(stack: RunningStack, folde
     with stack.control(secret) as control:
         assert control.address == stack.describe["control"]["public_address"]
     assert secret.startswith("siloway_")
+    exported = json.loads((folder / "my-org.json").read_text())
+    assert [row["fields"]["slug"] for row in exported if row["model"] == "sentry.organization"] == ["my-org"]
     assert len(commands) == 8
     _check_what_ci_jobs_do(folder)
 
