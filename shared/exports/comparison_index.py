@@ -33,7 +33,8 @@ class MappedFile:
     def __init__(self, path: Path, cell_bytes: int, count: int) -> None:
         self.cell_bytes = cell_bytes
         with path.open("w+b") as file:
-            file.truncate(max(1, cell_bytes * count))
+            # A mapped file without its room on disk would end the process when the disk is full.
+            os.posix_fallocate(file.fileno(), 0, max(1, cell_bytes * count))
             self._map = mmap.mmap(file.fileno(), 0)
 
     def __getitem__(self, place: int) -> bytes:
