@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.exports import timeline
+from shared.exports import objects, timeline
 from shared.exports.errors import DateOutOfRange, ExportFileError, InvalidExport, NotText
 from shared.exports.pseudonyms import Pseudonyms, key_of_seed
 from shared.exports.sanitizing import sanitize_file
@@ -179,7 +179,9 @@ def test_a_broken_file_is_refused(tmp_path: Path, text: bytes) -> None:
     assert not (tmp_path / "out.json").exists()
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "_PIECE_BYTES", 4096)
+
     def peak(count: int) -> int:
         rows = [row("sentry.team", pk, name=f"team {pk}", slug=f"team-{pk}", date_added=TIME) for pk in range(1, count)]
         source = write(tmp_path / "source.json", rows)
@@ -191,5 +193,5 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         finally:
             tracemalloc.stop()
 
-    peak(1600)
-    assert peak(3200) < peak(1600) + 200_000
+    peak(300)
+    assert peak(900) < peak(300) + 30_000
