@@ -111,6 +111,15 @@ def test_encodings_stay(tmp_path: Path) -> None:
     }
 
 
+def test_a_kept_column_does_not_keep_what_is_no_word_of_the_product(tmp_path: Path) -> None:
+    aggregates = ["count()", "count_if(user.email,equals,ada@corp.com)", "ada@corp.com", "x" * 201]
+    found = fields(tmp_path, "sentry.dashboardwidgetquery", aggregates=aggregates, orderby="-count()")
+    assert found["orderby"] == "-count()"
+    assert found["aggregates"][0] == "count()"
+    assert not set(found["aggregates"][1:]) & set(aggregates)
+    assert "corp" not in json.dumps(found)
+
+
 @pytest.mark.parametrize("value", ["[" * 100_000, "[" * 60 + "]" * 60, '{"a":' * 3000, '"' * 1000, r'"\"' * 200])
 def test_text_that_is_nested_deeply_is_replaced(tmp_path: Path, value: str) -> None:
     found = fields(tmp_path, "sentry.projectoption", key="k", value=value)["value"]
