@@ -176,8 +176,8 @@ class Database:
         only thing that it may write to. It is for long readings: a statement may take minutes, and the server ends it
         when nothing was asked for `idle_s`. Raises as `read`.
         """
-        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE") as connection, _translated():
-            transaction = Transaction(connection, self.clock.now())
+        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE") as pooled, _translated():
+            transaction = Transaction(self.engine, pooled, self.clock.now())
             limits = (
                 f"SET LOCAL statement_timeout = {int(_SNAPSHOT_STATEMENT_S * 1000)}",
                 f"SET LOCAL idle_in_transaction_session_timeout = {int(idle_s * 1000)}",
