@@ -130,6 +130,7 @@ class RegionClient(_Silo):
         scope: import_pb.DataImport.Scope.ValueType,
         *,
         request_id: str | None = None,
+        options: import_pb.ImportOptions | None = None,
         on_sent: Callable[[int], None] = lambda _bytes: None,
         timeout_s: float = 600.0,
     ) -> import_pb.DataImport:
@@ -140,7 +141,11 @@ class RegionClient(_Silo):
         """
         digest, size = _digest(path)
         header = import_pb.UploadImportRequest.Header(
-            scope=scope, request_id=request_id or new_request_id(), size_bytes=size, sha256=digest
+            scope=scope,
+            request_id=request_id or new_request_id(),
+            size_bytes=size,
+            sha256=digest,
+            options=options,
         )
         return self.imports.UploadImport(_parts(path, header, on_sent), timeout=timeout_s)
 

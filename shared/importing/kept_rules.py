@@ -109,7 +109,7 @@ _SUBSCRIPTION = re.compile(r"([0-9]+/).*", re.DOTALL)
 
 
 def _subscription_id(value: Any) -> str:
-    """ "<digits>/<32 hexadecimal digits>": the partition stays, the rest is new."""
+    """Of "<digits>/<32 hexadecimal digits>" the digits before the stroke stay, the rest is new."""
     found = _SUBSCRIPTION.fullmatch(str(value))
     return f"{found[1] if found else ''}{uuid.uuid4().hex}"
 

@@ -12,6 +12,17 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client import output
 from siloway_client.client import RegionClient
+from siloway_client.commands.import_choices import (
+    AddToSilo,
+    HideOrganizations,
+    MergeUsers,
+    OrganizationSlugs,
+    OverwriteConfigs,
+    Usernames,
+    UsernamesFile,
+    filter_of,
+    usernames_filter,
+)
 from siloway_client.options import Json, Region, RequestId, request_id_of, session
 from siloway_client.refusal import refusal_of
 
@@ -42,6 +53,9 @@ class StillRunning(Exception):
 def import_organizations(
     context: typer.Context,
     source: Source,
+    filter_org_slugs: OrganizationSlugs = None,
+    merge_users: MergeUsers = False,
+    hide_organizations: HideOrganizations = False,
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
@@ -49,13 +63,21 @@ def import_organizations(
     json_output: Json = False,
 ) -> None:
     """Import the organizations of a file, with their users. Needs the scope import:write."""
-    _import(context, source, Scope.SCOPE_ORGANIZATION, region, no_wait, wait_max, request_id, json_output)
+    options = import_pb.ImportOptions(
+        merge_users=merge_users,
+        hide_organizations=hide_organizations,
+        organization_slugs=filter_of(filter_org_slugs),
+    )
+    _import(context, source, Scope.SCOPE_ORGANIZATION, options, region, no_wait, wait_max, request_id, json_output)
 
 
 @run_app.command("users")
 def import_users(
     context: typer.Context,
     source: Source,
+    filter_usernames: Usernames = None,
+    filter_usernames_file: UsernamesFile = None,
+    merge_users: MergeUsers = False,
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
@@ -63,7 +85,50 @@ def import_users(
     json_output: Json = False,
 ) -> None:
     """Import the users of a file. Needs the scope silo:operate."""
-    _import(context, source, Scope.SCOPE_USER, region, no_wait, wait_max, request_id, json_output)
+    options = import_pb.ImportOptions(
+        merge_users=merge_users, usernames=usernames_filter(filter_usernames, filter_usernames_file)
+    )
+    _import(context, source, Scope.SCOPE_USER, options, region, no_wait, wait_max, request_id, json_output)
+
+
+@run_app.command("config")
+def import_config(
+    context: typer.Context,
+    source: Source,
+    filter_usernames: Usernames = None,
+    filter_usernames_file: UsernamesFile = None,
+    merge_users: MergeUsers = False,
+    overwrite_configs: OverwriteConfigs = False,
+    region: Region = "us",
+    no_wait: NoWait = False,
+    wait_max: WaitMax = 3600,
+    request_id: RequestId = None,
+    json_output: Json = False,
+) -> None:
+    """Import the configuration of a file, with the users of the installation. Needs the scope silo:operate."""
+    options = import_pb.ImportOptions(
+        merge_users=merge_users,
+        overwrite_configs=overwrite_configs,
+        usernames=usernames_filter(filter_usernames, filter_usernames_file),
+    )
+    _import(context, source, Scope.SCOPE_CONFIG, options, region, no_wait, wait_max, request_id, json_output)
+
+
+@run_app.command("global")
+def import_global(
+    context: typer.Context,
+    source: Source,
+    add_to_silo: AddToSilo = False,
+    hide_organizations: HideOrganizations = False,
+    region: Region = "us",
+    no_wait: NoWait = False,
+    wait_max: WaitMax = 3600,
+    request_id: RequestId = None,
+    json_output: Json = False,
+) -> None:
+    """Import everything of a file. Nothing that is there is removed. Needs the scope silo:operate."""
+    options = import_pb.ImportOptions(add_to_silo=add_to_silo, hide_organizations=hide_organizations)
+    _import(context, source, Scope.SCOPE_GLOBAL, options, region, no_wait, wait_max, request_id, json_output)
 
 
 @app.command("get")
@@ -181,6 +246,7 @@ def upload_and_wait(
     *,
     request_id: str | None,
     wait_max_s: float,
+    options: import_pb.ImportOptions | None = None,
     wait: bool = True,
 ) -> import_pb.DataImport:
     """Upload with a progress bar and, when asked, wait until it ends."""
@@ -195,7 +261,11 @@ def upload_and_wait(
     ) as progress:
         task = progress.add_task("uploading", total=max(source.stat().st_size, 1))
         found = client.upload_import(
-            source, scope, request_id=request_id, on_sent=lambda sent: progress.update(task, completed=sent)
+            source,
+            scope,
+            request_id=request_id,
+            options=options,
+            on_sent=lambda sent: progress.update(task, completed=sent),
         )
     output.complain(f"{found.name} is queued")
     if not wait:
@@ -215,6 +285,7 @@ def _import(
     context: typer.Context,
     source: Path,
     scope: import_pb.DataImport.Scope.ValueType,
+    options: import_pb.ImportOptions,
     region: str,
     no_wait: bool,
     wait_max: float,
@@ -223,7 +294,13 @@ def _import(
 ) -> None:
     with session(context).targets().region(region) as client:
         found = upload_and_wait(
-            client, source, scope, request_id=request_id_of(request_id), wait_max_s=wait_max, wait=not no_wait
+            client,
+            source,
+            scope,
+            request_id=request_id_of(request_id),
+            wait_max_s=wait_max,
+            options=options,
+            wait=not no_wait,
         )
     if json_output:
         output.as_json(found)
