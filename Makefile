@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SET_UP := $(VENV)/.set-up
+PEERS := build/bench-peers
 PROTOS := $(shell find protos/siloway -name '*.proto' | sort)
 
 ##@ Use
@@ -22,7 +23,7 @@ clean-data: ## Remove the data of `make run`
 	@rm -rf .siloway
 
 ##@ Develop
-.PHONY: setup test chaos bench check format protos protoset baseline lock clean
+.PHONY: setup test chaos bench bench-peers bench-curves check format protos protoset baseline lock clean
 setup: $(SET_UP) ## Make the virtual environment with the pinned packages
 
 $(SET_UP): requirements.lock pyproject.toml
@@ -36,6 +37,17 @@ test: setup ## Run all tests in three processes, each with a PostgreSQL and a Re
 
 bench: setup ## Measure speed as ratios to floors (QUICK=1 in under 4 minutes, OUT=file, NAMES="..")
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(NAMES)
+
+bench-peers: setup $(PEERS)/.set-up ## Install Django, pgqueuer and procrastinate apart, and measure us against them
+	@$(MAKE) --no-print-directory bench NAMES="import_vs_loaddata outbox_drain_vs_pgqueuer outbox_drain_vs_procrastinate"
+
+$(PEERS)/.set-up: tests/bench/peers/requirements.lock
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+bench-curves: setup ## Draw how cost grows with size (QUICK=1: smaller; OUT=build/bench-curves.svg)
+	@$(BIN)/python -m tests.bench.curves $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT))
 
 chaos: setup ## Kill each process of a stack in turn under a thousand changes (CHAOS_SEED, _CHANGES, _CALLERS, _ROUNDS, _HALTS, _HALT_MAX_S)
 	@$(BIN)/pytest tests/faults/chaos -m chaos --capture=no

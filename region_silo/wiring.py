@@ -165,7 +165,13 @@ def public_servicers(
         (
             export_rpc.add_ExportServiceServicer_to_server,
             exports.ExportServicer(
-                ExportUseCases(database, ExportFiles(settings.spool_folder, spool), ids.take, parts.waker.wake)
+                ExportUseCases(
+                    database,
+                    ExportFiles(settings.spool_folder, spool),
+                    ids.take,
+                    organization_lookup.find,
+                    parts.waker.wake,
+                )
             ),
         ),
         (

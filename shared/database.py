@@ -16,6 +16,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
+import msgspec
 import psycopg
 import structlog
 from psycopg.pq import TransactionStatus
@@ -128,6 +129,7 @@ class Database:
             pool_recycle=1800,
             pool_use_lifo=True,
             pool_reset_on_return=None,  # _give_back leaves no transaction open
+            json_deserializer=msgspec.json.decode,  # payloads of messages are read by the thousand
             connect_args={
                 "application_name": application_name,
                 "connect_timeout": 5,
@@ -174,8 +176,8 @@ class Database:
         only thing that it may write to. It is for long readings: a statement may take minutes, and the server ends it
         when nothing was asked for `idle_s`. Raises as `read`.
         """
-        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE") as connection, _translated():
-            transaction = Transaction(connection, self.clock.now())
+        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE") as pooled, _translated():
+            transaction = Transaction(self.engine, pooled, self.clock.now())
             limits = (
                 f"SET LOCAL statement_timeout = {int(_SNAPSHOT_STATEMENT_S * 1000)}",
                 f"SET LOCAL idle_in_transaction_session_timeout = {int(idle_s * 1000)}",

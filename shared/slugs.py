@@ -36,6 +36,7 @@ PROJECT_RESERVED = frozenset(_PROJECT_WORDS.split())
 
 _DROPPED = re.compile(r"[^a-z0-9 -]")
 _RUN = re.compile(r"[ -]+")
+_PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 def is_numeric(slug: str) -> bool:
@@ -53,10 +54,15 @@ def base_slug(text: str, length_max: int, reserved: frozenset[str] = frozenset()
 
     It may consist of digits only; `candidates` never offers such a one without a suffix. Rule: spec hybrid.md 2.5.
     """
+    plain = text if _PLAIN.fullmatch(text) else _made_plain(text)
+    slug = plain[:length_max].strip("-")
+    return "" if is_reserved(slug, reserved) else slug
+
+
+def _made_plain(text: str) -> str:
     folded = unicodedata.normalize("NFKD", text.replace("_", "-")).encode("ascii", "ignore").decode("ascii").lower()
     spaced = re.sub(r"\s", " ", folded)
-    slug = _RUN.sub("-", _DROPPED.sub("", spaced)).strip("-")[:length_max].strip("-")
-    return "" if is_reserved(slug, reserved) else slug
+    return _RUN.sub("-", _DROPPED.sub("", spaced)).strip("-")
 
 
 def random_slug(random: Random) -> str:

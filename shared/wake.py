@@ -49,6 +49,8 @@ class Waker:
             try:
                 if connection is None or connection.closed:
                     connection = _connect(self._url)
+                    # A NOTIFY is a commit: without this every hint waits for the disk. It holds nothing to keep.
+                    connection.execute("SET synchronous_commit = off")
                 for channel in channels:
                     connection.execute(sql.SQL("NOTIFY {}").format(sql.Identifier(channel)))
             except psycopg.Error:

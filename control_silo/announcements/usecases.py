@@ -11,6 +11,7 @@ from datetime import datetime
 from control_silo.announcements import store
 from control_silo.announcements.domain import ADMINISTERING, KEY_LENGTH_MAX, Announcement, Item, Kind
 from control_silo.memberships import store as membership_store
+from control_silo.memberships.domain import MembershipKey
 from control_silo.organizations.usecases import not_found, resolve
 from shared.database import Transaction
 from shared.delivery import DeployAnnounced, StatusSync
@@ -71,7 +72,7 @@ def _check_sees_all(transaction: Transaction, organization_id: int, key: Key) ->
     if user_id is None:
         return
     places = membership_store.list_of_user(
-        transaction, user_id, after_id=organization_id - 1, limit=1, only_id=organization_id
+        transaction, user_id, after=MembershipKey(organization_id, 0), limit=1, only_id=organization_id
     )
     if not places:
         raise not_found(key)

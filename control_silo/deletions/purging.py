@@ -104,9 +104,18 @@ class Purger:
         return self._database.transact(work)
 
     def _end(self, organization_id: int) -> bool:
+        while self._database.transact(lambda transaction: self._delete_kept(transaction, organization_id)):
+            barrier.reach("deletion.kept_rows_deleted")
         while self._database.transact(lambda transaction: self._take_tokens(transaction, organization_id)):
             barrier.reach("deletion.tokens_taken")
         return self._database.transact(lambda transaction: self._forget(transaction, organization_id))
+
+    @staticmethod
+    def _delete_kept(transaction: Transaction, organization_id: int) -> bool:
+        """Whether there may be more."""
+        if not store.lock_settled(transaction, organization_id, DeletionStage.GONE):
+            return False
+        return store.delete_kept(transaction, organization_id, ROWS_MAX) == ROWS_MAX
 
     @staticmethod
     def _take_tokens(transaction: Transaction, organization_id: int) -> bool:
@@ -119,6 +128,8 @@ class Purger:
         if not store.lock_settled(transaction, organization_id, DeletionStage.GONE):
             return False
         if _end_tokens(transaction, organization_id) == ROWS_MAX:
+            return False
+        if store.delete_kept(transaction, organization_id, ROWS_MAX) == ROWS_MAX:
             return False
         found = organization_store.find_by_id(transaction, organization_id)
         assert found is not None, "a mapping that is locked is there"

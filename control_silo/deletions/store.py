@@ -73,6 +73,15 @@ _TAKE_TOKENS = text(
     """
 )
 
+# What belongs to a user alone has no organization.
+_DELETE_KEPT = text(
+    """
+    DELETE FROM kept_row WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM kept_row WHERE organization_id = :id LIMIT :rows_max
+    ))
+    """
+)
+
 _QUARANTINE = text(
     """
     UPDATE slug_reservation
@@ -155,6 +164,11 @@ def take_tokens(transaction: Transaction, organization_id: int, rows_max: int) -
     """Delete up to `rows_max` tokens that are bound to the organization; returns them by id."""
     rows = transaction.execute(_TAKE_TOKENS, {"id": organization_id, "rows_max": rows_max})
     return sorted(DeletedToken(row.id, tuple(row.audience), row.version) for row in rows)
+
+
+def delete_kept(transaction: Transaction, organization_id: int, rows_max: int) -> int:
+    """Delete up to `rows_max` imported rows that are kept for the organization; returns how many."""
+    return transaction.execute(_DELETE_KEPT, {"id": organization_id, "rows_max": rows_max}).rowcount
 
 
 def end_slugs(transaction: Transaction, organization_id: int, quarantine: timedelta) -> int:

@@ -172,6 +172,39 @@ CHECKS: tuple[Check, ...] = (
         mend=repairs.end_expired,
     ),
     SqlCheck(
+        "membership_mapped",
+        "A member's organization has a mapping (I11).",
+        When.QUIET,
+        table="organization_membership",
+        key=("organization_id", "member_id"),
+        key_types=(int, int),
+        columns="region, updated_at",
+        wrong="""
+            SELECT k1, k2, format('a member in %s, and there is no such organization', region) AS says FROM looked
+            WHERE updated_at <= :older_than AND NOT EXISTS (
+                SELECT FROM organization_mapping AS mapping WHERE mapping.organization_id = k1
+            )
+        """,
+        mend=repairs.forget_member,
+    ),
+    SqlCheck(
+        "announcements_counted",
+        "The next number of an organization's announcements is above all that it has.",
+        When.ALWAYS,
+        table="announcement_counter",
+        key=("organization_id",),
+        key_types=(int,),
+        columns="value",
+        wrong="""
+            SELECT k1, format('counted to %s, has number %s', value, highest) AS says
+            FROM looked CROSS JOIN LATERAL (
+                SELECT max(number) AS highest FROM announcement WHERE announcement.organization_id = k1
+            ) AS kept
+            WHERE highest > value
+        """,
+        mend=repairs.count_announcements,
+    ),
+    SqlCheck(
         "lost_region_holds",
         "Nothing is held for a region that was declared lost.",
         When.ALWAYS,

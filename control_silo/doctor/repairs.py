@@ -39,6 +39,21 @@ _SET_MAPPING = text(
     """
 )
 
+_FORGET_MEMBER = text(
+    """
+    DELETE FROM organization_membership WHERE organization_id = :id AND member_id = :member_id AND NOT EXISTS (
+        SELECT FROM organization_mapping WHERE organization_mapping.organization_id = :id
+    )
+    """
+)
+_COUNT_ANNOUNCEMENTS = text(
+    """
+    UPDATE announcement_counter SET value = greatest(value, (
+        SELECT max(number) FROM announcement WHERE announcement.organization_id = :id
+    )) WHERE organization_id = :id
+    """
+)
+
 
 def ask_again(transaction: Transaction, key: Key) -> bool:
     """Send what a held slug's change set asks of its region once more."""
@@ -95,3 +110,14 @@ def set_mapping_slug(transaction: Transaction, key: Key) -> bool:
 def end_expired(transaction: Transaction, key: Key) -> bool:
     """Delete a redirect or quarantine whose time is over."""
     return transaction.execute(_END_EXPIRED, {"slug": key[0], "now": transaction.now}).rowcount == 1
+
+
+def count_announcements(transaction: Transaction, key: Key) -> bool:
+    """Let an organization's announcements be counted on from the highest number that it has."""
+    return transaction.execute(_COUNT_ANNOUNCEMENTS, {"id": key[0]}).rowcount == 1
+
+
+def forget_member(transaction: Transaction, key: Key) -> bool:
+    """Delete a member from the mirror whose organization control does not know: its region tells of it again."""
+    organization_id, member_id = key
+    return transaction.execute(_FORGET_MEMBER, {"id": organization_id, "member_id": member_id}).rowcount == 1

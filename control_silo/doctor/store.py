@@ -45,6 +45,15 @@ _TO_BE_DELETED = text(
 )
 _FORGET_MEMBERS = text("DELETE FROM organization_membership WHERE region = :region")
 _FORGET_VERSIONS = text("UPDATE organization_mapping SET version = 0 WHERE region = :region AND version > 0")
+# Whoever follows announcements knows numbers that a restored control has not given yet: it gives none of them again.
+_RAISE_COUNTERS = text(
+    """
+    INSERT INTO announcement_counter AS counter (organization_id, value)
+    SELECT organization_id, :gap FROM organization_mapping WHERE region = :region ORDER BY organization_id
+    ON CONFLICT ON CONSTRAINT announcement_counter_pkey DO UPDATE SET value = counter.value + :gap
+    """
+)
+_ANNOUNCEMENTS_GAP = 1_000_000
 _RAISE_FENCE = text(
     """
     UPDATE region_directory SET fence = 1 + greatest(fence, (
@@ -91,8 +100,10 @@ def to_be_deleted(transaction: Transaction, region: str, *, after_id: int, rows_
 def forget_versions(transaction: Transaction, region: str) -> None:
     """Let whatever the region tells of its organizations count, and nothing that it was given before.
 
-    The mirror of its members begins anew: the region tells all of them, and hears of the users of each.
+    The mirror of its members begins anew: the region tells all of them, and hears of the users of each. The numbers of
+    its organizations' announcements go on far above those that were given.
     """
     transaction.execute(_FORGET_MEMBERS, {"region": region})
     transaction.execute(_FORGET_VERSIONS, {"region": region})
     transaction.execute(_RAISE_FENCE, {"region": region})
+    transaction.execute(_RAISE_COUNTERS, {"region": region, "gap": _ANNOUNCEMENTS_GAP})

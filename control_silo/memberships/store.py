@@ -56,7 +56,8 @@ _LIST = text(
     FROM organization_membership AS mirror
     JOIN organization_mapping AS mapping ON mapping.organization_id = mirror.organization_id
     LEFT JOIN region_directory AS directory ON directory.name = mapping.region
-    WHERE mirror.user_id = :user_id AND mirror.organization_id > :after_id
+    WHERE mirror.user_id = :user_id
+        AND (mirror.organization_id, mirror.member_id) > (:after_organization_id, :after_member_id)
         AND (CAST(:only_id AS bigint) IS NULL OR mirror.organization_id = :only_id)
     ORDER BY mirror.organization_id, mirror.member_id LIMIT :rows_max
     """
@@ -130,10 +131,16 @@ def regions_inviting(transaction: Transaction, email: str) -> list[str]:
 
 
 def list_of_user(
-    transaction: Transaction, user_id: int, *, after_id: int, limit: int, only_id: int | None
+    transaction: Transaction, user_id: int, *, after: MembershipKey, limit: int, only_id: int | None
 ) -> list[UserOrganization]:
-    """Up to `limit` organizations of the user, by id above `after_id`; `only_id` leaves out all others."""
-    parameters = {"user_id": user_id, "after_id": after_id, "rows_max": limit, "only_id": only_id}
+    """Up to `limit` memberships of the user by key, behind `after`; `only_id` leaves out all other organizations."""
+    parameters = {
+        "user_id": user_id,
+        "after_organization_id": after.organization_id,
+        "after_member_id": after.member_id,
+        "rows_max": limit,
+        "only_id": only_id,
+    }
     return [
         UserOrganization(
             MembershipKey(row.organization_id, row.member_id),

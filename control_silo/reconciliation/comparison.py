@@ -189,7 +189,7 @@ class Comparison:
                 subject for subject in ours.keys() | others.keys() if ours.get(subject) != others.get(subject)
             )
             within = KeyRange(last, within.last)
-            self._keep(kind, last if last < KEY_MAX else within.after)
+            self._keep(kind, last)
         return found
 
     def _list_own(self, kind: Kind, within: KeyRange) -> list[Listed]:

@@ -16,7 +16,9 @@ _SKEW = timedelta(seconds=5)
 _ADD = text(
     """
     INSERT INTO reconciliation_lease (region, due_at)
-    SELECT name, :due_at FROM region_directory
+    SELECT name, :due_at FROM region_directory AS known
+    WHERE NOT EXISTS (SELECT FROM reconciliation_lease AS lease WHERE lease.region = known.name)
+    ORDER BY name
     ON CONFLICT ON CONSTRAINT reconciliation_lease_pkey DO NOTHING
     """
 )

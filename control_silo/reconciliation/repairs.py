@@ -52,12 +52,18 @@ def _is_asked(difference: Difference) -> bool:
 
 def _send_all(transaction: Transaction, ids: Sequence[int]) -> list[Difference]:
     sent = []
-    for difference in store.lock(transaction, ids):
+    # What is sent locks mappings and tokens one by one: in the order in which everybody locks them.
+    for difference in sorted(store.lock(transaction, ids), key=_place):
         if difference.state is not State.RESOLVED and _send(transaction, difference):
             store.note_repair(transaction, difference.id)
             _audit(transaction, difference)
             sent.append(difference)
     return sent
+
+
+def _place(difference: Difference) -> tuple[int, str]:
+    """By id, or by a region's name: numbers without zeros before them are in order by length, then as texts."""
+    return (0 if difference.kind is Kind.REGION else len(difference.subject), difference.subject)
 
 
 def _send(transaction: Transaction, difference: Difference) -> bool:

@@ -14,7 +14,7 @@ _PREFIX = "slugReservations/"
 def get_reservation(transaction: Transaction, name: str) -> Reservation:
     """The reservation that `slugReservations/<slug>` names, in any case. Raises InvalidArgument, SlugNotFound."""
     slug = name.removeprefix(_PREFIX)
-    if slug == name or not slug or "/" in slug or "\0" in slug:
+    if slug == name or not slug or "/" in slug:
         raise InvalidArgument.of("name", "must read slugReservations/{slug}")
     found = store.find(transaction, slug.lower())
     bound_to = current_caller().organization_id

@@ -160,7 +160,7 @@ def read_holdings(transaction: Transaction, organization_ids: Iterable[int]) -> 
     }
     return {
         row.organization_id: Holding(row.primary_slug, row.temporary_slug, row.fence_version, row.is_moving)
-        for row in transaction.execute(_READ_HOLDINGS, parameters)
+        for row in transaction.execute(_READ_HOLDINGS, parameters).all()
     }
 
 
@@ -180,7 +180,7 @@ def hold(transaction: Transaction, *, region: str, holder: str, offers: Sequence
         "now": transaction.now,
     }
     transaction.execute(_END_EXPIRED, parameters)
-    return frozenset(transaction.execute(_HOLD, parameters).scalars())
+    return frozenset(transaction.execute(_HOLD, parameters).scalars().all())
 
 
 def hold_one(
@@ -248,7 +248,7 @@ def raise_fence(transaction: Transaction, slug: str, fence_version: int) -> None
 def find_taken(transaction: Transaction, slugs: Iterable[str]) -> frozenset[str]:
     """Those of these case-folded slugs that somebody holds."""
     parameters = {"slugs": ",".join(slugs), "now": transaction.now}
-    return frozenset(transaction.execute(_FIND_TAKEN, parameters).scalars())
+    return frozenset(transaction.execute(_FIND_TAKEN, parameters).scalars().all())
 
 
 def exchange(transaction: Transaction, holder: str, moves: Sequence[tuple[str, int, str, int]]) -> None:

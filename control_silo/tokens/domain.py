@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.errors import GrantExceeded, InvalidArgument, Violation
+from shared.errors import GrantExceeded, Violation, refuse
 from shared.tokens import EVERYWHERE, SCOPES, Token
 
 CONTROL = "control"
@@ -55,9 +55,7 @@ def check(new: NewToken, *, regions: Collection[str], now: datetime, fields: Map
         Violation((fields or {}).get(violation.field, violation.field), violation.description)
         for violation in violations
     ]
-    if violations:
-        text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
-        raise InvalidArgument(text, violations=violations)
+    refuse(violations)
 
 
 def check_grant(own: Token, new: NewToken) -> None:

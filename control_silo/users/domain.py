@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.errors import InvalidArgument, Violation
+from shared.errors import Violation, refuse
 
 _USERNAME_LENGTH_MAX = 128
 _TEXT_LENGTH_MAX = 200
@@ -50,6 +50,4 @@ def check(new: NewUser) -> None:
     is_address = _EMAIL.fullmatch(new.email) is not None and new.email.isprintable()
     if new.email and not (is_address and len(new.email) <= _TEXT_LENGTH_MAX):
         violations.append(Violation("user.email", f"must be an address of at most {_TEXT_LENGTH_MAX} characters"))
-    if violations:
-        text = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
-        raise InvalidArgument(text, violations=violations)
+    refuse(violations)

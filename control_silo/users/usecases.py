@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from control_silo.memberships import store as membership_store
-from control_silo.memberships.domain import UserOrganization
+from control_silo.memberships.domain import MembershipKey, UserOrganization
 from control_silo.tokens.usecases import suspend_tokens
 from control_silo.users import domain, store
 from control_silo.users.domain import NewUser, User, UserKey
@@ -102,22 +102,24 @@ class UserUseCases:
             raise PermissionDenied("Only an operator or the user may ask where a user belongs.")
         digest = page_token.query_digest("userOrganizations", user_id, caller.organization_id)
         size = page_token.page_size(page_size)
-        after_id = 0
+        after = MembershipKey(0, 0)
         if token:
-            (position,) = page_token.decode(token, digest, (int,))
-            assert isinstance(position, int), "decode has checked the type"
-            after_id = position
+            organization_id, member_id = page_token.decode(token, digest, (int, int))
+            assert isinstance(organization_id, int), "decode has checked the types"
+            assert isinstance(member_id, int), "decode has checked the types"
+            after = MembershipKey(organization_id, member_id)
 
         def work(transaction: Transaction) -> list[UserOrganization]:
             _find(transaction, user_id)
             return membership_store.list_of_user(
-                transaction, user_id, after_id=after_id, limit=size + 1, only_id=caller.organization_id
+                transaction, user_id, after=after, limit=size + 1, only_id=caller.organization_id
             )
 
         page = self._database.read(work)
         if len(page) <= size:
             return page, ""
-        return page[:size], page_token.encode((page[size - 1].key.organization_id,), digest)
+        last = page[size - 1].key
+        return page[:size], page_token.encode((last.organization_id, last.member_id), digest)
 
     def _create(self, transaction: Transaction, *, user_id: int, new: NewUser, mutation: Mutation) -> User:
         def write() -> UserKey:

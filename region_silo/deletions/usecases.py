@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import structlog
 
 from region_silo.deletions import store
+from region_silo.members import invitations
 from region_silo.slugs.usecases import CONTROL
 from shared import barrier, delivery
 from shared.database import Transaction
@@ -42,6 +43,8 @@ def apply_deletions(transaction: Transaction, messages: Sequence[Message]) -> No
             _log.error("deletion_cannot_go_back", organization=organization_id, told=deletion.stage.name)
         else:
             store.set_stage(transaction, organization_id, deletion.stage, deletion.purge_at)
+            if stage is not DeletionStage.NONE and deletion.stage is DeletionStage.NONE:
+                invitations.give_again(transaction, organization_id)
     barrier.reach("deletion.applied")
 
 

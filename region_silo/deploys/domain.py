@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from region_silo.releases.domain import is_url
-from shared.errors import InvalidArgument, InvalidUpdateMask, Violation
+from shared.errors import Violation, refuse
+from shared.update_mask import chosen_paths
 
 MUTABLE_PATHS = ("display_name", "url", "start_time", "finish_time")
 ENVIRONMENT_LENGTH_MAX = 64
@@ -79,7 +80,7 @@ def check_new_deploy(environment: str, fields: DeployFields, *, running: bool) -
     violations = [Violation("deploy.environment", rule) for rule in environment_rules_broken(environment)]
     if running and fields.finish_time is not None:
         violations.append(Violation("running", "a deploy that runs has no finish time"))
-    _refuse([*violations, *_field_violations(fields, MUTABLE_PATHS)])
+    refuse([*violations, *_field_violations(fields, MUTABLE_PATHS)])
 
 
 def changed_paths(fields: DeployFields, mask: Sequence[str] | None) -> frozenset[str]:
@@ -87,18 +88,8 @@ def changed_paths(fields: DeployFields, mask: Sequence[str] | None) -> frozenset
 
     Raises InvalidUpdateMask for a path that is none of MUTABLE_PATHS, InvalidArgument for values that break a rule.
     """
-    violations = [
-        Violation(f"update_mask.paths[{index}]", f"{path!r} is not one of {', '.join(MUTABLE_PATHS)}, or *")
-        for index, path in enumerate(mask or ())
-        if path != "*" and path not in MUTABLE_PATHS
-    ]
-    if violations:
-        raise InvalidUpdateMask(f"update_mask: {violations[0].description}", violations=violations)
-    if not mask:
-        paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None))
-    else:
-        paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
-    _refuse(_field_violations(fields, paths))
+    paths = chosen_paths({path: getattr(fields, path) for path in MUTABLE_PATHS}, mask)
+    refuse(_field_violations(fields, paths))
     return paths
 
 
@@ -109,14 +100,6 @@ def apply_fields(current: DeployFields, wanted: DeployFields, paths: frozenset[s
 
 def _field_violations(fields: DeployFields, paths: Sequence[str] | frozenset[str]) -> list[Violation]:
     violations = []
-    if "display_name" in paths and "\0" in fields.display_name:
-        violations.append(Violation("deploy.display_name", "must not hold NUL"))
     if "url" in paths and fields.url and not is_url(fields.url):
         violations.append(Violation("deploy.url", "must be an http or https address"))
     return violations
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)

@@ -19,11 +19,12 @@ from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.projects.lookup import ProjectLookup
 from region_silo.releases import held as held_releases
 from region_silo.releases import store as release_store
+from region_silo.releases.domain import release_not_found
 from region_silo.releases.permission import has_release_permission
 from shared import deadline, errors
 from shared.database import Database, Transaction, constraint_name
 from shared.errors import Violation
-from shared.names import DeployName, Key, ReleaseName, deploy_name, parse_key, release_name
+from shared.names import DeployName, Key, ReleaseName, deploy_name, parse_key
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once
 from shared.rpc import page_token as tokens
@@ -171,7 +172,6 @@ class DeployUseCases:
 
         Raises OrganizationNotFound, ReleaseNotFound, InvalidPageToken, InvalidArgument.
         """
-        _refuse_nul("environment", query.environment)
         organization_id = self._organizations.find(parent.organization).id
         user_id = current_caller().user_id
         wanted = store.DeployFilter(organization_id, parent.version, query.environment, query.latest_only, user_id)
@@ -181,7 +181,7 @@ class DeployUseCases:
 
         def work(transaction: Transaction) -> list[Deploy]:
             if release_store.release_id(transaction, organization_id, parent.version, user_id) is None:
-                raise _release_not_found(organization_id, parent.version)
+                raise release_not_found(organization_id, parent.version)
             return store.list_deploys(transaction, wanted, before, limit + 1)
 
         rows = self._database.read(work)
@@ -227,7 +227,7 @@ def _create(transaction: Transaction, new: _New) -> Deploy:
     hold_active(transaction, organization_id)
     release = held_releases.hold_changeable(transaction, organization_id, new.version, user_id)
     if release is None or not has_release_permission(transaction, organization_id, release.id, user_id):
-        raise _release_not_found(organization_id, new.version)
+        raise release_not_found(organization_id, new.version)
     projects = store.project_ids(transaction, release.id)
     if new.wanted:
         _refuse_foreign_projects(new.wanted, set(projects))
@@ -249,14 +249,7 @@ def _refuse_foreign_projects(wanted: Sequence[int | None], projects: set[int]) -
         for index, project_id in enumerate(wanted)
         if project_id not in projects
     ]
-    if violations:
-        first = violations[0]
-        raise errors.InvalidArgument(f"{first.field}: {first.description}", violations=violations)
-
-
-def _refuse_nul(field: str, text: str) -> None:
-    if "\0" in text:
-        raise errors.InvalidArgument.of(field, "must not hold NUL")
+    errors.refuse(violations)
 
 
 def _token(last: Deploy, digest: bytes) -> str:
@@ -283,7 +276,3 @@ def _resource(organization_id: int, name: DeployName) -> errors.Resource:
 
 def _deploy_not_found(organization_id: int, name: DeployName) -> errors.DeployNotFound:
     return errors.DeployNotFound(resource=_resource(organization_id, name))
-
-
-def _release_not_found(organization_id: int, version: str) -> errors.ReleaseNotFound:
-    return errors.ReleaseNotFound(resource=errors.Resource("siloway/Release", release_name(organization_id, version)))

@@ -1,4 +1,4 @@
-"""A region's checks: organizations, imports, the replica of tokens."""
+"""A region's checks: organizations, imports, fetches, deploys, the replica of tokens."""
 
 from sqlalchemy import text
 
@@ -83,6 +83,43 @@ CHECKS: tuple[Check, ...] = (
         wrong="""
             SELECT k1, format('waits for work since %s', greatest(available_at, lease_until)) AS says FROM looked
             WHERE state IN (2, 3, 4, 7) AND greatest(available_at, lease_until) <= :older_than
+        """,
+    ),
+    SqlCheck(
+        "fetch_moves",
+        "A fetch of commits that is due is worked on.",
+        When.QUIET,
+        table="commit_fetch",
+        key=("id",),
+        key_types=(int,),
+        columns="release_id, state, next_try_at, lease_until",
+        wrong="""
+            SELECT k1, format('waits for work since %s', greatest(next_try_at, lease_until)) AS says FROM looked
+            WHERE state IN ('queued', 'running') AND greatest(next_try_at, lease_until) <= :older_than
+                AND NOT EXISTS (
+                    SELECT FROM commit_fetch AS before
+                    WHERE before.release_id = looked.release_id AND before.id < k1
+                        AND before.state IN ('queued', 'running')
+                )
+        """,
+    ),
+    SqlCheck(
+        "deploy_announced",
+        "A deploy that has finished, and whose release waits for no commits, is announced.",
+        When.QUIET,
+        table="deploy",
+        key=("id",),
+        key_types=(int,),
+        columns="organization_id, release_id, announced_at, date_added, date_finished",
+        wrong="""
+            SELECT k1, format('finished %s and nobody was told', date_finished) AS says FROM looked
+            WHERE announced_at IS NULL AND greatest(date_added, date_finished) <= :older_than AND NOT EXISTS (
+                SELECT FROM commit_fetch WHERE commit_fetch.release_id = looked.release_id
+                    AND (state IN ('queued', 'running') OR updated_at > :older_than)
+            ) AND EXISTS (
+                SELECT FROM organization
+                WHERE organization.id = looked.organization_id AND deletion = 0 AND state = 1
+            )
         """,
     ),
     SqlCheck(

@@ -23,6 +23,9 @@ class RegionPart:
         "project": "id",
         "team": "id",
         "release": "id",
+        "commit_fetch": "id",
+        "deploy": "id",
+        "issue": "id",
         "data_import": "id",
         "token": "id",
     }

@@ -20,10 +20,12 @@ from region_silo.exports.domain import (
 )
 from region_silo.exports.store import NewExport
 from region_silo.members.administering import administers
+from region_silo.organizations.domain import Organization, OrganizationState
 from shared import audit, errors
 from shared.database import Database, Transaction
 from shared.exporting.files import ExportFiles
 from shared.importing.spool import SpoolReader
+from shared.names import organization_name
 from shared.requests import Mutation, once
 from shared.rpc.call import Caller, current_caller
 
@@ -66,21 +68,28 @@ class Download:
 
 @dataclass(frozen=True)
 class ExportUseCases:
-    """All of them, for one region. `wake(channel)` tells `work` that an export is queued; without it `work` polls."""
+    """All of them, for one region. `find(id)` finds an organization or tells where it is.
+
+    `wake(channel)` tells `work` that an export is queued; without it `work` polls.
+    """
 
     database: Database
     files: ExportFiles
     take_ids: Callable[[int], list[int]]
+    find: Callable[[int], Organization]
     wake: Callable[[str], None] = lambda _: None
 
     def create(self, mutation: Mutation, wish: ExportWish) -> DataExport:
         """Queue an export.
 
-        Raises ScopeMissing, InvalidArgument (a filter that the scope does not take), PermissionDenied (a member who is
-        neither owner nor manager), ResourceExhausted (too many wait), RequestIdReused.
+        Raises OrganizationNotFound, OrganizationElsewhere, OrganizationImporting (the caller's own), ScopeMissing,
+        InvalidArgument (a filter that the scope does not take), PermissionDenied (a member who is neither owner nor
+        manager), ResourceExhausted (too many wait), RequestIdReused.
         """
         caller = current_caller()
         _check_wish(caller, wish)
+        if caller.organization_id is not None:
+            _check_whole(self.find(caller.organization_id))
         export_id = self.take_ids(1)[0]
 
         def work(transaction: Transaction) -> DataExport:
@@ -214,6 +223,12 @@ def _check_wish(caller: Caller, wish: ExportWish) -> None:
     is_own = caller.organization_id is not None and wish.scope is Scope.ORGANIZATION
     if not is_own and not _operates(caller):
         raise errors.ScopeMissing(metadata={"scope": _OPERATE})
+
+
+def _check_whole(organization: Organization) -> None:
+    if organization.state is OrganizationState.IMPORTING:
+        resource = errors.Resource("siloway/Organization", organization_name(organization.id))
+        raise errors.OrganizationImporting(resource=resource)
 
 
 def _check_standing(transaction: Transaction, caller: Caller, organization_id: int | None) -> None:

@@ -3,7 +3,9 @@
 A ref's failure is kept with the ref, and the others go on. What may help when tried again is tried five times with
 growing pauses; a release that others hold, and a store that cannot be reached, are waited for and count as no try. All
 is written in one transaction with the end of the fetch, under the same checks as a list that a client sends, as the
-caller who asked: so a process that is killed leaves a fetch that the next one does again from its beginning.
+caller who asked: so a process that is killed leaves a fetch that the next one does again from its beginning. What was
+found is the release's whole list, unless a client has told commits since the fetch was asked for: these stay, with the
+heads that they set, and what was found goes among them by time.
 """
 
 import threading
@@ -17,21 +19,30 @@ from prometheus_client import Counter
 from region_silo.deploys.announcing import announce_pending
 from region_silo.fetches import store
 from region_silo.fetches.domain import ATTEMPTS_MAX, FetchedRef, FetchState, back_off_s, outcome
-from region_silo.fetches.providers import Provider, SourceError, SourceRepository
+from region_silo.fetches.providers import Provider, SourceError, SourceRepository, SourceTooLargeError
 from region_silo.fetches.store import Lease, LeaseLostError
 from region_silo.organizations.lookup import hold_active
 from region_silo.releases import held as held_releases
 from region_silo.releases import store as releases_store
-from region_silo.releases.commit_list import ListedRelease, replace_commits
-from region_silo.releases.commits import CommitSpec, check_commits, default_repository, normalise
+from region_silo.releases.commit_list import ListedRelease, write_commits
+from region_silo.releases.commit_stream import STREAM_BYTES_MAX
+from region_silo.releases.commits import (
+    FILE_CHANGES_MAX,
+    CommitMode,
+    CommitSpec,
+    check_commits,
+    default_repository,
+    normalise,
+)
+from region_silo.releases.domain import release_not_found
 from region_silo.releases.permission import has_release_permission
-from region_silo.releases.refs import save_heads
+from region_silo.releases.refs import head_keys, save_heads
 from region_silo.repositories.domain import Repository
 from region_silo.repositories.store import active_by_names
 from shared import barrier, deadline, errors
 from shared.database import Database, Transaction
 from shared.errors import Code, ServiceError
-from shared.names import commit_fetch_name, release_name
+from shared.names import commit_fetch_name
 from shared.rpc.call import Caller, acting
 
 ENDED = Counter("siloway_commit_fetches_ended_total", "Fetches of commits that ended, by outcome.", ["outcome"])
@@ -48,7 +59,10 @@ _SHOWN_TIMES = 50
 
 @dataclass(frozen=True)
 class RunnerSettings:
-    """How often, how long and how much. Times in seconds; the lease is longer than any provider takes for a ref."""
+    """How often, how long and how much. Times in seconds; the lease is longer than any provider takes for a ref.
+
+    `texts_max` is how many characters messages and paths of all refs may have together.
+    """
 
     poll_s: float = 1.0
     lease_s: float = 180.0
@@ -56,6 +70,16 @@ class RunnerSettings:
     ask_again_s: float = 1.0
     attempts_max: int = ATTEMPTS_MAX
     commits_max: int = 10_000
+    texts_max: int = STREAM_BYTES_MAX
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The commit that a ref turned out to mean; `told` is how the ref calls it."""
+
+    repository_id: int
+    told: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -64,8 +88,27 @@ class _Found:
 
     refs: tuple[FetchedRef, ...]
     commits: tuple[CommitSpec, ...]
-    heads: tuple[tuple[int, str], ...]
+    heads: tuple[_Head, ...]
     is_retried: bool
+
+
+class _Room:
+    """What a fetch may still take: its refs share what a list that a client sends may have."""
+
+    def __init__(self, settings: RunnerSettings) -> None:
+        self.commits = settings.commits_max
+        self._file_changes = FILE_CHANGES_MAX
+        self._texts = settings.texts_max
+
+    def take(self, given: Sequence[CommitSpec]) -> None:
+        """Raises SourceTooLargeError when there is none for all of these; then nothing is taken."""
+        file_changes = sum(len(commit.files) for commit in given)
+        texts = sum(len(commit.message) + sum(len(change.path) for change in commit.files) for commit in given)
+        if len(given) > self.commits or file_changes > self._file_changes or texts > self._texts:
+            raise SourceTooLargeError("there are more commits, changed files or texts than one fetch takes")
+        self.commits -= len(given)
+        self._file_changes -= file_changes
+        self._texts -= texts
 
 
 class _StoppedError(Exception):
@@ -116,7 +159,7 @@ class FetchRunner:
                 self._refused(lease, error)
             except Exception as error:  # noqa: BLE001 - one fetch's trouble must not end the process
                 _log.error("fetch_attempt_failed", attempt=lease.attempts, exc_info=error)
-                self._retry_or_end(lease, lease.refs, errors.Internal("the fetch failed for an internal reason"))
+                self._retry_or_end(lease, errors.Internal("the fetch failed for an internal reason"))
         return True
 
     def _work(self, lease: Lease) -> None:
@@ -137,14 +180,15 @@ class FetchRunner:
         repositories = self._database.read(
             lambda transaction: active_by_names(transaction, lease.organization_id, names)
         )
-        refs, commits, heads = list(lease.refs), list[CommitSpec](), list[tuple[int, str]]()
-        is_retried = False
+        refs, commits, heads = list(lease.refs), list[CommitSpec](), list[_Head]()
+        is_retried, room = False, _Room(self._settings)
         for index, ref in enumerate(lease.refs):
             if self._stop.is_set():
                 raise _StoppedError
             repository = repositories.get(ref.repository)
             try:
-                given = self._compare(repository, ref, self._settings.commits_max - len(commits))
+                given = self._compare(repository, ref, room.commits)
+                room.take(given)
             except (SourceError, ServiceError) as error:
                 is_retried |= isinstance(error, SourceError) and error.is_transient
                 refs[index] = replace(
@@ -154,7 +198,7 @@ class FetchRunner:
                 refs[index] = replace(ref, done=True, commit_count=len(given))
                 commits += given
                 if repository is not None and given:
-                    heads.append((repository.id, given[0].key))
+                    heads.append(_Head(repository.id, ref.commit, given[0].key))
             self._show(lease, refs, index)
             barrier.reach("fetch.ref_done")
         return _Found(tuple(refs), tuple(commits), tuple(heads), is_retried)
@@ -200,24 +244,24 @@ class FetchRunner:
             POSTPONED.labels(error.reason).inc()
             self._give_back(lease, max(error.retry_after_s or 0.0, self._settings.ask_again_s), counts=False)
         elif error.code in _FINAL:
-            self._end_failed(lease, lease.refs, error)
+            self._end_failed(lease, error)
         else:
-            self._retry_or_end(lease, lease.refs, error)
+            self._retry_or_end(lease, error)
 
-    def _retry_or_end(self, lease: Lease, refs: Sequence[FetchedRef], error: ServiceError) -> None:
+    def _retry_or_end(self, lease: Lease, error: ServiceError) -> None:
         if lease.attempts < self._settings.attempts_max:
             POSTPONED.labels(error.reason).inc()
             self._give_back(lease, back_off_s(lease.attempts), counts=True)
         else:
-            self._end_failed(lease, refs, error)
+            self._end_failed(lease, error)
 
-    def _end_failed(self, lease: Lease, refs: Sequence[FetchedRef], error: ServiceError) -> None:
+    def _end_failed(self, lease: Lease, error: ServiceError) -> None:
         """Nothing was written, whatever the refs gave."""
         message = error.message[:_MESSAGE_LENGTH_MAX]
-        failed = [replace(ref, done=True, error_reason=error.reason, error_message=message) for ref in refs]
-        self._settle(lambda transaction: _end(transaction, lease, FetchState.FAILED, failed))
-        ENDED.labels(FetchState.FAILED.name).inc()
-        _log.error("fetch_given_up", reason=error.reason)
+        failed = [replace(ref, done=True, error_reason=error.reason, error_message=message) for ref in lease.refs]
+        if self._settle(lambda transaction: _end(transaction, lease, FetchState.FAILED, failed)):
+            ENDED.labels(FetchState.FAILED.name).inc()
+            _log.error("fetch_given_up", reason=error.reason)
 
     def _give_back(self, lease: Lease, wait_s: float, *, counts: bool) -> None:
         self._settle(
@@ -226,12 +270,14 @@ class FetchRunner:
             )
         )
 
-    def _settle(self, work: Callable[[Transaction], None]) -> None:
-        """Record how the work was cut short; when that fails too, the lease runs out by itself."""
+    def _settle(self, work: Callable[[Transaction], None]) -> bool:
+        """Record how the work was cut short; when that fails too, the lease runs out, or the fetch is gone."""
         try:
             self._database.transact(work)
         except (LeaseLostError, ServiceError) as error:
             _log.warning("fetch_lease_left_to_run_out", error=type(error).__name__)
+            return False
+        return True
 
 
 def _finish(transaction: Transaction, lease: Lease, found: _Found) -> FetchState:
@@ -265,10 +311,21 @@ def _write_commits(transaction: Transaction, lease: Lease, found: _Found) -> Non
         or held.id != lease.release_id
         or not has_release_permission(transaction, organization_id, held.id, lease.user_id)
     ):
-        resource = errors.Resource("siloway/Release", release_name(organization_id, lease.version))
-        raise errors.ReleaseNotFound(resource=resource)
+        raise release_not_found(organization_id, lease.version)
     target = ListedRelease(organization_id, held.id)
-    replace_commits(transaction, target, normalise(found.commits, default_repository(organization_id)))
+    commits = normalise(found.commits, default_repository(organization_id))
+    if store.is_overtaken(transaction, lease):
+        heads = _heads_left(transaction, held.id, found)
+        write_commits(transaction, target, CommitMode.APPEND, commits, ())
+    else:
+        heads = found.heads
+        write_commits(transaction, target, CommitMode.REPLACE_ALL, commits, ())
     # By time another commit may be the newest one; the head is what the ref says.
-    save_heads(transaction, target, found.heads)
+    save_heads(transaction, target, [(head.repository_id, head.key) for head in heads])
     releases_store.update_release(transaction, held.id, None)
+
+
+def _heads_left(transaction: Transaction, release_id: int, found: _Found) -> tuple[_Head, ...]:
+    """The heads that are still what the refs told."""
+    known = head_keys(transaction, release_id)
+    return tuple(head for head in found.heads if known.get(head.repository_id) == head.told)

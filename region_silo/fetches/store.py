@@ -11,7 +11,23 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, DateTime, Integer, Row, Select, Table, Text, and_, exists, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    Row,
+    Select,
+    Table,
+    Text,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.postgresql import JSONB
@@ -43,10 +59,17 @@ COMMIT_FETCH = Table(
     Column("lease_until", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("is_overtaken", Boolean, nullable=False),
 )
 
 _OPEN = (FetchState.QUEUED.value, FetchState.RUNNING.value)
 _LEASE_SKEW = timedelta(seconds=5)
+_OVERTAKE = text(
+    """
+    UPDATE commit_fetch SET is_overtaken = true
+    WHERE release_id = :release_id AND state IN ('queued', 'running') AND NOT is_overtaken
+    """
+)
 
 REFS_A_PAGE = 2000
 """A page of fetches ends early: an answer must fit a client's limit."""
@@ -104,6 +127,17 @@ def insert(transaction: Transaction, row: NewFetch) -> None:
         "updated_at": transaction.now,
     }
     transaction.execute(sql_insert(COMMIT_FETCH).values(values))
+
+
+def overtake(transaction: Transaction, release_id: int) -> None:
+    """Note at the release's open fetches that a client has told commits since; for who holds the release's row."""
+    transaction.execute(_OVERTAKE, {"release_id": release_id})
+
+
+def is_overtaken(transaction: Transaction, lease: Lease) -> bool:
+    """Whether a client has told commits since the fetch was asked for; for who holds the release's row."""
+    asked = select(COMMIT_FETCH.c.is_overtaken).where(COMMIT_FETCH.c.id == lease.fetch_id)
+    return bool(transaction.execute(asked).scalar_one_or_none())
 
 
 def find(transaction: Transaction, organization_id: int, fetch_id: int, user_id: int | None) -> CommitFetch | None:

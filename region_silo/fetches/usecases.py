@@ -4,9 +4,10 @@ from region_silo.fetches import store
 from region_silo.fetches.domain import CommitFetch
 from region_silo.organizations.lookup import OrganizationLookup
 from region_silo.releases import store as releases_store
+from region_silo.releases.domain import release_not_found
 from shared import errors
 from shared.database import Database, Transaction
-from shared.names import CommitFetchName, ReleaseName, commit_fetch_name, release_name
+from shared.names import CommitFetchName, ReleaseName, commit_fetch_name
 from shared.rpc import page_token as tokens
 from shared.rpc.call import current_caller
 
@@ -47,8 +48,7 @@ class FetchUseCases:
         def work(transaction: Transaction) -> tuple[list[CommitFetch], bool]:
             release_id = releases_store.release_id(transaction, organization_id, name.version, user_id)
             if release_id is None:
-                resource = errors.Resource("siloway/Release", release_name(organization_id, name.version))
-                raise errors.ReleaseNotFound(resource=resource)
+                raise release_not_found(organization_id, name.version)
             return store.newest(transaction, organization_id, release_id, before, limit)
 
         page, more = self._database.read(work)

@@ -90,20 +90,26 @@ class Turn:
 
 
 class _Load:
-    """Transactions of others a second, from two counts of all and what the import itself has made between them."""
+    """Transactions of others a second, from counts of all and what the import itself has made between them.
 
-    _PER_BATCH = 3
+    The database counts a session's transactions up to a second late, so what is high once may be our own of before: the
+    load is high when it was so twice on end.
+    """
+
+    _PER_BATCH = 5
 
     def __init__(self, high: float) -> None:
         self._high = high
         self._count: int | None = None
+        self._was_high = False
         self.measured_at = float("-inf")
         self.is_high = False
 
     def measured(self, now: float, count: int, batches: int) -> None:
         if self._count is not None:
             others = count - self._count - batches * self._PER_BATCH
-            self.is_high = others / (now - self.measured_at) >= self._high
+            high = others / (now - self.measured_at) >= self._high
+            self.is_high, self._was_high = high and self._was_high, high
         self._count, self.measured_at = count, now
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 
 from region_silo.issues.mentions import ShortId
-from shared.errors import InvalidArgument, Violation
+from shared.errors import Violation, refuse
 
 
 class IssueState(IntEnum):
@@ -134,25 +134,16 @@ def check_draft(draft: IssueDraft) -> None:
     violations = []
     if not draft.title.strip():
         violations.append(Violation("issue.title", "must not be blank"))
-    if "\0" in draft.title:
-        violations.append(Violation("issue.title", "must not hold NUL"))
     first, last = draft.first_seen_time, draft.last_seen_time
     if first is not None and last is not None and last < first:
         violations.append(Violation("issue.last_seen_time", "must not be before first_seen_time"))
-    _refuse(violations)
+    refuse(violations)
 
 
 def check_tracker_issue(tracker: TrackerIssue) -> None:
-    """Raise InvalidArgument with one violation for each text that cannot be stored."""
-    texts = {"integration": tracker.integration, "key": tracker.key, "title": tracker.title, "url": tracker.url}
-    violations = [Violation(name, "must not hold NUL") for name, text in texts.items() if "\0" in text]
-    violations += [Violation(name, "must not be blank") for name in ("integration", "key") if not texts[name].strip()]
+    """Raise InvalidArgument with one violation for each broken rule; lengths are checked where the message comes in."""
+    texts = {"integration": tracker.integration, "key": tracker.key}
+    violations = [Violation(name, "must not be blank") for name, text in texts.items() if not text.strip()]
     if tracker.url and not tracker.url.startswith(("http://", "https://")):
         violations.append(Violation("url", "must begin with http:// or https://"))
-    _refuse(violations)
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    refuse(violations)

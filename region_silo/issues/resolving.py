@@ -9,6 +9,7 @@ writes nothing. Sources: spec/releases.md 0.2 (column C), 2.9 (steps 9 and 10), 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -81,6 +82,14 @@ _OF_RELEASE = """
     (
         SELECT member.commit_id, member.position FROM release_commit member
         WHERE member.release_id = :release_id OFFSET 0
+    ) listed
+"""
+
+_OF_MERGE = """
+    (
+        SELECT member.commit_id, member.position FROM commit merge
+        JOIN release_commit member ON member.release_id = :release_id AND member.commit_id = merge.id
+        WHERE merge.repository_id = :repository_id AND merge.key = :merge_commit_key OFFSET 0
     ) listed
 """
 
@@ -228,6 +237,7 @@ def _find_reached(listed: str) -> str:
 
 _FIND_REACHED_BY_COMMITS = text(_find_reached(_OF_CALL))
 _FIND_REACHED_BY_RELEASE = text(_find_reached(_OF_RELEASE))
+_FIND_REACHED_BY_MERGE = text(_find_reached(_OF_MERGE))
 _SETTLE_PENDING = text(
     f"""
     WITH due AS (
@@ -246,6 +256,15 @@ _SETTLE_PENDING = text(
     FROM due WHERE issue_resolution.issue_id = due.id
     """
 )
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The commit that merged a pull request, and the issues that the pull request resolves."""
+
+    repository_id: int
+    commit_key: str
+    issue_ids: tuple[int, ...]
 
 
 def resolve_issues(transaction: Transaction, organization_id: int, release_id: int) -> list[int]:
@@ -301,6 +320,31 @@ def attach_issues(
     transaction.execute(_SETTLE_PENDING, {**values, "held": held})
     rows = transaction.execute(_FIND_REACHED_BY_RELEASE, {**values, "held": held})
     return resolve_in_release(transaction, organization_id, release_id, [_reached_of(row) for row in rows])
+
+
+def resolve_merged(
+    transaction: Transaction, organization_id: int, merge: Merge, releases: Sequence[tuple[int, Collection[int]]]
+) -> list[int]:
+    """After a pull request was written: the ids of the issues that it resolved in releases that carry its merge.
+
+    `releases` are those that do, the oldest first, each with its projects; an issue is resolved in the first of them
+    that has its project. The transaction holds the releases, and the issues that the pull request resolves.
+    """
+    resolved: list[int] = []
+    seen: set[int] = set()
+    for release_id, project_ids in releases:
+        values = {
+            "organization_id": organization_id,
+            "release_id": release_id,
+            "project_ids": sorted(set(project_ids) - seen),
+            "repository_id": merge.repository_id,
+            "merge_commit_key": merge.commit_key,
+            "held": list(merge.issue_ids),
+        }
+        seen.update(project_ids)
+        rows = transaction.execute(_FIND_REACHED_BY_MERGE, values)
+        resolved += resolve_in_release(transaction, organization_id, release_id, [_reached_of(row) for row in rows])
+    return sorted(resolved)
 
 
 def find_told(

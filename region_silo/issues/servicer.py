@@ -57,10 +57,10 @@ class IssueServicer(issue_rpc.IssueServiceServicer):
         self, request: issue_pb.ListIssuesRequest, context: grpc.ServicerContext
     ) -> issue_pb.ListIssuesResponse:
         del context
-        version = ""
+        release = None
         if request.resolved_in_release:
-            version = names.parse_release(request.resolved_in_release, "resolved_in_release").version
-        query = IssueQuery(request.project, messages.state_of(request.state), request.inbox_only, version)
+            release = names.parse_release(request.resolved_in_release, "resolved_in_release")
+        query = IssueQuery(request.project, messages.state_of(request.state), request.inbox_only, release)
         parent = names.parse_organization(request.parent, "parent")
         page, token = self._usecases.list_issues(parent, query, request.page_size, request.page_token)
         return issue_pb.ListIssuesResponse(

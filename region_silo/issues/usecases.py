@@ -29,9 +29,10 @@ from region_silo.issues.tables import HISTORY_IN_RELEASE, HISTORY_RESOLVED, HIST
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.projects import store as projects_store
 from region_silo.projects.lookup import ProjectLookup
+from region_silo.releases.domain import release_not_found
 from shared import deadline, errors
 from shared.database import Database, Transaction, constraint_name
-from shared.names import IssueName, Key, ProjectName, issue_name, parse_key, project_name, release_name
+from shared.names import IssueName, Key, ProjectName, ReleaseName, issue_name, parse_key, project_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once
 from shared.rpc import page_token as tokens
@@ -51,7 +52,7 @@ class IssueQuery:
     project: str = ""
     state: IssueState | None = None
     inbox_only: bool = False
-    resolved_in_version: str = ""
+    resolved_in: ReleaseName | None = None
 
 
 class IssueUseCases:
@@ -113,6 +114,9 @@ class IssueUseCases:
         project_id = None
         if query.project:
             project_id = self._projects.find(organization_id, parse_key(query.project)).id
+        release = query.resolved_in
+        if release is not None and self._organizations.find(release.organization).id != organization_id:
+            raise errors.InvalidArgument.of("resolved_in_release", "is a release of another organization")
         user_id = current_caller().user_id
         digest = tokens.query_digest("issues", organization_id, user_id, project_id, query)
         limit = tokens.page_size(page_size)
@@ -122,8 +126,8 @@ class IssueUseCases:
 
         def work(transaction: Transaction) -> list[Issue]:
             release_id = None
-            if query.resolved_in_version:
-                release_id = _release_id(transaction, organization_id, query.resolved_in_version)
+            if query.resolved_in is not None:
+                release_id = _release_id(transaction, organization_id, query.resolved_in.version)
             wanted = reading.IssueFilter(
                 organization_id, user_id, project_id, query.state, query.inbox_only, release_id
             )
@@ -281,7 +285,7 @@ def _choose(
     if type_ is ResolutionType.IN_RELEASE:
         chosen = store.release_of_project(transaction, project_id, version)
         if chosen is None:
-            raise _no_release(organization_id, version)
+            raise release_not_found(organization_id, version)
         return chosen
     store.await_releases(transaction, project_id)
     newest = store.newest_release(transaction, project_id)
@@ -336,7 +340,7 @@ def _whole(transaction: Transaction, organization_id: int, issue_id: int, user_i
 def _release_id(transaction: Transaction, organization_id: int, version: str) -> int:
     found = store.readable_release(transaction, organization_id, version, current_caller().user_id)
     if found is None:
-        raise _no_release(organization_id, version)
+        raise release_not_found(organization_id, version)
     return found
 
 
@@ -350,10 +354,6 @@ def _key(organization_id: int, asked: Key) -> IssueKey:
 
 def _not_found(organization_id: int, asked: Key) -> errors.IssueNotFound:
     return errors.IssueNotFound(resource=errors.Resource("siloway/Issue", issue_name(organization_id, asked)))
-
-
-def _no_release(organization_id: int, version: str) -> errors.ReleaseNotFound:
-    return errors.ReleaseNotFound(resource=errors.Resource("siloway/Release", release_name(organization_id, version)))
 
 
 def _name(issue: Issue) -> str:

@@ -1,7 +1,8 @@
 """Making invited addresses their users' memberships, one member for one person.
 
-An invitation counts when somebody with the right to do so made it, it has not run out, and no import is writing its
-organization. Where its user is a member already, the two become one: the higher role and the teams of both stay.
+An invitation counts when somebody with the right to do so made it, it has not run out, and its organization is neither
+being written by an import nor to be deleted; those of one that is kept after all count again. Where its user is a
+member already, the two become one: the higher role and the teams of both stay.
 """
 
 from collections.abc import Sequence
@@ -16,18 +17,29 @@ from region_silo.organizations.domain import OrganizationState
 from region_silo.users.domain import KnownUser, Standing
 from shared import audit
 from shared.database import Transaction
+from shared.deletion import DeletionStage
 from shared.names import member_name
 
 _OFFERED = """
     member.user_id IS NULL AND member.email IS NOT NULL AND member.invite_status = :approved
     AND (member.token_expires_at IS NULL OR member.token_expires_at > :now)
-    AND organization.state = :active
+    AND organization.state = :active AND organization.deletion = :kept
 """
 _WHICH = text(
     f"""
     SELECT DISTINCT lower(member.email) AS address
     FROM organization_member AS member JOIN organization ON organization.id = member.organization_id
     WHERE lower(member.email) = ANY (CAST(:addresses AS text[])) AND {_OFFERED}
+    """
+)
+_WHO = text(
+    """
+    SELECT known.id, known.version, known.state, known.addresses FROM known_user AS known
+    WHERE known.addresses && ARRAY(
+        SELECT lower(member.email) FROM organization_member AS member
+        WHERE member.organization_id = :organization_id AND member.user_id IS NULL AND member.email IS NOT NULL
+    )
+    ORDER BY known.id
     """
 )
 _ORGANIZATIONS = f"""
@@ -81,6 +93,7 @@ def give(transaction: Transaction, users: Sequence[KnownUser]) -> None:
     offered = {
         "approved": APPROVED,
         "active": OrganizationState.ACTIVE.value,
+        "kept": DeletionStage.NONE.value,
         "now": transaction.now,
     }
     addresses = sorted({address for user in users for address in user.addresses})
@@ -91,6 +104,12 @@ def give(transaction: Transaction, users: Sequence[KnownUser]) -> None:
         own = [address for address in user.addresses if address in invited]
         if own:
             _give(transaction, user, own, offered)
+
+
+def give_again(transaction: Transaction, organization_id: int) -> None:
+    """After an organization is kept after all: its invitations become memberships of the users that are known."""
+    found = transaction.execute(_WHO, {"organization_id": organization_id}).all()
+    give(transaction, [KnownUser(row.id, Standing(row.state), row.version, tuple(row.addresses)) for row in found])
 
 
 def _give(transaction: Transaction, user: KnownUser, addresses: list[str], offered: dict[str, object]) -> None:

@@ -45,12 +45,7 @@ class TeamLookup:
         """The id that a slug stands for; an id stands for itself, be it there or not. Raises TeamNotFound."""
         if isinstance(key, int):
             return key
-        # No stored text holds NUL, and PostgreSQL does not take one as a question either.
-        found = (
-            None
-            if "\0" in key
-            else self._database.read(lambda transaction: store.id_by_slug(transaction, organization_id, key))
-        )
+        found = self._database.read(lambda transaction: store.id_by_slug(transaction, organization_id, key))
         if found is None:
             raise _not_found(organization_id, key)
         return found

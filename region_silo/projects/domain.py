@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.errors import InvalidArgument, Violation
+from shared.errors import Violation, refuse
 from shared.slugs import PROJECT_RESERVED, is_numeric, is_reserved
 
 FLAG_HAS_RELEASES = 1
@@ -60,14 +60,8 @@ def check_draft(draft: ProjectDraft) -> None:
     violations = []
     if not draft.name.strip():
         violations.append(Violation("project.display_name", "must not be blank"))
-    if "\0" in draft.name:
-        violations.append(Violation("project.display_name", "must not hold NUL"))
-    if "\0" in draft.platform:
-        violations.append(Violation("project.platform", "must not hold NUL"))
     if is_reserved(draft.slug, PROJECT_RESERVED):
         violations.append(Violation("project.slug", f"{draft.slug!r} is reserved"))
     if is_numeric(draft.slug):
         violations.append(Violation("project.slug", "must not consist of digits only"))
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    refuse(violations)

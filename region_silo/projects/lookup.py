@@ -61,7 +61,7 @@ class ProjectLookup:
 
         Several slugs are asked for in one statement.
         """
-        slugs = {key for key in keys if isinstance(key, str) and "\0" not in key}
+        slugs = {key for key in keys if isinstance(key, str)}
         if len(slugs) > 1:
             found = self._database.read(lambda transaction: store.ids_by_slugs(transaction, organization_id, slugs))
         else:
@@ -79,5 +79,4 @@ class ProjectLookup:
         )
 
     def _by_slug(self, organization_id: int, slug: str) -> Project | None:
-        # No stored text holds NUL, and PostgreSQL does not take one as a question either.
-        return None if "\0" in slug else self._cache.get_from_cache(place=place_of(organization_id, slug))
+        return self._cache.get_from_cache(place=place_of(organization_id, slug))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DBAPIError
 
 from region_silo.deploys.announcing import announce_pending
+from region_silo.fetches import store as fetches
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.releases import files, held, store
 from region_silo.releases.commit_list import ListChange, ListedRelease, clear_commits, write_commits
@@ -24,7 +25,7 @@ from region_silo.releases.commits import (
     named_repositories,
     normalise,
 )
-from region_silo.releases.domain import Release
+from region_silo.releases.domain import Release, release_not_found
 from region_silo.releases.files import ChangedFile
 from region_silo.releases.permission import has_release_permission
 from shared import errors
@@ -113,7 +114,7 @@ class CommitChanges:
         def work(transaction: Transaction) -> list[ChangedFile]:
             release_id = store.release_id(transaction, organization_id, name.version, user_id)
             if release_id is None:
-                raise not_found(organization_id, name.version)
+                raise release_not_found(organization_id, name.version)
             return files.changed_files(transaction, release_id, after, limit + 1)
 
         rows = self._database.read(work)
@@ -129,9 +130,8 @@ class CommitChanges:
         named = named_repositories(given.specs, repository)
 
         def change(transaction: Transaction, target: ListedRelease) -> ListChange:
-            done = write_commits(transaction, target, mode, commits, named)
-            announce_pending(transaction, organization_id, target.release_id)
-            return done
+            fetches.overtake(transaction, target.release_id)
+            return write_commits(transaction, target, mode, commits, named)
 
         return self._change(mutation, organization_id, version, len(given.specs) - len(commits), change)
 
@@ -150,8 +150,9 @@ class CommitChanges:
             with telling_lock(organization_id, version):
                 release = held.hold_changeable(transaction, organization_id, version, user_id)
             if release is None or not has_release_permission(transaction, organization_id, release.id, user_id):
-                raise not_found(organization_id, version)
+                raise release_not_found(organization_id, version)
             done = change(transaction, ListedRelease(organization_id, release.id))
+            announce_pending(transaction, organization_id, release.id)
             if done.is_written:
                 store.update_release(transaction, release.id, None)
             found = store.read_release(transaction, organization_id, version, user_id)
@@ -180,8 +181,3 @@ def telling_lock(organization_id: int, version: str) -> Iterator[None]:
             retry_after_s=_LOCKED_RETRY_S,
             resource=errors.Resource("siloway/Release", name),
         ) from exc
-
-
-def not_found(organization_id: int, version: str) -> errors.ReleaseNotFound:
-    """The refusal of a release that is not there, or that the caller may not see."""
-    return errors.ReleaseNotFound(resource=errors.Resource("siloway/Release", release_name(organization_id, version)))

@@ -220,7 +220,8 @@ _SAVE_FILE_CHANGES = text(
     FROM pg_temp.told_file_change told JOIN pg_temp.staged_commit staged USING (rank)
     LEFT JOIN LATERAL (
         SELECT known.id FROM commit_file_change known
-        WHERE NOT staged.is_new AND known.commit_id = staged.commit_id AND known.filename = told.filename LIMIT 1
+        WHERE NOT staged.is_new AND known.commit_id = staged.commit_id AND known.filename = told.filename COLLATE "C"
+        LIMIT 1
     ) known ON true
     WHERE known.id IS NULL
     ORDER BY staged.commit_id, told.filename COLLATE "C", told.ordinal

@@ -15,7 +15,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from shared.errors import InvalidArgument, LimitExceeded, Violation
+from shared.errors import LimitExceeded, Violation, refuse
 
 SKIP_MARK = "#skipsentry"
 EMAIL_LENGTH_MAX = 200
@@ -106,8 +106,7 @@ def check_commits(specs: Sequence[CommitSpec], field: str, *, first: int = 0) ->
     if all(map(str.strip, map(attrgetter("key"), specs))) and not _has_nul(specs):
         return
     violations = [found for index, spec in enumerate(specs, first) for found in _violations(spec, f"{field}[{index}]")]
-    told = violations[0]
-    raise InvalidArgument(f"{told.field}: {told.description}", violations=violations)
+    refuse(violations)
 
 
 def check_file_changes(count: int, maximum: int) -> None:

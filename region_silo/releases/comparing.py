@@ -12,10 +12,10 @@ from sqlalchemy import text
 
 from region_silo.organizations.lookup import OrganizationLookup
 from region_silo.releases import store
-from region_silo.releases.domain import COMMITS_PAGE_BYTES_MAX, Commit
+from region_silo.releases.domain import COMMITS_PAGE_BYTES_MAX, Commit, release_not_found
 from shared import errors
 from shared.database import Database, Transaction
-from shared.names import ReleaseName, release_name
+from shared.names import ReleaseName
 from shared.rpc import page_token as tokens
 from shared.rpc.call import current_caller
 
@@ -161,8 +161,7 @@ class ComparingUseCases:
             for key, version in (("release_id", name.version), ("base_id", base.version)):
                 values[key] = store.release_id(transaction, organization_id, version, user_id)
                 if values[key] is None:
-                    resource = errors.Resource("siloway/Release", release_name(organization_id, version))
-                    raise errors.ReleaseNotFound(resource=resource)
+                    raise release_not_found(organization_id, version)
             page, last = _page(transaction, values)
             token = "" if last is None else tokens.encode(last, digest)
             if page_token:

@@ -10,12 +10,16 @@ from enum import IntEnum
 from urllib.parse import urlsplit
 
 from region_silo.releases.versions import VersionInfo, broken_rules
-from shared.errors import InvalidArgument, InvalidUpdateMask, ReleaseNotFound, Resource, Violation
+from shared.errors import ReleaseNotFound, Resource, Violation, refuse
 from shared.names import release_name
+from shared.update_mask import chosen_paths
 
 MUTABLE_PATHS = ("ref", "url", "release_time", "state", "owner")
 COMMITS_PAGE_BYTES_MAX = 1024 * 1024
 """A page of commits ends early when their messages are longer than this: an answer must fit a client's limit."""
+
+AUTHORS_SHOWN_MAX = 1000
+"""The most authors that a release shows; a list of a hundred thousand commits has more than an answer can hold."""
 
 _URL_SCHEMES = frozenset({"http", "https"})
 
@@ -63,7 +67,10 @@ class RepositoryHead:
 
 @dataclass(frozen=True)
 class Release:
-    """A release as it is shown; lists leave last_commit, heads and authors empty."""
+    """A release as it is shown; lists leave last_commit, heads and authors empty.
+
+    `authors` are the first AUTHORS_SHOWN_MAX of `author_count`.
+    """
 
     id: int
     organization_id: int
@@ -84,6 +91,7 @@ class Release:
     user_agent: str = ""
     deploy_count: int = 0
     last_deploy_id: int | None = None
+    author_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def release_not_found(organization_id: int, version: str) -> ReleaseNotFound:
 def check_new_release(version: str, fields: ReleaseFields) -> None:
     """Raise InvalidArgument with one violation for each broken rule of a new release."""
     violations = [Violation("release.version", rule) for rule in broken_rules(version)]
-    _refuse([*violations, *_field_violations(fields, MUTABLE_PATHS)])
+    refuse([*violations, *_field_violations(fields, MUTABLE_PATHS)])
 
 
 def changed_paths(fields: ReleaseFields, mask: Sequence[str] | None) -> frozenset[str]:
@@ -115,18 +123,8 @@ def changed_paths(fields: ReleaseFields, mask: Sequence[str] | None) -> frozense
 
     Raises InvalidUpdateMask for a path that is none of MUTABLE_PATHS, InvalidArgument for values that break a rule.
     """
-    violations = [
-        Violation(f"update_mask.paths[{index}]", f"{path!r} is not one of {', '.join(MUTABLE_PATHS)}, or *")
-        for index, path in enumerate(mask or ())
-        if path != "*" and path not in MUTABLE_PATHS
-    ]
-    if violations:
-        raise InvalidUpdateMask(f"update_mask: {violations[0].description}", violations=violations)
-    if not mask:
-        paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None))
-    else:
-        paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
-    _refuse(_field_violations(fields, paths))
+    paths = chosen_paths({path: getattr(fields, path) for path in MUTABLE_PATHS}, mask)
+    refuse(_field_violations(fields, paths))
     return paths
 
 
@@ -149,14 +147,6 @@ def is_url(text: str) -> bool:
 
 def _field_violations(fields: ReleaseFields, paths: Sequence[str] | frozenset[str]) -> list[Violation]:
     violations = []
-    if "ref" in paths and "\0" in fields.ref:
-        violations.append(Violation("release.ref", "must not hold NUL"))
     if "url" in paths and fields.url and not is_url(fields.url):
         violations.append(Violation("release.url", "must be an http or https address"))
     return violations
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)

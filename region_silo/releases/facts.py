@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import TextClause, text
 
 from region_silo.members.tables import APPROVED
-from region_silo.releases.domain import Release, ReleaseState
+from region_silo.releases.domain import AUTHORS_SHOWN_MAX, Release, ReleaseState
 from region_silo.releases.query_conditions import contains_pattern
 from shared.database import Transaction
 
@@ -54,7 +54,7 @@ _AUTHORS = text(
             AND lower(coalesce(member.user_email, member.email)) = author.email) AS user_id
     FROM release JOIN commit_author AS author ON author.id = ANY(CAST(release.authors AS bigint[]))
     WHERE release.id = :release_id AND author.organization_id = :organization_id
-    ORDER BY author.email COLLATE "C"
+    ORDER BY author.email COLLATE "C" LIMIT {AUTHORS_SHOWN_MAX}
     """
 )
 _COUNT_FILES = text(

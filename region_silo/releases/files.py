@@ -1,4 +1,9 @@
-"""The files that a release's commits change, each once, in pages by (repository, path)."""
+"""The files that a release's commits change, each once, in pages by (repository, path), compared as bytes.
+
+A page does not look through the whole release: a few next paths of each commit tell where the page ends at the latest,
+and only the changes up to there are put together. Only when commits share so many paths that these few are no page, all
+that come after are.
+"""
 
 from dataclasses import dataclass
 
@@ -9,22 +14,43 @@ from shared.errors import InvalidPageToken
 
 _FIND = text(
     """
-    SELECT repository.name AS repository, change.filename AS path,
-        array_agg(DISTINCT change.type ORDER BY change.type) AS types, count(DISTINCT change.commit_id) AS commit_count,
-        min(change.id) AS change_id
-    FROM release_commit listed
-    JOIN repository ON repository.id = listed.repository_id
-    CROSS JOIN LATERAL (
-        SELECT change.id, change.filename, change.type, change.commit_id FROM commit_file_change change
-        WHERE change.commit_id = listed.commit_id
-    ) change
-    WHERE listed.release_id = :release_id AND (
-        :is_first OR repository.name COLLATE "C" > :repository
-        OR (repository.name = :repository AND change.filename COLLATE "C" > :path)
+    WITH listed AS MATERIALIZED (
+        SELECT link.commit_id, repository.name COLLATE "C" AS repository,
+            CASE WHEN repository.name = :repository THEN :path ELSE '' END COLLATE "C" AS after
+        FROM release_commit link JOIN repository ON repository.id = link.repository_id
+        WHERE link.release_id = :release_id AND repository.name COLLATE "C" >= :repository
+    ),
+    nearest AS MATERIALIZED (
+        SELECT DISTINCT listed.repository, change.filename
+        FROM listed CROSS JOIN LATERAL (
+            SELECT change.filename COLLATE "C" AS filename FROM commit_file_change change
+            WHERE change.commit_id = listed.commit_id AND change.filename COLLATE "C" > listed.after
+            ORDER BY change.filename COLLATE "C"
+            LIMIT (SELECT 1 + 2 * :limit / greatest(count(*), 1) FROM listed)
+        ) change
+        ORDER BY listed.repository, change.filename LIMIT :limit
+    ),
+    final AS MATERIALIZED (
+        SELECT repository, filename FROM nearest ORDER BY repository, filename OFFSET :limit - 1
+    ),
+    found AS (
+        SELECT listed.repository, change.* FROM final JOIN listed ON listed.repository = final.repository
+        CROSS JOIN LATERAL (
+            SELECT change.id, change.filename COLLATE "C" AS filename, change.type FROM commit_file_change change
+            WHERE change.commit_id = listed.commit_id AND change.filename COLLATE "C" > listed.after
+                AND change.filename COLLATE "C" <= final.filename
+        ) change
+        UNION ALL
+        SELECT listed.repository, change.* FROM listed
+        CROSS JOIN LATERAL (
+            SELECT change.id, change.filename COLLATE "C" AS filename, change.type FROM commit_file_change change
+            WHERE change.commit_id = listed.commit_id AND change.filename COLLATE "C" > listed.after
+        ) change
+        WHERE NOT EXISTS (SELECT FROM final WHERE final.repository <= listed.repository)
     )
-    GROUP BY repository.name, change.filename
-    ORDER BY repository.name COLLATE "C", change.filename COLLATE "C"
-    LIMIT :limit
+    SELECT repository, filename AS path, array_agg(DISTINCT type ORDER BY type) AS types, count(*) AS commit_count,
+        min(id) AS change_id
+    FROM found GROUP BY repository, filename ORDER BY repository, filename LIMIT :limit
     """
 )
 # Rows of file changes are never deleted: the id of one names a file as its path does, and is short.
@@ -58,7 +84,7 @@ def changed_files(transaction: Transaction, release_id: int, after: int | None, 
 
     Raises InvalidPageToken when there is no such change.
     """
-    values = {"release_id": release_id, "is_first": after is None, "repository": "", "path": "", "limit": limit}
+    values = {"release_id": release_id, "repository": "", "path": "", "limit": limit}
     if after is not None:
         place = transaction.execute(_FIND_PLACE, {"change_id": after}).one_or_none()
         if place is None:

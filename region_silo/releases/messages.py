@@ -77,6 +77,7 @@ def release_message(release: Release) -> release_pb.Release:
             release_pb.RepositoryHead(repository=head.repository, commit_id=head.commit_key) for head in release.heads
         ],
         authors=release.authors,
+        author_count=release.author_count,
         etag=release.etag,
         owner="" if release.owner is None else f"{USERS}/{release.owner}",
         user_agent=release.user_agent,

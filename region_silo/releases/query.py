@@ -56,8 +56,6 @@ def parse_query(text: str) -> tuple[Term, ...]:
 
     Raises InvalidArgument and QueryTooLarge of `query`.
     """
-    if "\0" in text:
-        raise _invalid("must not hold NUL")
     reader = _Reader(text)
     terms: list[Term] = []
     words: list[str] = []

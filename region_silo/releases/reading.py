@@ -18,7 +18,7 @@ from region_silo.releases.query import parse_query
 from region_silo.releases.query_conditions import asks_latest, conditions_of
 from shared import errors
 from shared.database import Database, Transaction
-from shared.errors import InvalidArgument
+from shared.errors import InvalidArgument, refuse
 from shared.names import Key, ReleaseName, parse_key
 from shared.rpc import page_token as tokens
 from shared.rpc.call import current_caller
@@ -110,7 +110,6 @@ class ReleaseReading:
         """
         order = order_of(query.order)
         terms = parse_query(query.text)
-        _refuse_nul(query.environments)
         conditions_of(terms, environments=query.environments, of_projects=bool(query.projects), latest_ids=())
         organization_id = self._organizations.find(parent).id
         wanted = ReleaseFilter(
@@ -168,14 +167,7 @@ def check_facts_query(query: FactsQuery) -> None:
     ]
     if query.sort not in ("", ReleaseOrder.DATE.value):
         violations.append(errors.Violation("sort", "must be date: neighbours have no other order"))
-    violations += [
-        errors.Violation(field, "must not hold NUL")
-        for field in ("query", "project")
-        if "\0" in (query.text if field == "query" else query.project)
-    ]
-    if violations:
-        raise InvalidArgument(f"{violations[0].field}: {violations[0].description}", violations=violations)
-    _refuse_nul(query.environments)
+    refuse(violations)
 
 
 def order_of(text: str) -> ReleaseOrder:
@@ -194,9 +186,3 @@ def _position(page_token: str, digest: bytes, order: ReleaseOrder) -> Position:
     if [type(part) for part in position] not in listing.position_types(order):
         raise errors.InvalidPageToken(violations=[errors.Violation("page_token", "is broken")])
     return position
-
-
-def _refuse_nul(environments: Sequence[str]) -> None:
-    for index, environment in enumerate(environments):
-        if "\0" in environment:
-            raise InvalidArgument.of(f"environments[{index}]", "must not hold NUL")

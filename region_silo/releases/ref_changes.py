@@ -9,7 +9,7 @@ from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.releases import held as held_releases
 from region_silo.releases import store
 from region_silo.releases.commit_list import ListedRelease
-from region_silo.releases.domain import Release
+from region_silo.releases.domain import Release, release_not_found
 from region_silo.releases.permission import has_release_permission
 from region_silo.releases.refs import RefChange, check_refs, write_refs
 from shared import errors
@@ -49,8 +49,6 @@ class RefUseCases:
         """
         if not change.specs:
             raise errors.InvalidArgument.of(change.fields.list, "must have at least one; ClearCommits takes heads away")
-        if "\0" in change.environment:
-            raise errors.InvalidArgument.of("environment", "must not hold NUL")
         checked = check_refs(change)
         organization_id = self._organizations.find(name.organization).id
         mutation = identify("SetRefs", organization_id, name.version, checked.refs, change.environment, with_fetch)
@@ -61,8 +59,7 @@ class RefUseCases:
             hold_active(transaction, organization_id)
             held = held_releases.hold_changeable(transaction, organization_id, name.version, user_id)
             if held is None or not has_release_permission(transaction, organization_id, held.id, user_id):
-                resource = errors.Resource("siloway/Release", release_name(organization_id, name.version))
-                raise errors.ReleaseNotFound(resource=resource)
+                raise release_not_found(organization_id, name.version)
             write_refs(transaction, ListedRelease(organization_id, held.id), checked, fetch_id)
             store.update_release(transaction, held.id, None)
             release = store.read_release(transaction, organization_id, name.version, user_id)

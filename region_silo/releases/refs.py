@@ -12,11 +12,11 @@ from sqlalchemy import text
 
 from region_silo.fetches import store as fetches
 from region_silo.fetches.domain import FetchedRef
-from region_silo.releases.commit_list import ListedRelease, replace_commits
+from region_silo.releases.commit_list import ListedRelease, clear_commits
 from region_silo.releases.previous import find_previous
 from region_silo.repositories.store import active_by_names
 from shared.database import Transaction
-from shared.errors import InvalidArgument, Violation
+from shared.errors import InvalidArgument, Violation, refuse
 from shared.rpc.call import current_caller
 
 REFS_FIELD = "refs.refs"
@@ -50,13 +50,13 @@ _SAVE_HEADS = text(
         WHERE head.commit_id <> excluded.commit_id
     """
 )
-_HAS_LIST = text(
+
+_FIND_HEADS = text(
     """
-    SELECT EXISTS (SELECT FROM release_commit WHERE release_id = :release_id)
-        OR EXISTS (SELECT FROM release_head_commit WHERE release_id = :release_id)
+    SELECT head.repository_id, commit.key FROM release_head_commit head JOIN commit ON commit.id = head.commit_id
+    WHERE head.release_id = :release_id
     """
 )
-_DROP_HEADS = text("DELETE FROM release_head_commit WHERE release_id = :release_id")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def check_refs(change: RefChange) -> CheckedRefs:
         ref = _taken_apart(spec)
         violations += _violations(ref, spec, f"{change.fields.list}[{index}]", change.fields)
         refs.append(ref)
-    _refuse(violations)
+    refuse(violations)
     return CheckedRefs(tuple(refs), change.fields, change.environment, change.clears)
 
 
@@ -132,7 +132,7 @@ def write_refs(transaction: Transaction, target: ListedRelease, checked: Checked
     names every ref of an unknown repository, by its name.
     """
     if not checked.refs:
-        return checked.clears and clear(transaction, target)
+        return checked.clears and clear_commits(transaction, target).is_written
     found = active_by_names(transaction, target.organization_id, {ref.repository for ref in checked.refs})
     _refuse_unknown(checked, found)
     ids = {name: repository.id for name, repository in found.items()}
@@ -154,14 +154,10 @@ def save_heads(transaction: Transaction, target: ListedRelease, heads: Sequence[
     transaction.execute(_SAVE_HEADS, values)
 
 
-def clear(transaction: Transaction, target: ListedRelease) -> bool:
-    """Take all commits and heads from the release; False when it has none. The commits' own rows stay."""
-    values = {"release_id": target.release_id}
-    if not transaction.execute(_HAS_LIST, values).scalar_one():
-        return False
-    replace_commits(transaction, target, [])
-    transaction.execute(_DROP_HEADS, values)
-    return True
+def head_keys(transaction: Transaction, release_id: int) -> dict[int, str]:
+    """The keys of the release's heads, by the repository's id."""
+    rows = transaction.execute(_FIND_HEADS, {"release_id": release_id})
+    return {row.repository_id: row.key for row in rows}
 
 
 def _queue_fetch(
@@ -193,12 +189,8 @@ def _taken_apart(spec: RefSpec) -> Ref:
 
 
 def _violations(ref: Ref, spec: RefSpec, field: str, names: FieldNames) -> Iterator[Violation]:
-    if not ref.repository.strip() or "\0" in ref.repository:
-        yield Violation(f"{field}.repository", "must not be blank, nor hold NUL")
-    if "\0" in spec.commit:
-        yield Violation(f"{field}.{names.commit}", "must not hold NUL")
-    if "\0" in spec.previous_commit:
-        yield Violation(f"{field}.{names.previous_commit}", "must not hold NUL")
+    if not ref.repository.strip():
+        yield Violation(f"{field}.repository", "must not be blank")
     if _RANGE in spec.commit:
         sides = (ref.previous_commit, ref.commit)
         # `a...b` would leave `.b` on the right.
@@ -219,9 +211,3 @@ def _refuse_unknown(checked: CheckedRefs, found: Mapping[str, object]) -> None:
     if violations:
         names = ", ".join(sorted({name for name, _ in unknown}))
         raise InvalidArgument(f"{checked.fields.list}: unknown repositories: {names}"[:2000], violations=violations)
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)

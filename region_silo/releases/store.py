@@ -33,6 +33,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from region_silo.members.access import may_see
 from region_silo.organizations.store import organization
 from region_silo.releases.domain import (
+    AUTHORS_SHOWN_MAX,
     Commit,
     Release,
     ReleaseFields,
@@ -211,12 +212,18 @@ def _whole_release(*, as_user: bool, below_held: bool) -> Statement:
         select(of_release.c.email)
         .where(of_release.c.id == func.any(cast(release.c.authors, ARRAY(BigInteger))))
         .order_by(of_release.c.email.collate("C"))
+        .limit(AUTHORS_SHOWN_MAX)
         .scalar_subquery()
     )
     last = _commit_of(release.c.last_commit_id)
     return Statement(
         shown(ORGANIZATION_ID, user_id)
-        .add_columns(heads.label("heads"), authors.label("emails"), *last.c)
+        .add_columns(
+            heads.label("heads"),
+            authors.label("emails"),
+            func.cardinality(release.c.authors).label("author_count"),
+            *last.c,
+        )
         .select_from(release.outerjoin(last, true()))
         .where(
             release.c.organization_id == ORGANIZATION_ID,
@@ -358,6 +365,7 @@ def release_of(row: Any, *, whole: bool) -> Release:
         user_agent=row.user_agent or "",
         deploy_count=row.total_deploys,
         last_deploy_id=row.last_deploy_id,
+        author_count=row.author_count if whole else 0,
     )
 
 

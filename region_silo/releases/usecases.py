@@ -13,6 +13,7 @@ from functools import partial
 from sqlalchemy.exc import IntegrityError
 
 from region_silo.deploys.announcing import announce_pending
+from region_silo.fetches import store as fetches
 from region_silo.issues.resolving import attach_issues, keep_order
 from region_silo.organizations import store as organizations_store
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
@@ -276,13 +277,20 @@ def _checked(commits: GivenCommits | None, refs: RefChange | None) -> CheckedRef
 
 
 def _write(transaction: Transaction, target: ListedRelease, contents: _Contents) -> bool:
-    """Commits, then refs, whose heads win over the commits'; whether anything was written."""
-    is_written = contents.listed is not None and replace_commits(transaction, target, contents.listed).is_written
+    """Commits, then refs, whose heads win over the commits'; whether anything was written.
+
+    A list that is told or cleared ends the wait of deploys, which run what the refs say.
+    """
+    has_list, refs = contents.listed is not None, contents.refs
+    is_written = False
     if contents.listed is not None:
+        fetches.overtake(transaction, target.release_id)
+        is_written = replace_commits(transaction, target, contents.listed).is_written
+    if refs is not None and (refs.refs or not has_list):
+        is_written |= write_refs(transaction, target, refs, contents.fetch_id)
+    if has_list or (refs is not None and refs.clears):
         announce_pending(transaction, target.organization_id, target.release_id)
-    if contents.refs is None or (contents.listed is not None and not contents.refs.refs):
-        return is_written
-    return write_refs(transaction, target, contents.refs, contents.fetch_id) or is_written
+    return is_written
 
 
 def _refuse_unknown_projects(project_ids: Sequence[int | None], there: set[int]) -> None:
@@ -291,9 +299,7 @@ def _refuse_unknown_projects(project_ids: Sequence[int | None], there: set[int])
         for index, project_id in enumerate(project_ids)
         if project_id is None or project_id not in there
     ]
-    if violations:
-        first = violations[0]
-        raise errors.InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    errors.refuse(violations)
 
 
 def check_owner(transaction: Transaction, organization_id: int, owner: int | None) -> None:

@@ -10,7 +10,9 @@ from datetime import datetime
 from enum import IntEnum
 
 from region_silo.releases.domain import is_url
-from shared.errors import InvalidArgument, InvalidUpdateMask, Violation
+from shared.errors import RepositoryNotFound, Resource, Violation, refuse
+from shared.names import repository_name
+from shared.update_mask import chosen_paths
 
 MUTABLE_PATHS = ("display_name", "url", "provider", "external_id", "provider_settings", "state")
 
@@ -56,9 +58,14 @@ class RepositoryCommit:
     commit_time: datetime | None
 
 
+def repository_not_found(organization_id: int, repository_id: int) -> RepositoryNotFound:
+    """The one refusal for a repository that is not there, and for one that the caller may not know."""
+    return RepositoryNotFound(resource=Resource("siloway/Repository", repository_name(organization_id, repository_id)))
+
+
 def check_new(fields: RepositoryFields) -> None:
     """Raise InvalidArgument with one violation for each broken rule of a new repository."""
-    _refuse(_violations(fields, frozenset(MUTABLE_PATHS)))
+    refuse(_violations(fields, frozenset(MUTABLE_PATHS)))
 
 
 def changed_paths(fields: RepositoryFields, mask: Sequence[str] | None) -> frozenset[str]:
@@ -66,18 +73,8 @@ def changed_paths(fields: RepositoryFields, mask: Sequence[str] | None) -> froze
 
     Raises InvalidUpdateMask for a path that is none of MUTABLE_PATHS, InvalidArgument for values that break a rule.
     """
-    unknown = [
-        Violation(f"update_mask.paths[{index}]", f"{path!r} is not one of {', '.join(MUTABLE_PATHS)}, or *")
-        for index, path in enumerate(mask or ())
-        if path != "*" and path not in MUTABLE_PATHS
-    ]
-    if unknown:
-        raise InvalidUpdateMask(f"update_mask: {unknown[0].description}", violations=unknown)
-    if not mask:
-        paths = frozenset(path for path in MUTABLE_PATHS if getattr(fields, path) not in ("", None, {}))
-    else:
-        paths = frozenset(MUTABLE_PATHS if "*" in mask else mask)
-    _refuse(_violations(fields, paths))
+    paths = chosen_paths({path: getattr(fields, path) for path in MUTABLE_PATHS}, mask)
+    refuse(_violations(fields, paths))
     return paths
 
 
@@ -88,21 +85,9 @@ def apply_fields(current: RepositoryFields, wanted: RepositoryFields, paths: fro
 
 
 def _violations(fields: RepositoryFields, paths: frozenset[str]) -> list[Violation]:
-    violations = [
-        Violation(f"repository.{path}", "must not hold NUL")
-        for path in sorted(paths & {"display_name", "provider", "external_id"})
-        if "\0" in getattr(fields, path)
-    ]
+    violations = []
     if "display_name" in paths and not fields.display_name.strip():
         violations.append(Violation("repository.display_name", "must not be blank"))
     if "url" in paths and fields.url and not is_url(fields.url):
         violations.append(Violation("repository.url", "must be an http or https address"))
-    if "provider_settings" in paths and any("\0" in part for each in fields.provider_settings.items() for part in each):
-        violations.append(Violation("repository.provider_settings", "must not hold NUL"))
     return violations
-
-
-def _refuse(violations: list[Violation]) -> None:
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.errors import InvalidArgument, Violation
+from shared.errors import Violation, refuse
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,9 @@ def check_draft(draft: PullRequestDraft) -> None:
         violations.append(Violation("pull_request.key", "must not be blank"))
     if "/" in draft.key:
         violations.append(Violation("pull_request.key", 'must not hold "/"'))
-    texts = {
-        "key": draft.key,
-        "title": draft.title,
-        "message": draft.message,
-        "author_name": draft.author_name,
-        "author_email": draft.author_email,
-        "merge_commit_id": draft.merge_commit_key,
-    }
-    texts |= {f"commit_ids[{index}]": key for index, key in enumerate(draft.commit_keys)}
-    violations += [
-        Violation(f"pull_request.{name}", "must not hold NUL") for name, text in texts.items() if "\0" in text
-    ]
     violations += [
         Violation(f"pull_request.commit_ids[{index}]", "must not be blank")
         for index, key in enumerate(draft.commit_keys)
         if not key.strip()
     ]
-    if violations:
-        first = violations[0]
-        raise InvalidArgument(f"{first.field}: {first.description}", violations=violations)
+    refuse(violations)

@@ -1,5 +1,5 @@
-"""SQL on pull requests, their commits and the issues that they fix. Locks go repository, author, commit, pull request,
-issue, each by key.
+"""SQL on pull requests, their commits and the issues that they fix. Locks go release, repository, author, commit, pull
+request, issue, each by key.
 """
 
 from collections.abc import Sequence
@@ -8,18 +8,44 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from region_silo.issues.resolving import find_told
+from region_silo.issues.resolving import Merge, find_told
 from region_silo.issues.tables import LINKED_PULL_REQUEST, RESOLVES, VISIBLE_BELOW
 from region_silo.issues.users import USER_OF_AUTHOR
 from region_silo.releases.commits import Author
 from region_silo.repositories.pull_request_domain import PullRequest, PullRequestDraft
 from shared.database import Transaction
 
+CARRYING_MAX = 100
+CARRYING_LOOKED_AT_MAX = 1000
 _SET_RESOLVED_IN_PULL_REQUEST = 21
 
 _HOLD_REPOSITORY = text(
     """
     SELECT id FROM repository WHERE id = :repository_id AND organization_id = :organization_id FOR KEY SHARE
+    """
+)
+# A release with commits of a repository has a head of it: so those that carry a commit are found by what is indexed.
+_HOLD_CARRYING = text(
+    """
+    SELECT release.id, release.date_added,
+        ARRAY(SELECT place.project_id FROM release_project place WHERE place.release_id = release.id) AS project_ids
+    FROM release
+    WHERE release.id IN (
+        SELECT near.release_id
+        FROM (
+            SELECT head.release_id FROM release_head_commit head
+            WHERE head.repository_id = :repository_id AND head.organization_id = :organization_id
+            ORDER BY head.release_id DESC LIMIT :looked_at_max
+        ) near
+        JOIN release_commit listed ON listed.release_id = near.release_id
+        JOIN commit merge ON merge.id = listed.commit_id
+        WHERE merge.repository_id = :repository_id AND merge.key = coalesce(nullif(:merge_commit_key, ''), (
+            SELECT stored.merge_commit_key FROM pull_request stored
+            WHERE stored.repository_id = :repository_id AND stored.key = :key
+        ))
+        ORDER BY near.release_id LIMIT :rows_max
+    )
+    ORDER BY release.id FOR SHARE OF release
     """
 )
 _KNOWS_REPOSITORY = text("SELECT id FROM repository WHERE id = :repository_id AND organization_id = :organization_id")
@@ -57,7 +83,7 @@ _SAVE = text(
         message = coalesce(excluded.message, stored.message),
         author_id = coalesce(excluded.author_id, stored.author_id),
         merge_commit_key = coalesce(excluded.merge_commit_key, stored.merge_commit_key)
-    RETURNING stored.id, stored.title, stored.message
+    RETURNING stored.id, stored.title, stored.message, stored.merge_commit_key
     """
 )
 _DROP_COMMITS = text(
@@ -141,6 +167,25 @@ def hold_repository(transaction: Transaction, organization_id: int, repository_i
     return transaction.execute(_HOLD_REPOSITORY, values).one_or_none() is not None
 
 
+def hold_carrying(
+    transaction: Transaction, organization_id: int, repository_id: int, draft: PullRequestDraft
+) -> list[tuple[int, list[int]]]:
+    """Hold the releases that carry the pull request's merge: (release, its projects), the oldest release first.
+
+    At most CARRYING_MAX, looked for among the newest CARRYING_LOOKED_AT_MAX with commits of the repository.
+    """
+    values = {
+        "organization_id": organization_id,
+        "repository_id": repository_id,
+        "key": draft.key,
+        "merge_commit_key": draft.merge_commit_key,
+        "looked_at_max": CARRYING_LOOKED_AT_MAX,
+        "rows_max": CARRYING_MAX,
+    }
+    rows = sorted(transaction.execute(_HOLD_CARRYING, values), key=lambda row: (row.date_added, row.id))
+    return [(row.id, row.project_ids) for row in rows]
+
+
 def knows_repository(transaction: Transaction, organization_id: int, repository_id: int) -> bool:
     """Whether the organization has that repository."""
     values = {"organization_id": organization_id, "repository_id": repository_id}
@@ -159,8 +204,8 @@ def save_author(transaction: Transaction, organization_id: int, author: Author) 
 
 def save(
     transaction: Transaction, organization_id: int, repository_id: int, draft: PullRequestDraft, author_id: int | None
-) -> int:
-    """Write the pull request, its commits and the links with the issues that its texts fix; its id.
+) -> tuple[int, Merge | None]:
+    """Write the pull request, its commits and the links with the issues that its texts fix; its id and its merge.
 
     Empty texts, and an empty list of commits, leave what is stored.
     """
@@ -187,7 +232,10 @@ def save(
     if transaction.execute(_HOLD_ISSUES, values).all():
         transaction.execute(_DROP_LINKS, values)
         transaction.execute(_ADD_LINKS, values)
-    return int(row.id)
+    merge = None
+    if row.merge_commit_key is not None:
+        merge = Merge(repository_id, row.merge_commit_key, tuple(sorted(set(values["issue_ids"]))))
+    return row.id, merge
 
 
 def read(transaction: Transaction, pull_request_id: int) -> PullRequest:

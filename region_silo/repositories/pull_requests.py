@@ -1,19 +1,20 @@
 """Pull requests of repositories: brought up to date by whoever knows the provider, and read.
 
 A pull request that says "fixes PROJECT-1" links the issue, which stays open until a release carries the commit that
-merged it (spec/releases.md 2.9).
+merged it: one that does already resolves it here, and a later one when it is written (spec/releases.md 2.9).
 """
 
 from collections.abc import Callable
 from datetime import datetime
 
+from region_silo.issues.resolving import resolve_merged
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.releases.commits import author_of
 from region_silo.repositories import pull_request_store as store
+from region_silo.repositories.domain import repository_not_found
 from region_silo.repositories.pull_request_domain import PullRequest, PullRequestDraft, check_draft
-from shared import errors
 from shared.database import Database, Transaction
-from shared.names import RepositoryName, pull_request_name, repository_name
+from shared.names import RepositoryName, pull_request_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once
 from shared.rpc import page_token as tokens
@@ -41,10 +42,13 @@ class PullRequestUseCases:
 
         def work(transaction: Transaction) -> PullRequest:
             hold_active(transaction, organization_id)
+            carrying = store.hold_carrying(transaction, organization_id, parent.repository, draft)
             if not store.hold_repository(transaction, organization_id, parent.repository):
-                raise _not_found(organization_id, parent.repository)
+                raise repository_not_found(organization_id, parent.repository)
             author_id = None if author is None else store.save_author(transaction, organization_id, author)
-            saved = store.save(transaction, organization_id, parent.repository, draft, author_id)
+            saved, merge = store.save(transaction, organization_id, parent.repository, draft, author_id)
+            if merge is not None and carrying:
+                resolve_merged(transaction, organization_id, merge, carrying)
             return store.read(transaction, saved)
 
         return self._database.transact(
@@ -67,17 +71,12 @@ class PullRequestUseCases:
 
         def work(transaction: Transaction) -> list[PullRequest]:
             if not store.knows_repository(transaction, organization_id, parent.repository):
-                raise _not_found(organization_id, parent.repository)
+                raise repository_not_found(organization_id, parent.repository)
             return store.newest(transaction, parent.repository, before, limit + 1)
 
         rows = self._database.read(work)
         page = rows[:limit]
         return page, tokens.encode((page[-1].create_time, page[-1].id), digest) if len(rows) > limit else ""
-
-
-def _not_found(organization_id: int, repository_id: int) -> errors.RepositoryNotFound:
-    name = repository_name(organization_id, repository_id)
-    return errors.RepositoryNotFound(resource=errors.Resource("siloway/Repository", name))
 
 
 def _name(pull_request: PullRequest) -> str:

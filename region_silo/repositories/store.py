@@ -7,7 +7,7 @@ there for anybody.
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, Text, and_, cast, func, literal, select, tuple_
+from sqlalchemy import Row, Text, case, cast, func, literal, select, tuple_
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
 
@@ -103,22 +103,23 @@ def newest_commits(
     if before is not None:
         page = page.where(commit.c.id < before)
     listed = page.order_by(commit.c.id.desc()).limit(limit + 1).subquery()
+    fits = func.coalesce(listed.c.size_before, 0) <= bytes_max
     statement = (
-        select(listed, commit_author.c.name.label("author_name"), commit_author.c.email.label("author_email"))
+        select(
+            listed.c.id,
+            listed.c.key,
+            listed.c.commit_time,
+            case((fits, listed.c.message)).label("message"),
+            fits.label("fits"),
+            commit_author.c.name.label("author_name"),
+            commit_author.c.email.label("author_email"),
+        )
         .outerjoin(commit_author, commit_author.c.id == listed.c.author_id)
-        .where(func.coalesce(listed.c.size_before, 0) <= bytes_max)
         .order_by(listed.c.id.desc())
     )
     rows = transaction.execute(statement).all()
-    return [_commit(row) for row in rows[:limit]], len(rows) > limit or _is_cut(transaction, repository_id, rows, limit)
-
-
-def _is_cut(transaction: Transaction, repository_id: int, rows: Any, limit: int) -> bool:
-    """Whether the page ended for its bytes: there is an older commit than its last."""
-    if not rows or len(rows) == limit:
-        return False
-    older = select(commit.c.id).where(and_(commit.c.repository_id == repository_id, commit.c.id < rows[-1].id)).limit(1)
-    return transaction.execute(older).one_or_none() is not None
+    kept = [_commit(row) for row in rows[:limit] if row.fits]
+    return kept, len(kept) < len(rows)
 
 
 def _values(fields: RepositoryFields) -> dict[str, Any]:

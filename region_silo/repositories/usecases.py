@@ -11,7 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from region_silo.organizations.lookup import OrganizationLookup, hold_active
 from region_silo.releases.domain import COMMITS_PAGE_BYTES_MAX
 from region_silo.repositories import domain, store
-from region_silo.repositories.domain import Repository, RepositoryCommit, RepositoryFields, RepositoryState
+from region_silo.repositories.domain import (
+    Repository,
+    RepositoryCommit,
+    RepositoryFields,
+    RepositoryState,
+    repository_not_found,
+)
 from shared import errors
 from shared.database import Database, Transaction, constraint_name
 from shared.names import Key, RepositoryName, repository_name
@@ -66,7 +72,7 @@ class RepositoryUseCases:
             hold_active(transaction, organization_id)
             held = store.find(transaction, organization_id, name.repository, hold=True)
             if held is None:
-                raise _not_found(organization_id, name.repository)
+                raise repository_not_found(organization_id, name.repository)
             changed = domain.apply_fields(held.fields, fields, paths)
             return held if changed == held.fields else store.update_repository(transaction, held.id, changed)
 
@@ -77,7 +83,7 @@ class RepositoryUseCases:
         organization_id = self._organizations.find(name.organization).id
         found = self._database.ask(lambda transaction: store.find(transaction, organization_id, name.repository))
         if found is None:
-            raise _not_found(organization_id, name.repository)
+            raise repository_not_found(organization_id, name.repository)
         return found
 
     def list_repositories(
@@ -87,8 +93,6 @@ class RepositoryUseCases:
 
         Raises OrganizationNotFound, InvalidPageToken, InvalidArgument.
         """
-        if "\0" in query:
-            raise errors.InvalidArgument.of("query", "must not hold NUL")
         organization_id = self._organizations.find(parent).id
         digest = tokens.query_digest("repositories", organization_id, state, query)
         limit = tokens.page_size(page_size)
@@ -115,7 +119,7 @@ class RepositoryUseCases:
 
         def work(transaction: Transaction) -> tuple[list[RepositoryCommit], bool]:
             if store.find(transaction, organization_id, name.repository) is None:
-                raise _not_found(organization_id, name.repository)
+                raise repository_not_found(organization_id, name.repository)
             return store.newest_commits(transaction, name.repository, before, limit, COMMITS_PAGE_BYTES_MAX)
 
         rows, more = self._database.read(work)
@@ -133,11 +137,6 @@ class RepositoryUseCases:
             if taken is None:
                 raise
             raise errors.RepositoryExists(metadata={"field": taken, "value": getattr(fields, taken)}) from exc
-
-
-def _not_found(organization_id: int, repository_id: int) -> errors.RepositoryNotFound:
-    resource = errors.Resource("siloway/Repository", repository_name(organization_id, repository_id))
-    return errors.RepositoryNotFound(resource=resource)
 
 
 def _name(repository: Repository) -> str:

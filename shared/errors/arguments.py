@@ -1,5 +1,7 @@
 """Refusals of what a request says: fields, tokens of pages, masks, uploads."""
 
+from collections.abc import Sequence
+
 from shared.errors.foundation import Code, ServiceError, Violation
 
 
@@ -37,3 +39,11 @@ class InvalidUpload(InvalidArgument):
     """The uploaded bytes are not an export file."""
 
     reason = "INVALID_UPLOAD"
+
+
+def refuse(violations: Sequence[Violation]) -> None:
+    """Raise InvalidArgument with all of these violations, its message that of the first; nothing when there is none."""
+    if violations:
+        first = violations[0]
+        told = f"{first.field}: {first.description}" if first.field else first.description
+        raise InvalidArgument(told, violations=violations)

@@ -4,6 +4,7 @@ Everything that grows with the file stands in mapped files of fixed-size records
 by their slots, model after model, in the order of the file; slots and ordinals translate into each other both ways.
 """
 
+import bisect
 import contextlib
 import mmap
 import os
@@ -22,7 +23,7 @@ from shared.importing.scanner import CutObject
 from shared.importing.spool import SpoolReader
 
 _RECORD = struct.Struct("<qQI")  # pk, offset, length
-_NUMBER = struct.Struct("<I")
+_PLACE = struct.Struct("<QI")
 _RUN_BYTES = 3000 * _RECORD.size
 _DECODER = msgspec.json.Decoder(ExportRow)
 
@@ -33,8 +34,13 @@ class MappedFile:
     def __init__(self, path: Path, cell_bytes: int, count: int) -> None:
         self.cell_bytes = cell_bytes
         with path.open("w+b") as file:
-            file.truncate(max(1, cell_bytes * count))
+            # A mapped file without its room on disk would end the process when the disk is full.
+            os.posix_fallocate(file.fileno(), 0, cell_bytes * max(1, count))
             self._map = mmap.mmap(file.fileno(), 0)
+
+    def view(self, form: str) -> "memoryview[int]":
+        """The cells as numbers of this form (struct's letter); released before the file is closed."""
+        return memoryview(self._map).cast(form)  # type: ignore[call-overload,no-any-return]
 
     def __getitem__(self, place: int) -> bytes:
         return self._map[place * self.cell_bytes : (place + 1) * self.cell_bytes]
@@ -51,16 +57,20 @@ class Numbers(MappedFile):
     """Cells that are numbers below 2^32."""
 
     def __init__(self, path: Path, count: int) -> None:
-        super().__init__(path, _NUMBER.size, count)
+        super().__init__(path, 4, count)
+        self._view = self.view("I")
 
     def get(self, place: int) -> int:
         """The number at a place."""
-        number: int = _NUMBER.unpack(self[place])[0]
-        return number
+        return self._view[place]
 
     def put(self, place: int, number: int) -> None:
         """Set the number at a place."""
-        self[place] = _NUMBER.pack(number)
+        self._view[place] = number
+
+    def close(self) -> None:
+        self._view.release()
+        super().close()
 
 
 class ModelSlots:
@@ -120,14 +130,9 @@ class SideIndex:
         found = self.models.get(model)
         if found is None or not isinstance(pk, int) or isinstance(pk, bool):
             return None
-        low, high = found.first, found.first + found.slots
-        while low < high:
-            middle = (low + high) // 2
-            if self.pk(middle) < pk:
-                low = middle + 1
-            else:
-                high = middle
-        return low if low < found.first + found.slots and self.pk(low) == pk else None
+        end = found.first + found.slots
+        slot = bisect.bisect_left(self._records.pks, pk, found.first, end)
+        return slot if slot < end and self._records.pks[slot] == pk else None
 
     def slot_of(self, model: str, ordinal: int) -> int:
         """The slot of the row with this ordinal, from 1."""
@@ -139,12 +144,11 @@ class SideIndex:
 
     def pk(self, slot: int) -> int:
         """The pk of the row in this slot."""
-        pk: int = _RECORD.unpack(self._records[slot])[0]
-        return pk
+        return self._records.pks[slot]
 
     def read(self, slot: int) -> ExportRow:
         """The row in this slot."""
-        _, offset, length = _RECORD.unpack(self._records[slot])
+        offset, length = self._records.place(slot)
         return _decoded(CutObject(offset, self._reader.read_at(offset, length)))
 
     def close(self) -> None:
@@ -183,49 +187,60 @@ class SideIndex:
 
     def _gather(self) -> None:
         """Bring the records of all models into one mapped file."""
-        first = 0
-        path = self.folder / "records"
-        with path.open("wb") as file:
-            for model, found in self.models.items():
-                found.first, found.rows = first, found.slots
-                first += found.slots
-                if found.slots * _RECORD.size > len(found.pending):
-                    with self._run(model).open("rb") as run:
-                        while piece := run.read(1 << 20):
-                            file.write(piece)
-                    self._run(model).unlink()
-                file.write(found.pending)
-                found.pending.clear()
-        self.slots = first
+        self.slots = sum(found.slots for found in self.models.values())
         if self.slots >= 1 << 32:
             raise InvalidExport("the file has too many rows to compare")
-        self._records = _Records(path)
+        self._records = _Records(self.folder, self.slots)
         self._files.callback(self._records.close)
+        first = 0
+        for model, found in self.models.items():
+            found.first, found.rows = first, found.slots
+            for slot, record in enumerate(self._records_of(model, found), first):
+                self._records.put(slot, *record)
+            first += found.slots
         self.order, self.ordinals = self.numbers("order"), self.numbers("ordinals")
         for found in self.models.values():
             for place in range(found.slots):
                 self.order.put(found.first + place, found.first + place)
                 self.ordinals.put(found.first + place, place + 1)
 
+    def _records_of(self, model: str, found: ModelSlots) -> Iterator[tuple[int, int, int]]:
+        """What was written of a model, then what is pending; both are gone then."""
+        if found.slots * _RECORD.size > len(found.pending):
+            with self._run(model).open("rb") as run:
+                while piece := run.read(_RUN_BYTES):
+                    yield from _RECORD.iter_unpack(piece)
+            self._run(model).unlink()
+        yield from _RECORD.iter_unpack(found.pending)
+        found.pending = bytearray()
+
     def _run(self, model: str) -> Path:
         return self.folder / f"run.{model}"
 
 
 class _Records:
-    """The records, mapped for reading."""
+    """The pks and places of all rows, by slot."""
 
-    def __init__(self, path: Path) -> None:
-        if path.stat().st_size == 0:
-            os.truncate(path, 1)
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    def __init__(self, folder: Path, slots: int) -> None:
+        self._pks = MappedFile(folder / "pks", 8, slots)
+        self._places = MappedFile(folder / "places", _PLACE.size, slots)
+        self.pks = self._pks.view("q")
 
-    def __getitem__(self, slot: int) -> bytes:
-        return self._map[slot * _RECORD.size : (slot + 1) * _RECORD.size]
+    def put(self, slot: int, pk: int, offset: int, length: int) -> None:
+        """Enter a row."""
+        self.pks[slot] = pk
+        self._places[slot] = _PLACE.pack(offset, length)
+
+    def place(self, slot: int) -> tuple[int, int]:
+        """Offset and length of the row in its file."""
+        offset, length = _PLACE.unpack(self._places[slot])
+        return offset, length
 
     def close(self) -> None:
         """Give the memory back."""
-        self._map.close()
+        self.pks.release()
+        self._pks.close()
+        self._places.close()
 
 
 def _decoded(cut: CutObject) -> ExportRow:

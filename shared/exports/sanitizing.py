@@ -27,6 +27,7 @@ from shared.importing.scanner import CutObject
 from shared.importing.values import CONVERTERS, BadValue
 
 _DEPTH_MAX = 64
+_KEPT_MAX = 200
 _WORD_OF_PRODUCT = re.compile(r"[A-Za-z0-9_.:-]*")
 _CODE_PREFIX = "sentry."
 """What begins like this in JSON is the dotted name of a part of the product."""
@@ -177,8 +178,10 @@ class _Values:
         return self._pseudonyms.handle(text) if found is None else found
 
     def kept(self, text: str) -> str:
-        """A word of the product."""
+        """A word of the product; what has an address in it, or is very long, is none."""
         found = self._shaped(text)
+        if found is None and ("@" in text or len(text) > _KEPT_MAX):
+            found = self._pseudonyms.text(text)
         return text if found is None else found
 
     def json(self, value: Any, replace: Any, depth: int = 0) -> Any:

@@ -44,7 +44,7 @@ def moment_of(text: str) -> datetime | None:
 
 def text_of(moment: datetime) -> str:
     """The moment as exports write it: UTC, three digits of a second, Z."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z".rjust(24, "0")
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Timeline:

@@ -20,6 +20,7 @@ from shared.importing.upload import RawRow
 from shared.importing.values import CONVERTERS, BadValue, count_keys, decode_field, json_value, repeated_key
 
 _PARTS = frozenset({"model", "pk", "fields"})
+_SPACE = b" \t\r\n"
 _SHAPES_MAX = 16
 _SHAPE_FIELDS_MAX = 100
 _IGNORED_FIELDS_MAX = 100
@@ -275,8 +276,7 @@ class _Shape:
     def decode(self, row: RawRow) -> DecodedRow | None:
         """The row, or None when it is not of this shape or anything about it needs a closer look."""
         data = row.data
-        # With space between a key and its colon, keys cannot be counted by `":` below.
-        if b"\\u0000" in data or b" :" in data or b"\n:" in data or b"\t:" in data or b"\r:" in data:
+        if b"\\u0000" in data:
             return None
         try:
             decoded = self._decoder.decode(data)
@@ -294,7 +294,8 @@ class _Shape:
                 keys += count_keys(msgspec.json.decode(bytes(fields[place])))
         except (msgspec.MsgspecError, UnicodeDecodeError, BadValue):
             return None
-        # Every key is followed by `":` here, so as many of these as distinct keys means that no key stands twice.
-        if data.count(b'":') != keys:
+        # Without space every key is followed by `":`, so as many of these as distinct keys means that no key stands
+        # twice. Taking all space away and counting once is quicker than looking for space before a colon.
+        if data.translate(None, _SPACE).count(b'":') != keys:
             return None
         return DecodedRow(row.ordinal, decoded.pk, tuple(values))

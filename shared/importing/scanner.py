@@ -2,12 +2,17 @@
 
 It decides framing only: brackets that match, depth, lengths, commas between the elements. What stands inside an object
 is judged later, row by row. Whatever is fed, it holds at most one object (`object_bytes_max`) and one piece of input.
+
+There are two ways that agree. Objects that lie whole in one piece are cut together by the JSON parser, several times as
+fast; where it finds anything amiss, and at the ends of a piece, the scan bracket by bracket decides.
 """
 
 import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, NoReturn
+
+import msgspec
 
 from shared.errors import InvalidUpload, LimitExceeded, ServiceError, Violation
 
@@ -23,6 +28,9 @@ _NEXT_OBJECT = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*(?=\{)")
 # Everything up to the next bracket, whole strings included: one match an event. No two parts can match one byte, so
 # a string that is cut off costs one way back at most. Not possessive: Python up to 3.11.4 resumes such groups wrongly.
 _CONTENT = re.compile(rb'[^"{}\[\]]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"{}\[\]]*)*', re.DOTALL)
+# Between two objects of an array, this one or one inside an object.
+_BETWEEN = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\{")
+_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _STRING_BODY = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 
 
@@ -125,12 +133,15 @@ class Scanner:
         return data
 
     def _scan(self, piece: bytes, found: list[CutObject]) -> None:
-        position = 0
+        position, is_parsed = 0, False
         while position < len(piece):
             if self._in_string:
                 position = self._scan_string(piece, position)
             elif self._place is _Place.INSIDE:
                 position = self._scan_object(piece, position, found)
+            elif not is_parsed and (following := self._following(piece, position)) >= 0:
+                is_parsed = True
+                position = self._parse_objects(piece, following, found)
             else:
                 position = self._scan_between(piece, position)
         if self._place is _Place.INSIDE:
@@ -161,6 +172,44 @@ class Scanner:
         else:
             self._refuse(position, _expected(place))
         return position + 1
+
+    def _following(self, piece: bytes, position: int) -> int:
+        """Where the next object begins, having consumed the comma before it; -1 when it is not in sight."""
+        if self._place is not _Place.COMMA or (following := _NEXT_OBJECT.match(piece, position)) is None:
+            return -1
+        self._place = _Place.OBJECT
+        return following.end()
+
+    def _parse_objects(self, piece: bytes, position: int, found: list[CutObject]) -> int:
+        """Cut the objects that end in this piece, the last of them apart; nothing where one of them is not plain.
+
+        What the parser takes as a list of objects is cut as the scan would cut it, for both end a string at the same
+        quote. No string can be too long: a piece is not longer than one may be.
+        """
+        *_, last = (None, *_BETWEEN.finditer(piece, position))
+        if last is None:
+            return position
+        try:
+            elements = _ELEMENTS.decode(b"[%b]" % piece[position : last.start() + 1])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return position
+        cuts: list[CutObject] = []
+        end = position
+        for element in elements:
+            data = bytes(element)
+            start = piece.index(b"{", end)
+            end = start + len(data)
+            if not self._is_plain(data) or not piece.startswith(data, start):
+                return position
+            cuts.append(CutObject(self._base + start, data))
+        found += cuts
+        self._place = _Place.COMMA
+        return end
+
+    def _is_plain(self, data: bytes) -> bool:
+        """Whether the element is an object within the limits; it may be one although this says that it is not."""
+        depth_max = 1 + data.count(b"{") + data.count(b"[")
+        return data[:1] == b"{" and depth_max <= self._limits.depth_max and len(data) <= self._limits.object_bytes_max
 
     def _scan_object(self, piece: bytes, position: int, found: list[CutObject]) -> int:
         """Consume up to the object's end, a string that goes on in the next piece, or the piece's end."""

@@ -33,6 +33,9 @@ def decode_field(column: Column, decoder: "msgspec.json.Decoder[Any]", raw: msgs
     try:
         value = decoder.decode(bytes(raw))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        if column.kind is Kind.REFERENCE and bytes(raw).lstrip().startswith(b"["):
+            told = f"a natural key, as versions before 23.8 wrote it; expected the pk of a row of {column.references}"
+            raise BadValue(told) from error
         raise BadValue(_reason(column, error)) from error
     if column.kind is Kind.JSON:
         return json_value(column, raw)[0]

@@ -273,6 +273,8 @@ class Drainer:
         unanswered = set(given) - {part.shard.aggregate for part, _ in answered}
 
         def work(transaction: Transaction) -> DrainReport:
+            if all(result.outcome is Outcome.APPLIED for _, result in answered):
+                store.commit_without_waiting(transaction)
             ours = store.lock_ours(transaction, target, claim.token, given)
             barrier.reach("before_settle")
             settled = [

@@ -131,10 +131,10 @@ def take_newer(transaction: Transaction, origin: str, messages: Sequence[Message
             "now": transaction.now,
         },
     )
-    fresh = set(taken.scalars())
+    fresh = set(taken.scalars().all())
     return [message for subject, message in newest.items() if subject in fresh]
 
 
 def _lock(transaction: Transaction, origin: str, aggregates: Sequence[str]) -> dict[str, tuple[str, int]]:
-    rows = transaction.execute(_LOCK_SHARDS, {"origin": origin, "aggregates": list(aggregates)})
+    rows = transaction.execute(_LOCK_SHARDS, {"origin": origin, "aggregates": list(aggregates)}).all()
     return {row.aggregate: (str(row.epoch), row.last_sequence) for row in rows}

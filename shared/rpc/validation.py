@@ -1,16 +1,16 @@
 """The shape of requests: protovalidate's rules from the protos, told as violations with paths that have indexes.
 
-Besides those, no text may hold the character NUL, which no database stores, and a message must be one.
+Besides those, no text may hold the character NUL, which no database stores, and a message must be one. So nothing that
+is behind the door looks for NUL in what a request says.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import protovalidate
-from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
-from shared.errors import InvalidArgument, Violation
+from shared.errors import InvalidArgument, Violation, refuse
 from shared.rpc import bulk
 
 _VALIDATOR: Final = protovalidate.Validator()
@@ -40,29 +40,32 @@ def check(message: Any) -> None:
     # Numbers have zero bytes too, so most messages with one hold no NUL; but without one none does.
     if b"\0" in message.SerializeToString():
         violations += [Violation(path, "must not hold the character NUL") for path in _texts_with_nul(message, "")]
-    if not violations:
-        return
-    first = violations[0]
-    raise InvalidArgument(
-        f"{first.field}: {first.description}" if first.field else first.description, violations=violations
-    )
+    refuse(violations)
 
 
 def _texts_with_nul(message: Any, prefix: str) -> Iterator[str]:
     for field, value in message.ListFields():
-        if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE) or _is_map(field):
-            continue
-        values = value if field.is_repeated else (value,)
-        for index, one in enumerate(values):
-            path = f"{prefix}{field.name}[{index}]" if field.is_repeated else f"{prefix}{field.name}"
-            if field.type == FieldDescriptor.TYPE_MESSAGE:
-                yield from _texts_with_nul(one, f"{path}.")
-            elif "\0" in one:
-                yield path
+        path = f"{prefix}{field.name}"
+        if _is_map(field):
+            values = [(f"{path}{_key(key)}", one) for key, one in value.items()]
+            yield from (f"{path}{_key(key)}" for key in value if isinstance(key, str) and "\0" in key)
+        elif field.is_repeated:
+            values = [(f"{path}[{index}]", one) for index, one in enumerate(value)]
+        else:
+            values = [(path, value)]
+        for place, one in values:
+            if isinstance(one, Message):
+                yield from _texts_with_nul(one, f"{place}.")
+            elif isinstance(one, str) and "\0" in one:
+                yield place
 
 
 def _is_map(field: Any) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def _key(key: object) -> str:
+    return '["{}"]'.format(key.replace("\0", "\\0")) if isinstance(key, str) else f"[{key}]"
 
 
 def _path(field: Any) -> str:
@@ -75,5 +78,4 @@ def _path(field: Any) -> str:
 def _subscript(subscript: Any) -> str:
     if subscript is None:
         return ""
-    value = subscript.value
-    return f'["{value}"]' if isinstance(value, str) else f"[{value}]"
+    return _key(subscript.value)

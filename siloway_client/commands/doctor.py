@@ -115,10 +115,7 @@ def _show(result: Result, done: Done | None, repaired: int, *, json_output: bool
     for organization_id, reason in left.items():
         output.say(f"left as it is: organizations/{organization_id}: {reason}")
     if result.findings:
-        rows = [
-            (each.silo, each.check, each.key, each.says, "--repair" if each.repairable else "-")
-            for each in result.findings
-        ]
+        rows = [(each.silo, each.check, each.key, each.says, way) for each, way in result.ways()]
         output.table(("silo", "check", "what", "wrong", "can be mended"), rows)
     compared = len(COMPARED) if any(silo == CONTROL for silo, _ in result.rows) else 0
     output.say(

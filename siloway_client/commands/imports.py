@@ -12,6 +12,18 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client import output
 from siloway_client.client import RegionClient
+from siloway_client.commands.import_choices import (
+    AddToSilo,
+    ContinueOnError,
+    HideOrganizations,
+    MergeUsers,
+    OrganizationSlugs,
+    OverwriteConfigs,
+    Usernames,
+    UsernamesFile,
+    filter_of,
+    usernames_filter,
+)
 from siloway_client.decryption import decrypted
 from siloway_client.options import Json, Region, RequestId, request_id_of, session
 from siloway_client.refusal import refusal_of
@@ -51,9 +63,6 @@ DecryptWith = Annotated[
         help="The RSA private key (PEM) of an encrypted file; it is decrypted here, and the key stays here.",
     ),
 ]
-ContinueOnError = Annotated[
-    bool, typer.Option("--continue-on-error", help="Go on behind rows with errors; without it they stop the import.")
-]
 WaitMax = Annotated[float, typer.Option("--wait-max", help="Give up waiting after this many seconds.", min=1)]
 
 
@@ -69,6 +78,9 @@ class StillRunning(Exception):
 def import_organizations(
     context: typer.Context,
     source: Source,
+    filter_org_slugs: OrganizationSlugs = None,
+    merge_users: MergeUsers = False,
+    hide_organizations: HideOrganizations = False,
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
@@ -78,7 +90,12 @@ def import_organizations(
     decrypt_with: DecryptWith = None,
 ) -> None:
     """Import the organizations of a file, with their users. Needs the scope import:write."""
-    options = import_pb.ImportOptions(continue_on_error=continue_on_error)
+    options = import_pb.ImportOptions(
+        continue_on_error=continue_on_error,
+        merge_users=merge_users,
+        hide_organizations=hide_organizations,
+        organization_slugs=filter_of(filter_org_slugs),
+    )
     with decrypted(source, decrypt_with) as plain:
         _import(context, plain, Scope.SCOPE_ORGANIZATION, options, region, no_wait, wait_max, request_id, json_output)
 
@@ -87,6 +104,9 @@ def import_organizations(
 def import_users(
     context: typer.Context,
     source: Source,
+    filter_usernames: Usernames = None,
+    filter_usernames_file: UsernamesFile = None,
+    merge_users: MergeUsers = False,
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
@@ -96,9 +116,62 @@ def import_users(
     decrypt_with: DecryptWith = None,
 ) -> None:
     """Import the users of a file. Needs the scope silo:operate."""
-    options = import_pb.ImportOptions(continue_on_error=continue_on_error)
+    options = import_pb.ImportOptions(
+        continue_on_error=continue_on_error,
+        merge_users=merge_users,
+        usernames=usernames_filter(filter_usernames, filter_usernames_file),
+    )
     with decrypted(source, decrypt_with) as plain:
         _import(context, plain, Scope.SCOPE_USER, options, region, no_wait, wait_max, request_id, json_output)
+
+
+@run_app.command("config")
+def import_config(
+    context: typer.Context,
+    source: Source,
+    filter_usernames: Usernames = None,
+    filter_usernames_file: UsernamesFile = None,
+    merge_users: MergeUsers = False,
+    overwrite_configs: OverwriteConfigs = False,
+    region: Region = "us",
+    no_wait: NoWait = False,
+    wait_max: WaitMax = 3600,
+    continue_on_error: ContinueOnError = False,
+    request_id: RequestId = None,
+    json_output: Json = False,
+    decrypt_with: DecryptWith = None,
+) -> None:
+    """Import the configuration of a file, with the users of the installation. Needs the scope silo:operate."""
+    options = import_pb.ImportOptions(
+        continue_on_error=continue_on_error,
+        merge_users=merge_users,
+        overwrite_configs=overwrite_configs,
+        usernames=usernames_filter(filter_usernames, filter_usernames_file),
+    )
+    with decrypted(source, decrypt_with) as plain:
+        _import(context, plain, Scope.SCOPE_CONFIG, options, region, no_wait, wait_max, request_id, json_output)
+
+
+@run_app.command("global")
+def import_global(
+    context: typer.Context,
+    source: Source,
+    add_to_silo: AddToSilo = False,
+    hide_organizations: HideOrganizations = False,
+    region: Region = "us",
+    no_wait: NoWait = False,
+    wait_max: WaitMax = 3600,
+    continue_on_error: ContinueOnError = False,
+    request_id: RequestId = None,
+    json_output: Json = False,
+    decrypt_with: DecryptWith = None,
+) -> None:
+    """Import everything of a file. Nothing that is there is removed. Needs the scope silo:operate."""
+    options = import_pb.ImportOptions(
+        continue_on_error=continue_on_error, add_to_silo=add_to_silo, hide_organizations=hide_organizations
+    )
+    with decrypted(source, decrypt_with) as plain:
+        _import(context, plain, Scope.SCOPE_GLOBAL, options, region, no_wait, wait_max, request_id, json_output)
 
 
 @app.command("get")
@@ -239,8 +312,8 @@ def upload_and_wait(
     *,
     request_id: str | None,
     wait_max_s: float,
-    wait: bool = True,
     options: import_pb.ImportOptions | None = None,
+    wait: bool = True,
 ) -> import_pb.DataImport:
     """Upload with a progress bar and, when asked, wait until it rests."""
     with Progress(
@@ -293,8 +366,8 @@ def _import(
             scope,
             request_id=request_id_of(request_id),
             wait_max_s=wait_max,
-            wait=not no_wait,
             options=options,
+            wait=not no_wait,
         )
     tell_end(found, json_output)
 

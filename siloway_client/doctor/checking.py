@@ -25,6 +25,9 @@ OPEN_DIFFERENCE = "reconciliation"
 DIFFERENCES_MAX = 100
 """Of one call that asks for their repair."""
 
+SILO_OPEN = "silo_open"
+"""The check that fails while a restored silo is closed."""
+
 CONTROL = "control"
 _ROWS = 1_000
 
@@ -60,6 +63,23 @@ class Result:
 
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+
+    def ways(self) -> list[tuple[Finding, str]]:
+        """Each finding with the option that mends it, "-" when none does.
+
+        What a closed silo has is not final, nor is a difference from a closed control: that is brought back first.
+        """
+        closed = {finding.silo for finding in self.findings if finding.check == SILO_OPEN}
+        ways = []
+        for finding in self.findings:
+            if finding.silo in closed:
+                way = f"--after-restore {finding.silo}"
+            elif CONTROL in closed and finding.difference is not None:
+                way = f"--after-restore {CONTROL}"
+            else:
+                way = "--repair" if finding.repairable else "-"
+            ways.append((finding, way))
+        return ways
 
 
 class Checker:

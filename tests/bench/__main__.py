@@ -7,16 +7,24 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import commits, rpcs
+from tests.bench import commits, ids, imports, outbox, peer, provision, rpcs, slugs
 from tests.bench.environment import Environment, environment
 from tests.bench.measuring import Figure
 
 MEASURES: dict[tuple[str, ...], Callable[[Environment], dict[str, Figure]]] = {
     ("read_rpc_vs_echo", "write_rpc_vs_echo"): rpcs.run,
     ("set_commits_10k_vs_copy", "set_commits_replay_10k_vs_copy", "set_commits_statements"): commits.run,
-}
-PEERS = {
-    "import_vs_loaddata": "needs Django, which is not installed here",
+    ("import_vs_copy",): imports.speed,
+    ("import_rss_growth_mb_1m", "import_flatness_1m"): imports.large,
+    ("ids_vs_one_trip",): ids.per_trip,
+    ("ids_v2_vs_v1_rate",): ids.layouts,
+    ("slugs_vs_one_statement",): slugs.run,
+    ("outbox_drain_vs_floor",): outbox.drain,
+    ("outbox_cross_silo_vs_floor",): outbox.cross_silo,
+    ("provision_vs_floor",): provision.run,
+    ("import_vs_loaddata",): peer.load,
+    ("outbox_drain_vs_pgqueuer",): peer.pgqueuer,
+    ("outbox_drain_vs_procrastinate",): peer.procrastinate,
 }
 
 
@@ -37,9 +45,6 @@ def main() -> None:
             if not options.names or set(names) & set(options.names):
                 print(f"measuring {', '.join(names)}", file=sys.stderr)
                 figures |= {name: asdict(figure) for name, figure in measure(running).items()}
-    figures |= {
-        name: asdict(Figure(None, None, None, "", note=why)) for name, why in PEERS.items() if not options.names
-    }
     report = json.dumps(figures, indent=2)
     print(report)
     if options.out is not None:

@@ -5,7 +5,10 @@ the same commits and links by binary COPY, in one transaction, into tables made 
 is timed from the client's stub to its answer, through a real channel with all interceptors.
 """
 
+import itertools
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -48,29 +51,41 @@ def run(environment: Environment) -> dict[str, Figure]:
         project_pb.CreateProjectRequest(parent=organization, project=project, request_id=new_request_id())
     )
     releases = environment.region.releases
-    mark = secrets.token_hex(4)
+    key = organization.removeprefix("organizations/")
     firsts, replays = [], []
-    with psycopg.connect(environment.stack.database_url(REGION)) as connection:
-        _make_floor(connection)
-        try:
-            for number in range(environment.rounds + 1):
-                commits, links = _floor_rows(number)
-                floor = seconds(partial(_copy, connection, commits, links))
-                key = organization.removeprefix("organizations/")
-                first, again = _requests(releases, key, "web", f"{mark}{number:08x}")
-                ours = [seconds(partial(releases.SetCommits, request, timeout=25)) for request in (first, again)]
-                if number:  # the first round warms up
-                    firsts.append((floor, ours[0]))
-                    replays.append((floor, ours[1]))
-        finally:
-            connection.rollback()
-            _drop_floor(connection)
+    with copying(environment.stack.database_url(REGION)) as copy:
+        for number in range(environment.rounds + 1):
+            floor = copy(COMMITS)
+            first, again = _requests(releases, key, "web", secrets.token_hex(8))
+            ours = [seconds(partial(releases.SetCommits, request, timeout=25)) for request in (first, again)]
+            if number:  # the first round warms up
+                firsts.append((floor, ours[0]))
+                replays.append((floor, ours[1]))
     with opened(environment.empty_region_database(), None) as features:
         return {
             "set_commits_10k_vs_copy": from_runs(firsts, unit="s"),
             "set_commits_replay_10k_vs_copy": from_runs(replays, unit="s"),
             "set_commits_statements": _statements(features),
         }
+
+
+@contextmanager
+def copying(url: str) -> Iterator[Callable[[int], float]]:
+    """The floor in a region's database: copies so many new commits and their links, and gives the seconds it took."""
+    numbers = itertools.count()
+    with psycopg.connect(url) as connection:
+        _make_floor(connection)
+        try:
+            yield lambda size: seconds(partial(_copy, connection, *_floor_rows(next(numbers), size)))
+        finally:
+            connection.rollback()
+            _drop_floor(connection)
+
+
+def set_new(releases: Any, organization: str, size: int) -> float:
+    """The seconds of one call with so many new commits, for a new release in the project `web`."""
+    request, _again = _requests(releases, organization, "web", secrets.token_hex(8), size)
+    return seconds(partial(releases.SetCommits, request, timeout=25))
 
 
 def _statements(features: RegionFeatures) -> Figure:
@@ -146,13 +161,13 @@ def _drop_floor(connection: psycopg.Connection[Any]) -> None:
     connection.commit()
 
 
-def _floor_rows(number: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """The commits and links that one call makes, as rows."""
+def _floor_rows(number: int, size: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The commits and links that one call with `size` commits makes, as rows."""
     first_id, release_id, org = number * COMMITS + 1, number + 1, 100
     begins_us = int(_BEGINS_AT.timestamp()) * 1_000_000
     commits = []
     links = []
-    for n in range(COMMITS):
+    for n in range(size):
         repository_id, time = n % REPOSITORIES + 1, _BEGINS_AT + timedelta(seconds=n)
         commits.append(
             (first_id + n, org, repository_id, _key(f"{number:x}", n), n % AUTHORS + 1, _message(n), time, _BEGINS_AT)

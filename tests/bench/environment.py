@@ -10,12 +10,15 @@ from pathlib import Path
 
 from siloway.control.v1 import organization_service_pb2 as organization_pb
 
-from region_silo.migrate import migrate_database
+from control_silo.migrate import migrate_database as migrate_control
+from region_silo.migrate import migrate_database as migrate_region
 from shared.embedded.databases import DatabaseServer
 from siloway_client.client import ControlClient, RegionClient, new_request_id
 from tests.stack import RunningStack
 
 REGION = "us"
+OLD_REGION = "de"
+"""The region whose ids have layout 1."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,21 @@ class Environment:
 
     def empty_region_database(self) -> str:
         """The URL of a new, migrated database of REGION in the stack's PostgreSQL."""
+        url = self.empty_database()
+        migrate_region(url, REGION, 1)
+        return url
+
+    def empty_control_database(self) -> str:
+        """The same for control."""
+        url = self.empty_database()
+        migrate_control(url)
+        return url
+
+    def empty_database(self) -> str:
+        """The URL of a new database without tables, in the same PostgreSQL."""
         databases = DatabaseServer(self.stack.database_url(REGION))
         name = f"bench_{uuid.uuid4().hex[:8]}"
         databases.create_database(name)
-        migrate_database(databases.url(name), REGION, 1)
         return databases.url(name)
 
     def organization(self) -> str:
@@ -76,7 +90,7 @@ def environment(*, quick: bool) -> Iterator[Environment]:
     """The stack for one run."""
     folder = Path(tempfile.mkdtemp(prefix="siloway-bench-"))
     folder.chmod(0o711)
-    stack = RunningStack(folder / "stack")
+    stack = RunningStack(folder / "stack", environment={f"SILOWAY_REGION_{OLD_REGION.upper()}_ID_LAYOUT": "1"})
     try:
         with stack.control() as control, stack.region(REGION) as region:
             yield Environment(stack, control, region, quick)

@@ -44,6 +44,7 @@ def test_a_restored_control_takes_over_what_the_regions_have(world: World) -> No
     silos = world.silos
     a, b, c = (made(silos, slug=slug, region=region) for slug, region in (("a", "us"), ("b", "us"), ("c", "de")))
     world.mint("revoked later")
+    execute(silos.control, "INSERT INTO announcement_counter VALUES (:id, 5)", id=id_of(a))
     world.drain()
     backup = world.back_up("control")
 
@@ -73,6 +74,10 @@ def test_a_restored_control_takes_over_what_the_regions_have(world: World) -> No
         "late": (id_of(late), 0),
     }
     assert tokens_of(world, "us") == tokens_of(world, "control") == {"operator": False, "revoked later": True}
+    counted = rows(world.silos.control, "SELECT organization_id FROM announcement_counter WHERE value > 1005")
+    assert {(id_of(a),), (id_of(b),)} <= set(counted), (
+        "whoever follows announcements knows numbers that control has forgotten"
+    )
     assert id_of(made(world.silos, request_id=late_id, slug="late", region="de")) == id_of(late), "I9"
     assert made(world.silos, slug="late", region="us").slug != "late", "no slug is given twice"
     world.mint("after")

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from shared.rpc.methods import Door
 from shared.rpc.pem_files import PemFiles
 from shared.rpc.server import RpcServer, Tls, build_server
 from tests.integration.rpc.certificates import Authority, as_files
-from tests.integration.rpc.words import SAY, Words, add_words, table
+from tests.integration.rpc.words import SAY, SPLIT, Words, add_words, table
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.faults
@@ -76,6 +76,13 @@ def say(channel: InternalChannel, text: str = "hello") -> str:
     stub = channel.channel.unary_unary(SAY, **KINDS)
     answer: StringValue = channel.invoke(stub, StringValue(value=text), timeout_s=5)
     return answer.value
+
+
+def split(channel: InternalChannel, words: str) -> Generator[str]:
+    """The words, as a stream of answers."""
+    stub = channel.channel.unary_stream(SPLIT, **KINDS)
+    for answer in channel.stream(stub, StringValue(value=words), timeout_s=20):
+        yield answer.value
 
 
 def put(tls: Tls, credentials: Credentials) -> None:
@@ -176,6 +183,21 @@ def test_a_call_that_runs_while_its_certificate_changes_ends_well(silos: Silos) 
     calling.join(20)
     assert answers == ["slow"]
     server.stop(0)
+
+
+def test_a_stream_of_answers_that_runs_while_its_certificate_changes_ends_well(silos: Silos) -> None:
+    ours = as_files(silos.trusting(silos.old.silo("control"), silos.both), silos.folder / "control")
+    theirs = as_files(silos.trusting(silos.old.silo("us"), silos.both), silos.folder / "us")
+    us = silos.channel(silos.serve(ours).port, following(theirs))
+    answers = split(us, "one two three")
+    assert next(answers) == "one"
+    put(theirs, silos.trusting(silos.new.silo("us"), silos.both))
+    assert say(us) == "hello", "a call that begins later has the new certificate"
+    assert list(answers) == ["two", "three"]
+    left_early = split(us, "one two")
+    assert next(left_early) == "one"
+    left_early.close()
+    assert say(us) == "hello"
 
 
 def test_files_that_are_just_being_replaced_leave_the_former_in_use(silos: Silos) -> None:

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.integration
 SILO_WIDE = {
     "alembic_version",
     "data_import",
+    "import_before_image",
     "import_chunk",
     "import_filter",
     "import_finding",
@@ -179,3 +180,25 @@ def test_metrics_tell_how_many_wait_and_since_when(silos: Silos, clock: FakeCloc
     assert purging.OLDEST_S.labels("deleting")._value.get() == 77
     assert Purger(region).run_once() == 1
     assert purging.ORGANIZATIONS.labels("deleting")._value.get() == 0
+
+
+def test_what_imports_kept_for_an_organization_goes_with_it_and_what_is_its_users_stays(silos: Silos) -> None:
+    organization, other = id_of(made(silos)), id_of(made(silos, slug="other"))
+    for each in (organization, other):
+        execute(
+            silos.control,
+            """
+            INSERT INTO kept_row (organization_id, model, refs, fields)
+            SELECT CAST(:id AS bigint), 'sentry.orgauthtoken', '{}', '{}' FROM generate_series(1, 1001)
+            """,
+            id=each,
+        )
+    execute(
+        silos.control, "INSERT INTO kept_row (model, refs, fields) VALUES ('sentry.apitoken', '{\"user\": 1}', '{}')"
+    )
+    for database in silos.regions.values():
+        execute(database, "INSERT INTO kept_row (model, refs, fields) VALUES ('sentry.option', '{}', '{}')")
+    purged(silos, organization)
+    left = rows(silos.control, "SELECT organization_id, count(*) FROM kept_row GROUP BY 1 ORDER BY 1 NULLS LAST")
+    assert left == [(other, 1001), (None, 1)]
+    assert rows(silos.regions["us"], "SELECT model FROM kept_row") == [("sentry.option",)]

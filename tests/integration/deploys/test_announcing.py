@@ -24,6 +24,8 @@ from tests.integration.deploys.asking import (
     deployed,
     updated,
 )
+from tests.integration.releases.refs import Ref, ref_set, release_name, update
+from tests.region_client import new_id
 from tests.region_features import RegionFeatures
 
 pytestmark = pytest.mark.integration
@@ -89,6 +91,32 @@ def test_a_fetch_that_failed_or_found_nothing_leaves_no_deploy_unannounced(
     later = deployed(features.client)
     assert later.HasField("announce_time"), "nothing is waited for any more"
     assert len(activities(features)) == 2
+
+
+def test_an_update_with_commits_and_refs_announces_what_its_refs_say(features: RegionFeatures) -> None:
+    client = features.client
+    client.create("1.0")
+    add_head(features)
+    add_fetch(features)
+    made = deployed(client)
+    assert runs(features) == {}
+    commits = release_pb.CommitSet(commits=[release_pb.CommitSpec(id="b" * 40, repository="shop")])
+    update(client, "1.0", commits=commits, refs=ref_set(Ref(repository="shop", commit="c" * 40)))
+    assert runs(features) == {("shop", "production"): (int(made.uid), "c" * 40)}
+
+
+@pytest.mark.parametrize("by", ["ClearCommits", "UpdateRelease"])
+def test_who_clears_a_release_ends_the_wait_for_its_commits(features: RegionFeatures, by: str) -> None:
+    client = features.client
+    client.create("1.0")
+    add_head(features)
+    add_fetch(features)
+    made = deployed(client)
+    if by == "ClearCommits":
+        client.release.ClearCommits(release_pb.ClearCommitsRequest(release=release_name("1.0"), request_id=new_id()))
+    else:
+        update(client, "1.0", refs=ref_set())
+    assert announcements(features) == [int(made.uid)]
 
 
 @pytest.mark.parametrize("waiting", ["no head", "commits"])

@@ -10,7 +10,8 @@ from control_silo.reconciliation.domain import RepairMode
 from shared.comparing.domain import Kind
 from shared.snowflake.domain import LAYOUT_2
 from siloway_client.client import new_request_id
-from siloway_client.doctor.checking import Checker, Finding
+from siloway_client.doctor.checking import Checker, Finding, Result
+from siloway_client.doctor.comparing import Difference
 from tests.integration.callbacks.silos import add_organizations, execute, organization_ids, reservations, rows
 from tests.integration.doctor.world import World
 from tests.integration.provisioning.asking import ask, ask_rename, at_end, id_of, made, renamed
@@ -32,6 +33,12 @@ _SLUG = """
 _ORGANIZATION = """
     INSERT INTO organization (id, slug, base_slug, name, state, status, default_role, flags, is_test, date_added)
     VALUES (7, NULL, 'x', 'X', {state}, 0, 'member', 0, false, '2026-01-01')
+"""
+_RELEASE = "INSERT INTO release (id, organization_id, version, status, date_added) VALUES (8, 7, '1', 0, '2026-01-01')"
+_FETCH = """
+    INSERT INTO commit_fetch (id, organization_id, release_id, principal, refs, state, next_try_at, created_at,
+        updated_at)
+    VALUES (9, 7, 8, 'tokens/1', '[]', 'queued', '2026-01-01', '2026-01-01', '2026-01-01')
 """
 _LEASE = "INSERT INTO outbox_lease VALUES ('us', 'odd', NULL, NULL, '2026-01-01')"
 _MESSAGE = """
@@ -105,6 +112,31 @@ BROKEN = {
     "silo_open": ("us", ["UPDATE silo_identity SET restored_at = now()"]),
     "active_slug": ("us", [_ORGANIZATION.format(state=1)]),
     "importing_has_import": ("us", [_ORGANIZATION.format(state=0)]),
+    "fetch_moves": (
+        "us",
+        [_ORGANIZATION.format(state=1), _RELEASE, _FETCH],
+    ),
+    "deploy_announced": (
+        "us",
+        [
+            _ORGANIZATION.format(state=1),
+            _RELEASE,
+            "INSERT INTO environment (organization_id, name, date_added) VALUES (7, 'production', '2026-01-01')",
+            """INSERT INTO deploy (id, organization_id, release_id, environment_id, date_added, date_finished)
+            SELECT 9, 7, 8, id, '2026-01-01', '2026-01-01' FROM environment""",
+        ],
+    ),
+    "membership_mapped": (
+        "control",
+        ["INSERT INTO organization_membership VALUES (7, 1, 'us', 5, NULL, 'owner', 1, '2026-01-01')"],
+    ),
+    "announcements_counted": (
+        "control",
+        [
+            "INSERT INTO announcement_counter VALUES (7, 2)",
+            "INSERT INTO announcement VALUES (7, 3, 'us', 'deploy', '1', '{}', '2026-01-01')",
+        ],
+    ),
     "token_confirmed": ("us", ["UPDATE token SET version = 0"]),
     "id_marks": (
         "control",
@@ -294,3 +326,17 @@ def test_what_the_continuous_comparison_has_found_is_a_finding_once(world: World
     world.drain()
     reconciling.go()
     assert checker.run().findings == []
+
+
+def test_while_a_silo_is_closed_its_findings_are_mended_by_bringing_it_back() -> None:
+    odd = Finding("us", "token_confirmed", "5", "unknown to control", repairable=True)
+    elsewhere = Finding("de", "token_confirmed", "5", "unknown to control", repairable=True)
+    for_people = Finding("de", "active_slug", "7", "active without a slug")
+    difference = Finding("de", "slug", "7", "differs", True, Difference("slug", 7, "differs"))
+    seen = [odd, elsewhere, for_people, difference]
+    assert [way for _, way in Result(findings=seen).ways()] == ["--repair", "--repair", "-", "--repair"]
+    closed = Finding("us", "silo_open", "us", "closed since then")
+    back = "--after-restore us"
+    assert [way for _, way in Result(findings=[closed, *seen]).ways()] == [back, back, "--repair", "-", "--repair"]
+    closed = Finding("control", "silo_open", "control", "closed since then")
+    assert Result(findings=[closed, difference]).ways()[1][1] == "--after-restore control"

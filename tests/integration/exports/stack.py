@@ -12,6 +12,7 @@ from control_silo.regions.usecases import number_of
 from region_silo.exports.domain import DataExport, Scope, State
 from region_silo.exports.runner import ExportRunner
 from region_silo.exports.usecases import ExportUseCases, ExportWish
+from region_silo.organizations.domain import Organization, OrganizationState
 from shared.exporting.files import ExportFiles
 from shared.exporting.handover import HandedRow, RowsWanted
 from shared.requests import Mutation
@@ -52,13 +53,20 @@ class ExportStack:
             OPERATOR.principal: [Right(OPERATOR.scopes, None)],
         }
         self.files = ExportFiles(imports.spool_folder, imports.spool)
-        self.usecases = ExportUseCases(self.region, self.files, imports.ids[REGION].take)
+        self.usecases = ExportUseCases(self.region, self.files, imports.ids[REGION].take, self._find)
+        self.find: Callable[[int], Organization] | None = None
         self.model_exports = ModelExportUseCases(
             self.control,
             rights_of=lambda principal, _at: self.rights.get(principal, []),
             number_of=lambda region: self.control.read(lambda transaction: number_of(transaction, region)),
         )
         self.peer = DirectRows(self.model_exports)
+
+    def _find(self, organization_id: int) -> Organization:
+        """Tests of permissions make organizations of nothing but an id, unless they set `find`."""
+        if self.find is not None:
+            return self.find(organization_id)
+        return Organization(organization_id, "x", "x", OrganizationState.ACTIVE, self.clock.now())
 
     def bound(self, organization_id: int, *, user_id: int | None = None) -> Caller:
         """A caller that is bound to an organization, with org:admin."""

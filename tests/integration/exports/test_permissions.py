@@ -7,9 +7,11 @@ import pytest
 from control_silo.model_exports.usecases import Right
 from region_silo.exports.domain import Scope, State
 from region_silo.exports.usecases import OPEN_MAX
+from region_silo.organizations.lookup import OrganizationLookup, organization_cache
 from shared import errors
 from shared.exporting.handover import RowsWanted
 from shared.importing.registry import ImportScope
+from shared.model_cache_gate import CacheGate
 from shared.rpc.call import Caller, acting
 from tests.integration.exports.stack import METHOD, ExportStack, by_model, values
 from tests.integration.exports.test_rules import two_organizations
@@ -98,6 +100,20 @@ def test_exports_are_seen_by_their_creator_and_by_operators(stack: ExportStack) 
     for caller in (one, OPERATOR):
         with acting(caller, method=METHOD):
             assert [each.id for each in stack.usecases.page(None, 10)] == [export_id]
+
+
+def test_a_bound_token_hears_that_its_organization_is_elsewhere_or_not_there_yet(stack: ExportStack) -> None:
+    stack.import_all(two_organizations())
+    gate = CacheGate(stack.region, clock=stack.clock)
+    stack.find = OrganizationLookup(organization_cache(stack.region, None, gate, REGION), stack.region).find
+    acme = organization_of(stack, "acme")
+    assert stack.create(caller=stack.bound(acme)).organization_id == acme
+    with pytest.raises(errors.OrganizationNotFound):
+        stack.create(caller=stack.bound(7))
+    stack.imports.change_in("region", f"UPDATE organization SET state = 0, slug = NULL WHERE id = {acme}")
+    stack.clock.advance(60)
+    with pytest.raises(errors.OrganizationImporting):
+        stack.create(caller=stack.bound(acme))
 
 
 def test_filters_belong_to_their_scopes(stack: ExportStack) -> None:

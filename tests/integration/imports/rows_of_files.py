@@ -55,5 +55,10 @@ def project_key(pk: int, of: int, public: str | None, secret: str | None) -> Row
     return _row("sentry.projectkey", pk, fields)
 
 
+def row(model: str, pk: int, **fields: Any) -> Row:
+    """A row of any model."""
+    return _row(model, pk, fields)
+
+
 def _row(model: str, pk: int, fields: dict[str, Any]) -> Row:
     return {"model": model, "pk": pk, "fields": fields}

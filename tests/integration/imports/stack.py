@@ -117,6 +117,14 @@ class ImportStack:
         with acting(OPERATOR, method=METHOD):
             return [each for _, each in self.usecases.findings(import_id, kind, 0, 100_000)]
 
+    def kept(self, model: str, silo: str = "region") -> list[dict[str, Any]]:
+        """The kept rows of a model, by import and pk in the file."""
+        statement = """
+            SELECT kept_row.* FROM kept_row JOIN import_row AS told USING (import_id, model)
+            WHERE model = :model AND told.new_pk = kept_row.id ORDER BY import_id, told.old_pk
+        """
+        return self.all_in(silo, statement, model=model)
+
     def natural_rows(self, import_id: int) -> dict[str, Rows]:
         return read_natural_rows(self.control, self.region, import_id)
 

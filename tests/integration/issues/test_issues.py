@@ -70,6 +70,11 @@ def test_lists_are_filtered_and_paged(features: RegionFeatures, client: Client, 
     assert desk.listed(state=State.STATE_RESOLVED) == ["WEB-1"]
     assert desk.listed(inbox_only=True, project="web") == ["WEB-5", "WEB-4", "WEB-3"]
     assert desk.listed(resolved_in_release="organizations/acme/releases/1.0") == ["WEB-1"]
+    assert desk.listed(resolved_in_release="organizations/100/releases/1.0") == ["WEB-1"]
+    desk.features.add_organization(200, "globex")
+    with refused() as of_another:
+        desk.listed(resolved_in_release="organizations/globex/releases/1.0")
+    assert of_another[0].fields == ["resolved_in_release"]
     found: list[str] = []
     token = ""
     while True:

@@ -197,6 +197,29 @@ def test_release_case_43_a_merged_pull_request_resolves_its_issue_when_it_ships(
     assert other != repository
 
 
+def test_a_merge_that_a_release_carries_already_resolves_with_the_pull_request(
+    features: RegionFeatures, client: Client, desk: Desk
+) -> None:
+    features.add_project("api")
+    issue, api, other = desk.create(), desk.create(project="api"), desk.create()
+    repository = desk.add_repository("shop")
+    for version, projects in (("0.9", ("web",)), ("1.0", ("web",)), ("1.1", ("web", "api"))):
+        client.create(version, projects)
+        shipped = [Spec(id="abd", repository="shop")] + [Spec(id="abc", repository="shop")] * (version != "0.9")
+        client.update(version, commits=shipped)
+    desk.set_pull_request(repository, "17", message="Fixes WEB-1, fixes API-1", merge_commit_id="abc")
+    desk.set_pull_request(repository, "18", message="Fixes WEB-2", merge_commit_id="elsewhere")
+    assert [desk.get(each).resolution.release.rpartition("/")[2] for each in (issue, api, other)] == ["1.0", "1.1", ""]
+    before = desk.everything()
+    desk.set_pull_request(repository, "17", message="Fixes WEB-1, fixes API-1")
+    assert desk.everything() == before
+    desk.reopen(issue)
+    desk.set_pull_request(repository, "17", title="once more")
+    assert desk.get(issue).state == State.STATE_UNRESOLVED, "a link counts once for a release"
+    desk.set_pull_request(repository, "18", merge_commit_id="abd")
+    assert desk.get(other).resolution.release.endswith("/0.9"), "the merge may be told later"
+
+
 def test_a_thousand_linked_commits_take_as_many_statements_as_ten(
     features: RegionFeatures, client: Client, desk: Desk
 ) -> None:

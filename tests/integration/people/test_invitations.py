@@ -3,8 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
+from control_silo.deletions.usecases import tell_region
 from region_silo.members.domain import MemberState, Role
+from shared.deletion import DeletionStage
 from tests.integration.callbacks.silos import execute, rows
 from tests.integration.people.crowd import Crowd
 
@@ -14,6 +17,28 @@ pytestmark = pytest.mark.integration
 def people(crowd: Crowd, organization: int) -> list[tuple[int | None, Role | None]]:
     """The members besides the owner who was provisioned."""
     return [(member.user_id, member.role) for member in crowd.listed(organization)[1:]]
+
+
+def set_deletion(crowd: Crowd, organization: int, stage: DeletionStage, *, version: int) -> None:
+    """As control tells the region."""
+    crowd.silos.control.transact(
+        lambda transaction: transaction.execute(
+            text(
+                """
+                UPDATE organization_mapping SET deletion = :stage, deletion_version = :version, deleted_at = :at,
+                    purge_at = :at WHERE organization_id = :id
+                """
+            ),
+            {
+                "stage": stage.value,
+                "version": version,
+                "id": organization,
+                "at": None if stage is DeletionStage.NONE else transaction.now + timedelta(days=30),
+            },
+        )
+    )
+    crowd.silos.control.transact(lambda transaction: tell_region(transaction, organization, "us"))
+    crowd.silos.drain()
 
 
 def test_an_invitation_becomes_the_users_when_control_has_one_with_that_address(crowd: Crowd) -> None:
@@ -35,6 +60,20 @@ def test_an_invitation_becomes_the_users_when_the_user_is_made_later(crowd: Crow
     crowd.silos.drain()
     assert people(crowd, organization) == [(user, Role.MEMBER)]
     assert [(member.user_id, member.role) for member in crowd.listed(other, "de")[1:]] == [(user, Role.MANAGER)]
+    assert crowd.mirror() == crowd.truth()
+
+
+def test_an_organization_that_is_to_be_deleted_gains_no_member_until_it_is_kept_after_all(crowd: Crowd) -> None:
+    organization = crowd.organization()
+    crowd.add(organization, email="grace@example.com", role=Role.ADMIN)
+    crowd.silos.drain()
+    set_deletion(crowd, organization, DeletionStage.PENDING, version=1)
+    user = crowd.user("grace", "grace@example.com")
+    crowd.silos.drain()
+    assert people(crowd, organization) == [(None, Role.ADMIN)]
+    set_deletion(crowd, organization, DeletionStage.NONE, version=2)
+    assert people(crowd, organization) == [(user, Role.ADMIN)]
+    crowd.silos.drain()
     assert crowd.mirror() == crowd.truth()
 
 

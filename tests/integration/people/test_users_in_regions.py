@@ -2,12 +2,13 @@
 
 import pytest
 
+from control_silo.memberships.domain import UserOrganization
 from region_silo.members.domain import MemberState, Role
 from region_silo.organizations import store as organization_store
 from shared.errors import LastOwner, PeerRefused, PermissionDenied, UserNotFound
-from shared.rpc.call import Caller
+from shared.rpc.call import Caller, acting
 from tests.integration.callbacks.silos import execute, pending, rows
-from tests.integration.people.crowd import Crowd
+from tests.integration.people.crowd import OPERATOR, Crowd
 
 pytestmark = pytest.mark.integration
 
@@ -155,3 +156,25 @@ def test_a_user_sees_the_own_organizations_of_all_regions_and_nobody_elses(crowd
     for caller in (Caller("users/5", frozenset({"org:read"}), user_id=5), Caller("tokens/5", frozenset({"org:read"}))):
         with pytest.raises(PermissionDenied):
             crowd.where(user, caller)
+
+
+def test_pages_of_a_users_organizations_leave_none_out_where_a_user_stands_twice(crowd: Crowd) -> None:
+    user = crowd.user("grace")
+    crowd.add(crowd.organization(), user)
+    crowd.add(crowd.organization("de", "other"), user, at="de")
+    crowd.silos.drain()
+    # A person may stand twice in one organization until two invitations have become one.
+    execute(
+        crowd.silos.control,
+        "INSERT INTO organization_membership SELECT organization_id, member_id + 1000, region, user_id, email, role,"
+        " version, updated_at FROM organization_membership WHERE user_id = :user",
+        user=user,
+    )
+    pages: list[UserOrganization] = []
+    token = ""
+    while not pages or token:
+        with acting(OPERATOR, method="/test"):
+            page, token = crowd.users.list_organizations(user, page_size=1, token=token)
+        pages += page
+    assert pages == crowd.where(user)
+    assert len({each.key for each in pages}) == len(pages) == 4

@@ -63,6 +63,15 @@ def test_release_case_34_bare_ids_keep_what_is_stored(features: RegionFeatures, 
     assert features.value("SELECT authors FROM release") == [str(features.value("SELECT id FROM commit_author"))]
 
 
+def test_a_release_shows_its_first_thousand_authors_and_tells_how_many_there_are(client: Client) -> None:
+    emails = [f"a{number:04}@x.org" for number in range(1001)]
+    found = client.update("1.0", commits=[Spec(id=email, author_email=email) for email in reversed(emails)])
+    assert (list(found.authors), found.author_count) == (emails[:1000], 1001)
+    request = release_pb.GetReleaseRequest(name=found.name, view=release_pb.RELEASE_VIEW_FULL)
+    facts = client.release.GetRelease(request)
+    assert ([author.email for author in facts.author_facts], facts.author_count) == (emails[:1000], 1001)
+
+
 def test_an_author_keeps_a_name_until_another_is_told(features: RegionFeatures, client: Client) -> None:
     client.update("1.0", commits=[Spec(id="a", author_email="ann@x.org", author_name="Ann")])
     client.update("1.0", commits=[Spec(id="b", author_email="ann@x.org")])

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.region.v1 import release_commits_pb2 as commits_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 from sqlalchemy import text
@@ -18,6 +19,7 @@ from region_silo.fetches.providers import (
     SourceUnreachableError,
 )
 from region_silo.fetches.runner import RunnerSettings
+from region_silo.releases.commits import CommitSpec, FileChange
 from shared import barrier
 from shared.cleaner import Cleaner
 from shared.database import Transaction
@@ -32,10 +34,11 @@ from tests.integration.releases.refs import (
     fetches,
     get_fetch,
     heads,
+    release_name,
     set_refs,
 )
 from tests.refusals import refused
-from tests.region_client import Client
+from tests.region_client import Client, new_id
 from tests.region_features import RegionFeatures
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sources")]
@@ -60,6 +63,29 @@ def test_a_ref_that_fails_keeps_its_reason_and_the_others_go_on(client: Client, 
     assert (done.commit_count, sorted(commit_ids(client, "1.0"))) == (2, ["c-one", "c-three"])
     # What failed keeps the head that its ref told.
     assert heads(client.get("1.0"))["two"] == "c-two"
+
+
+def test_more_file_changes_than_a_list_may_have_are_refused_by_ref_and_for_good(client: Client, work: Work) -> None:
+    refs = [Ref(repository=name, commit=f"c-{name}") for name in ("one", "two", "three")]
+    files = tuple(FileChange(f"f{n}", "A") for n in range(1000))
+    for name, count in (("one", 60), ("two", 41), ("three", 40)):
+        work.scripted.answers[f"c-{name}"] = [CommitSpec(f"{name}-{n}", name, files=files) for n in range(count)]
+    fetch = set_refs(client, "1.0", *refs).fetch
+    assert work.run() == 1
+    done = get_fetch(client, fetch.name)
+    assert done.state == Fetch.STATE_SUCCEEDED
+    assert [ref.error_reason for ref in done.refs] == ["", "LIMIT_EXCEEDED", ""]
+    assert done.commit_count == len(commit_ids(client, "1.0")) == 100
+
+
+def test_more_text_than_a_fetch_may_hold_is_refused_by_ref(client: Client, work: Work) -> None:
+    refs = [Ref(repository=name, commit=f"c-{name}") for name in ("one", "two", "three")]
+    for name, length in (("one", 600), ("two", 500), ("three", 300)):
+        work.scripted.answers[f"c-{name}"] = [CommitSpec(name, name, message="m" * length)]
+    fetch = set_refs(client, "1.0", *refs).fetch
+    assert work.run(RunnerSettings(texts_max=1000)) == 1
+    assert [ref.error_reason for ref in get_fetch(client, fetch.name).refs] == ["", "LIMIT_EXCEEDED", ""]
+    assert sorted(commit_ids(client, "1.0")) == ["one", "three"]
 
 
 def test_a_repository_that_went_meanwhile_is_told(features: RegionFeatures, client: Client, work: Work) -> None:
@@ -157,6 +183,47 @@ def test_fetches_of_one_release_end_in_the_order_in_which_they_were_asked_for(cl
     work.clock.advance(60)
     assert work.run() == 2
     assert (commit_ids(client, "1.0"), heads(client.get("1.0"))) == (["newer"], {"one": "newer"})
+
+
+@pytest.mark.parametrize("mode", ["APPEND", "REPLACE_ALL"])
+def test_commits_that_are_told_while_a_fetch_is_open_stay_and_it_adds_what_it_found(
+    client: Client, work: Work, mode: str
+) -> None:
+    client.update("1.0", commits=[Spec(id="before", repository="one")])
+    fetch = set_refs(client, "1.0", *(Ref(repository=name, commit=f"c-{name}") for name in ("one", "two"))).fetch
+    told = Spec(id="told", repository="one", commit_time=Timestamp(seconds=1_780_000_000))
+    work.scripted.answers["c-one"] = [CommitSpec("older", "one", commit_time_us=1), CommitSpec("oldest", "one")]
+    client.set_commits("1.0", [told], mode)
+    assert work.run() == 1
+    assert get_fetch(client, fetch.name).state == Fetch.STATE_SUCCEEDED
+    there = set(commit_ids(client, "1.0"))
+    assert there - {"before"} == {"told", "older", "oldest", "c-two"}
+    assert ("before" in there) == (mode == "APPEND")
+    assert heads(client.get("1.0")) == {"one": "told", "two": "c-two"}
+    set_refs(client, "1.0", Ref(repository="two", commit="later"))
+    work.run()
+    assert commit_ids(client, "1.0") == ["later"], "what was told before a fetch was asked for is replaced"
+
+
+def test_a_release_that_is_deleted_takes_its_fetch_away_and_is_forgotten_by_others(
+    features: RegionFeatures, client: Client, work: Work
+) -> None:
+    set_refs(client, "1.0", Ref(repository="one", commit="a"))
+    work.clock.advance(60)
+    client.create("2.0")
+    later = set_refs(client, "2.0", Ref(repository="one", commit="b")).fetch
+    assert later.previous_release == release_name("1.0", "100")
+
+    def delete() -> None:
+        work.scripted.before = lambda: None
+        request = release_pb.DeleteReleaseRequest(name=release_name("1.0"), request_id=new_id())
+        features.client_of("releaser").release.DeleteRelease(request)
+
+    work.scripted.before = delete
+    assert work.run() == 2
+    assert [fetch.previous_release for fetch in fetches(client, "2.0")] == [""]
+    assert features.value("SELECT count(*) FROM commit_fetch") == 1
+    assert commit_ids(client, "2.0") == ["b"]
 
 
 def test_who_may_not_change_the_release_any_more_fetches_nothing_into_it(

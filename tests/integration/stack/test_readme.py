@@ -10,6 +10,7 @@ import pytest
 
 from siloway_client.export_file import write_export
 from tests.stack import COMMAND_TIMEOUT_S, ROOT, SILOWAY, RunningStack, plain_environment
+from tests.unit.exports.keys_of import private_pem, public_pem
 
 pytestmark = pytest.mark.integration
 
@@ -68,6 +69,8 @@ def test_the_siloway_commands_run_one_after_the_other(stack: RunningStack, folde
     with stack.control(secret) as control:
         assert control.address == stack.describe["control"]["public_address"]
     assert secret.startswith("siloway_")
+    exported = json.loads((folder / "my-org.json").read_text())
+    assert [row["fields"]["slug"] for row in exported if row["model"] == "sentry.organization"] == ["my-org"]
     assert len(commands) == 8
     _check_what_ci_jobs_do(folder)
 
@@ -96,6 +99,19 @@ def test_the_operators_commands_run_one_after_the_other(folder: Path) -> None:
     assert {"us", "de"} <= set(answers["regions list"].split())
     assert "token.create" in answers["audit list"] or "(none)" not in answers["audit list"]
     assert " 0 findings" in answers["doctor"]
+
+
+def test_the_commands_for_export_files_run_one_after_the_other(folder: Path) -> None:
+    write_export(folder / "export.json", objects=60, seed=12, organization_slug="from-a-sealed-file")
+    (folder / "key.pem").write_bytes(private_pem())
+    (folder / "key.pub").write_bytes(public_pem())
+    commands = _block("Export files", 0)
+    answers = {command.split()[1]: _run(command, folder) for command in commands}
+    assert list(answers) == ["encrypt", "import", "decrypt", "compare", "sanitize"]
+    assert " succeeded, 60 of 60 objects" in answers["import"]
+    assert answers["compare"] == "no differences\n"
+    assert (folder / "differences.json").read_text() == "[]\n"
+    assert "from-a-sealed-file" not in (folder / "shareable.json").read_text()
 
 
 def _write_export(file: Path) -> None:

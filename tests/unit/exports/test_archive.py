@@ -149,7 +149,7 @@ def test_limits_to_the_content_hold(path: Path) -> None:
 
 
 @given(st.data())
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_damage_crashes_or_hangs_the_reader(tmp_path: Path, data: st.DataObject) -> None:
     compression = data.draw(st.sampled_from(sorted(COMPRESSIONS)))
     damaged = bytearray(COMPRESSIONS[compression](tar_of(parts_of())))

@@ -71,6 +71,30 @@ def test_damaged_bytes_raise_nothing_but_refusals(seed: int, objects: list[dict[
         scan(bytes(data), [chunk] * (len(data) // chunk), limits)
 
 
+def cut_or_refused(data: bytes, size: int, limits: ScanLimits) -> list[CutObject] | None:
+    """None for a refusal: which of two reasons is met first depends on the pieces."""
+    try:
+        return scan(data, [size] * (len(data) // size), limits)
+    except (InvalidUpload, LimitExceeded):
+        return None
+
+
+@settings(max_examples=300)
+@given(seed=st.integers(0, 2**32), objects=st.lists(_OBJECTS, max_size=4), limit=st.sampled_from([12, 60, 1000]))
+def test_objects_that_arrive_together_are_cut_and_refused_as_those_that_arrive_byte_by_byte(
+    seed: int, objects: list[list[dict[str, Any]]], limit: int
+) -> None:
+    damage = random.Random(seed)
+    data = bytearray(json.dumps([each for some in objects for each in some], indent=damage.choice([None, 1])).encode())
+    for _ in range(damage.randint(0, 2)):
+        at = damage.randrange(len(data))
+        data[at : at + damage.randint(0, 1)] = damage.choice(
+            [b'"', b"{", b"}", b"]", b",", b"\\", b"\xff", b"1", b"},{"]
+        )
+    limits = ScanLimits(depth_max=4, string_bytes_max=limit, object_bytes_max=5 * limit)
+    assert cut_or_refused(bytes(data), len(data), limits) == cut_or_refused(bytes(data), 1, limits)
+
+
 @pytest.mark.parametrize(
     ("data", "offset"),
     [

@@ -76,7 +76,7 @@ def test_a_text_that_is_no_address_is_refused(email: str) -> None:
 
 def test_each_broken_rule_of_a_team_is_one_violation() -> None:
     with pytest.raises(InvalidArgument) as caught:
-        check_team_draft(TeamDraft(name=" \0", slug="settings"))
+        check_team_draft(TeamDraft(name=" ", slug="settings"))
     assert [violation.field for violation in caught.value.violations] == ["team.display_name", "team.slug"]
     with pytest.raises(InvalidArgument):
         check_team_draft(TeamDraft(name="Ops", slug="123"))

@@ -10,7 +10,7 @@ from shared.errors import InvalidArgument
     ("draft", "fields"),
     [
         (ProjectDraft(" "), ["project.display_name"]),
-        (ProjectDraft("a\0", platform="b\0"), ["project.display_name", "project.platform"]),
+        (ProjectDraft(" ", "settings"), ["project.display_name", "project.slug"]),
         (ProjectDraft("Shop", "settings"), ["project.slug"]),
         (ProjectDraft("Shop", "123"), ["project.slug"]),
     ],

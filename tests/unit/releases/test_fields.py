@@ -80,10 +80,9 @@ def test_other_texts_are_not(text: str) -> None:
 
 def test_all_broken_rules_of_a_new_release_are_told_together() -> None:
     with pytest.raises(InvalidArgument) as refused:
-        check_new_release("a/b\n", ReleaseFields(ref="\0", url="nowhere"))
+        check_new_release("a/b\n", ReleaseFields(url="nowhere"))
     assert [violation.field for violation in refused.value.violations] == [
         "release.version",
         "release.version",
-        "release.ref",
         "release.url",
     ]

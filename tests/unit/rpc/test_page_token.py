@@ -71,6 +71,11 @@ def test_a_position_of_other_types_than_expected_is_refused() -> None:
             decode(token, QUERY, types)
 
 
+def test_a_text_that_no_row_can_have_is_refused() -> None:
+    with pytest.raises(InvalidPageToken):
+        decode(encode((1, "a\0"), QUERY), QUERY, (int, str))
+
+
 def test_page_sizes_are_defaulted_capped_and_never_negative() -> None:
     assert [page_size(requested) for requested in (0, 1, 1000, 1001)] == [50, 1, 1000, 1000]
     assert page_size(0, default=10) == 10

@@ -1,9 +1,11 @@
 """What every message is checked for, besides the rules in the contract."""
 
 import pytest
+from google.protobuf import struct_pb2
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
+from siloway.region.v1 import repository_service_pb2 as repository_pb
 
 from shared.errors import InvalidArgument
 from shared.rpc import validation
@@ -36,6 +38,25 @@ def test_nul_in_a_list_of_texts_is_refused_with_its_index() -> None:
         request_id=REQUEST_ID,
     )
     assert fields_of(message) == ["projects[1]"]
+
+
+def test_nul_in_a_map_is_refused_with_the_key_that_has_it() -> None:
+    message = repository_pb.CreateRepositoryRequest(
+        parent="organizations/1",
+        repository=repository_pb.Repository(
+            display_name="shop", provider_settings={"path": "a\0", "b\0": "fine", "url": "fine"}
+        ),
+        request_id=REQUEST_ID,
+    )
+    assert sorted(fields_of(message)) == [
+        'repository.provider_settings["b\\0"]',
+        'repository.provider_settings["path"]',
+    ]
+
+
+def test_nul_in_a_message_of_a_map_is_refused_with_its_path() -> None:
+    message = struct_pb2.Struct(fields={"a": struct_pb2.Value(string_value="\0")})
+    assert fields_of(message) == ['fields["a"].string_value']
 
 
 def test_zero_bytes_elsewhere_are_fine() -> None:

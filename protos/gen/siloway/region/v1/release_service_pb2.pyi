@@ -121,6 +121,7 @@ class Release(_message.Message):
     AUTHOR_FACTS_FIELD_NUMBER: _builtins.int
     NEW_ISSUE_COUNT_FIELD_NUMBER: _builtins.int
     CHANGED_FILE_COUNT_FIELD_NUMBER: _builtins.int
+    AUTHOR_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"organizations/{id}/releases/{version}"."""
     uid: _builtins.str
@@ -149,6 +150,8 @@ class Release(_message.Message):
     """Only in the FULL view: issues first seen in it, over its projects or in the asked one."""
     changed_file_count: _builtins.int
     """Only in the FULL view: how many different files its commits change."""
+    author_count: _builtins.int
+    """How many authors its commits have; lists leave it out."""
     @_builtins.property
     def projects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The projects that ship it, "organizations/{id}/projects/{id}", by id."""
@@ -171,7 +174,7 @@ class Release(_message.Message):
 
     @_builtins.property
     def authors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The e-mail addresses of the commits' authors, sorted."""
+        """The e-mail addresses of the commits' authors, sorted: the first 1000 of author_count."""
 
     @_builtins.property
     def version_info(self) -> Global___VersionInfo:
@@ -191,7 +194,7 @@ class Release(_message.Message):
 
     @_builtins.property
     def author_facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseAuthor]:
-        """Only in the FULL view: the authors as people, each address once."""
+        """Only in the FULL view: the authors as people, each address once, as in authors."""
 
     def __init__(
         self,
@@ -221,10 +224,11 @@ class Release(_message.Message):
         author_facts: _abc.Iterable[Global___ReleaseAuthor] | None = ...,
         new_issue_count: _builtins.int = ...,
         changed_file_count: _builtins.int = ...,
+        author_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "current_project_meta", b"current_project_meta", "last_commit", b"last_commit", "release_time", b"release_time", "version_info", b"version_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adoption_stages", b"adoption_stages", "author_facts", b"author_facts", "authors", b"authors", "changed_file_count", b"changed_file_count", "commit_count", b"commit_count", "create_time", b"create_time", "current_project_meta", b"current_project_meta", "deploy_count", b"deploy_count", "etag", b"etag", "heads", b"heads", "last_commit", b"last_commit", "last_deploy", b"last_deploy", "name", b"name", "new_issue_count", b"new_issue_count", "owner", b"owner", "project_facts", b"project_facts", "projects", b"projects", "ref", b"ref", "release_time", b"release_time", "state", b"state", "uid", b"uid", "url", b"url", "user_agent", b"user_agent", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adoption_stages", b"adoption_stages", "author_count", b"author_count", "author_facts", b"author_facts", "authors", b"authors", "changed_file_count", b"changed_file_count", "commit_count", b"commit_count", "create_time", b"create_time", "current_project_meta", b"current_project_meta", "deploy_count", b"deploy_count", "etag", b"etag", "heads", b"heads", "last_commit", b"last_commit", "last_deploy", b"last_deploy", "name", b"name", "new_issue_count", b"new_issue_count", "owner", b"owner", "project_facts", b"project_facts", "projects", b"projects", "ref", b"ref", "release_time", b"release_time", "state", b"state", "uid", b"uid", "url", b"url", "user_agent", b"user_agent", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

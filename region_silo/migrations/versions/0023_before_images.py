@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.migrations.before_images import BEFORE_IMAGE_TABLE, BEFORE_IMAGE_TABLE_UNDONE
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 

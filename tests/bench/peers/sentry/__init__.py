@@ -1,0 +1,1 @@
+"""The Django application whose models the export files name."""
