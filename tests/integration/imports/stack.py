@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import text
 
+from control_silo.model_imports.plans import forget_plan
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.regions.usecases import number_of
+from control_silo.slugs import plan_holds
 from region_silo.imports.domain import RESTING, DataImport, ImportReport, Scope, SlugWish
 from region_silo.imports.runner import ImportRunner, RunnerSettings
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
@@ -43,10 +45,36 @@ class DirectControl:
         self.batches.append(batch)
         return self._usecases.import_batch(REGION, batch)
 
-    def reserve_slugs(self, change_set: str, wishes: list[SlugWish]) -> None:
+    def reserve_slugs(self, change_set: str, wishes: list[SlugWish], *, plan: str = "") -> None:
         self.before()
+        if plan:
+            slugs = [wish.base_slug for wish in wishes]
+            self._silos.control.transact(
+                lambda transaction: plan_holds.take_over(transaction, region=REGION, plan=plan, slugs=slugs)
+            )
         pairs = [(wish.organization_id, wish.base_slug) for wish in wishes]
         self._silos.reserve(REGION, pairs, change_set=change_set)
+
+    def hold_slugs(self, plan: str, base_slugs: list[str], *, afresh: bool, seconds: int) -> list[str]:
+        self.before()
+        return self._silos.control.transact(
+            lambda transaction: plan_holds.hold_slugs(
+                transaction, region=REGION, plan=plan, base_slugs=base_slugs, afresh=afresh, seconds=seconds
+            )
+        )
+
+    def hold_exactly(self, plan: str, slugs: list[str], *, seconds: int) -> list[str]:
+        self.before()
+        return self._silos.control.transact(
+            lambda transaction: plan_holds.hold_exactly(
+                transaction, region=REGION, plan=plan, slugs=slugs, seconds=seconds
+            )
+        )
+
+    def forget_plan(self, plan: str) -> None:
+        self.before()
+        plan_id = int(plan.removeprefix("imports/"))
+        self._silos.control.transact(lambda transaction: forget_plan(transaction, REGION, plan_id))
 
 
 class ImportStack:

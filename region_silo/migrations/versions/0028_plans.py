@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.migrations.plan_columns import PLAN_COLUMNS, PLAN_COLUMNS_UNDONE
 
-revision = "0026"
-down_revision = "0025"
+revision = "0028"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 
