@@ -47,6 +47,7 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
             again=request.again,
             planned=request.plan,
             applied_plan=request.applied_plan or None,
+            plan_was_edited=request.plan_was_edited,
         )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(

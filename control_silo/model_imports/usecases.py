@@ -163,7 +163,7 @@ class ModelImportUseCases:
 
     def _new(self, batch: HandedBatch, target: Target, count: int, decoded: DecodedRows) -> Batch:
         made = batch_of(batch.import_id, target, count, decoded, self.ids.take)
-        return replace(made, planned=batch.planned, plan_id=batch.applied_plan)
+        return replace(made, planned=batch.planned, plan_id=batch.applied_plan, plan_was_edited=batch.plan_was_edited)
 
 
 def _decoded(batch: HandedBatch, rows: Iterable[HandedRow], now: datetime) -> DecodedRows:

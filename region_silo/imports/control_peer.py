@@ -43,6 +43,7 @@ class ControlSilo:
             again=batch.again,
             plan=batch.planned,
             applied_plan=batch.applied_plan or 0,
+            plan_was_edited=batch.plan_was_edited,
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         rows = [

@@ -175,7 +175,7 @@ class DataImport:
     """One import's row. `models` are in the order of writing; `wanted` is PAUSED or CANCELLED until it is reached;
     `tries` counts how often it was taken up again; its present stretch of work began at `went_on_at`; `filtered_at`
     says that what filters want is known. A plan `is_plan` and can be applied until `expires_at`; what applies one has
-    its id as `plan_id`.
+    its id as `plan_id`, and is `edited` when rows were taken out.
     """
 
     id: int
@@ -206,12 +206,18 @@ class DataImport:
     went_on_at: datetime | None = None
     is_plan: bool = False
     plan_id: int | None = None
+    edited: bool = False
     expires_at: datetime | None = None
 
     @property
     def has_file_to_retry(self) -> bool:
         """Whether its file is still of use when it has ended: what failed can be tried again, a plan be applied."""
         return self.error_count > 0 or self.state in (State.STOPPED, State.FAILED, State.PLANNED)
+
+    @property
+    def leaves_gaps(self) -> bool:
+        """Whether rows are left out of models before they are looked at."""
+        return self.options.filtered or self.edited
 
     @property
     def file_id(self) -> str:

@@ -67,6 +67,13 @@ def insert_left_out(transaction: Transaction, import_id: int, model: str, pks: C
     transaction.execute(_INSERT_LEFT_OUT, parameters)
 
 
+def take_out(transaction: Transaction, import_id: int, model: str, pks: Collection[int]) -> None:
+    """Rows that are to be left out when their turn comes, and those that refer to them."""
+    found = sorted(set(pks))
+    parameters = {"import_id": import_id, "model": model, "old_pks": found, "rows": [0] * len(found)}
+    transaction.execute(_INSERT_LEFT_OUT, parameters)
+
+
 def wanted_of(transaction: Transaction, import_id: int, model: str, pks: Collection[int]) -> set[int]:
     """Those of the pks that are wanted."""
     return _found(transaction, import_id, model, pks, wanted=True)

@@ -1,12 +1,16 @@
 """Pages of a plan's decisions on the wire: what would be written or found, then what would be left out."""
 
+from collections.abc import Iterator
+
 from siloway.region.v1 import import_service_pb2 as import_pb
 
 from region_silo.imports.plan_store import Decided
 from region_silo.imports.plans import PlanUseCases
+from shared.errors import InvalidArgument, LimitExceeded, Violation
 from shared.importing.decisions import Decision
 from shared.rpc import page_token
 
+_SKIPS_MAX = 100_000
 _SKIP = import_pb.PlanDecision.DECISION_SKIP
 _DECISIONS = {
     0: _SKIP,
@@ -39,6 +43,24 @@ def list_decisions(
     elif not is_skipped and not request.decision:
         following = page_token.encode((1, "", 0), digest)
     return import_pb.ListPlanDecisionsResponse(decisions=[_decision(each) for each in shown], next_page_token=following)
+
+
+def rows_taken_out(parts: Iterator[import_pb.ApplyImportRequest]) -> dict[str, set[int]]:
+    """The pks by model that come behind the header. Raises LimitExceeded, InvalidArgument."""
+    taken_out: dict[str, set[int]] = {}
+    rows = 0
+    for part in parts:
+        if part.WhichOneof("part") != "skips":
+            raise InvalidArgument.of("header", "may only be the first part")
+        rows += len(part.skips.pks)
+        if rows > _SKIPS_MAX:
+            raise LimitExceeded(
+                f"at most {_SKIPS_MAX} rows may be taken out of a plan",
+                metadata={"limit": "skips", "maximum": str(_SKIPS_MAX)},
+                violations=[Violation("skips", f"must be at most {_SKIPS_MAX}")],
+            )
+        taken_out.setdefault(part.skips.model, set()).update(part.skips.pks)
+    return taken_out
 
 
 def _decision(decided: Decided) -> import_pb.PlanDecision:

@@ -13,6 +13,7 @@ from region_silo.imports.domain import DataImport, State
 from region_silo.imports.store import DATA_IMPORT
 from shared.database import Transaction
 from shared.importing.registry import ORGANIZATION
+from shared.requests import Mutation
 
 _PLANNED = text("SELECT id, base_slug FROM organization_planned WHERE id > :after_id ORDER BY id LIMIT :rows_max")
 _SET_SLUGS = text(
@@ -135,13 +136,13 @@ def applied_by(transaction: Transaction, plan_id: int) -> int | None:
 
 
 def insert_application(
-    transaction: Transaction, import_id: int, principal: str, request_id: str, plan: DataImport
+    transaction: Transaction, import_id: int, mutation: Mutation, plan: DataImport, *, edited: bool
 ) -> None:
-    """Queue an import of the plan's file that does what the plan says."""
+    """Queue an import of the plan's file that does what the plan says; `edited`: without some of the rows."""
     values = {
         "id": import_id,
-        "principal": principal,
-        "request_id": request_id,
+        "principal": mutation.principal,
+        "request_id": mutation.request_id,
         "scope": plan.scope,
         "state": State.QUEUED,
         "size_bytes": plan.size_bytes,
@@ -153,6 +154,7 @@ def insert_application(
         "options": msgspec.to_builtins(plan.options),
         "continue_on_error": plan.options.continue_on_error,
         "plan_id": plan.id,
+        "edited": edited,
         "attempts": 0,
         "peer_failures": 0,
         "available_at": transaction.now,

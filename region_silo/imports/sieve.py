@@ -46,11 +46,11 @@ class Sieve:
     @property
     def is_open(self) -> bool:
         """Whether everything passes."""
-        return not self._named
+        return not self._named and not self._import.edited
 
     def prepare(self, lease: Lease, lease_s: float) -> None:
         """Find what is wanted, once an import. Raises LeaseLostError."""
-        if self.is_open or self._import.filtered_at is not None:
+        if not self._named or self._import.filtered_at is not None:
             return
 
         def hold(work: Callable[[Transaction], None]) -> None:
@@ -74,6 +74,17 @@ class Sieve:
         """Those of the rows that do not pass. What cannot be read passes: decoding tells what is wrong with it."""
         if self.is_open or not rows:
             return []
+        taken_out = self._taken_out(model, rows) if self._import.edited else []
+        gone = {row.ordinal for row in taken_out}
+        return taken_out + self._filtered(model, [row for row in rows if row.ordinal not in gone])
+
+    def _taken_out(self, model: str, rows: Sequence[RawRow]) -> list[RawRow]:
+        """Those of the rows that whoever applies the plan has taken out."""
+        pks = {model: [row.pk for row in rows if row.pk is not None]}
+        gone = self._database.read(lambda transaction: filter_store.left_out_of(transaction, self._import.id, pks))
+        return [row for row in rows if (model, row.pk) in gone]
+
+    def _filtered(self, model: str, rows: Sequence[RawRow]) -> list[RawRow]:
         if model in self._named:
             pks = [row.pk for row in rows if row.pk is not None]
             wanted = self._database.read(
@@ -93,7 +104,7 @@ class Sieve:
         count = 0 if self.is_open else filter_store.count_left_out(transaction, self._import.id, model)
         if not count:
             return []
-        reason = f"{count} rows: the filter does not name them, or they refer to rows that were left out"
+        reason = f"{count} rows: not named by the filter, taken out of the plan, or referring to such rows"
         return [BatchFinding.of_row(Finding.of(FindingKind.FILTERED_OUT, model, 0, reason=reason))]
 
     def _following(self, model: str, rows: Sequence[RawRow]) -> list[RawRow]:

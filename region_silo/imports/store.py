@@ -26,7 +26,6 @@ from sqlalchemy import (
     lateral,
     literal_column,
     or_,
-    text,
     true,
 )
 from sqlalchemy import delete as sql_delete
@@ -35,10 +34,9 @@ from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from region_silo.imports.domain import RUNNING, DataImport, Event, ModelTotal, Scope, State, change, import_name
+from region_silo.imports.domain import RUNNING, DataImport, Event, ModelTotal, Scope, State, change
 from region_silo.imports.options import ImportOptions
 from region_silo.schema import METADATA
-from shared import errors
 from shared.database import Transaction
 from shared.requests.domain import StoredError
 
@@ -77,10 +75,10 @@ DATA_IMPORT = Table(
     Column("went_on_at", DateTime(timezone=True)),
     Column("is_plan", Boolean),
     Column("plan_id", BigInteger),
+    Column("edited", Boolean),
     Column("expires_at", DateTime(timezone=True)),
 )
 LEASE_SKEW = timedelta(seconds=5)
-_LOCK_FILE = text("SELECT pg_advisory_xact_lock(hashtextextended(:file, 0))")
 
 
 @dataclass(frozen=True)
@@ -96,9 +94,8 @@ class UploadRow:
 
     def columns(self) -> dict[str, Any]:
         """As the row has it."""
-        chosen = {"options": msgspec.to_builtins(self.options), "continue_on_error": self.options.continue_on_error}
-        if self.is_plan:  # it tells all that it finds
-            chosen["continue_on_error"] = True
+        goes_on = self.is_plan or self.options.continue_on_error  # a plan tells all that it finds
+        chosen = {"options": msgspec.to_builtins(self.options), "continue_on_error": goes_on}
         return {**asdict(self), **chosen}
 
 
@@ -215,31 +212,6 @@ def find_all(transaction: Transaction, import_ids: Iterable[int]) -> dict[int, D
     """Those that exist."""
     query = sql_select(DATA_IMPORT).where(DATA_IMPORT.c.id.in_(list(import_ids)))
     return {row.id: data_import_of(row) for row in transaction.execute(query)}
-
-
-def lock_file(transaction: Transaction, sha256: str, scope: Scope) -> None:
-    """Let one at a time, until the transaction's end, look for imports of a file and queue another one."""
-    transaction.execute(_LOCK_FILE, {"file": f"{scope.name} {sha256}"})
-
-
-def running_with_file(transaction: Transaction, sha256: str, scope: Scope) -> int | None:
-    """An import of that file that runs or is paused; plans do not count."""
-    of_file = and_(DATA_IMPORT.c.sha256 == sha256, DATA_IMPORT.c.scope == scope, ~DATA_IMPORT.c.is_plan)
-    query = sql_select(DATA_IMPORT.c.id).where(of_file, DATA_IMPORT.c.state.in_((*RUNNING, State.PAUSED)))
-    found: int | None = transaction.execute(query.order_by(DATA_IMPORT.c.id).limit(1)).scalar()
-    return found
-
-
-def refuse_same_file(transaction: Transaction, sha256: str, scope: Scope) -> None:
-    """Nobody wants everything twice: a second import would only make copies under other slugs. Raises
-    FileBeingImported.
-    """
-    other = running_with_file(transaction, sha256, scope)
-    if other is not None:
-        raise errors.FileBeingImported(
-            f"{import_name(other)} is importing the same file; wait for its end, or cancel it.",
-            metadata={"import": import_name(other)},
-        )
 
 
 def lease_next(transaction: Transaction, lease_s: float) -> tuple[Lease, DataImport] | None:
@@ -423,5 +395,6 @@ def data_import_of(row: Any) -> DataImport:
         went_on_at=row.went_on_at,
         is_plan=row.is_plan,
         plan_id=row.plan_id,
+        edited=row.edited,
         expires_at=row.expires_at,
     )

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import structlog
 
-from region_silo.imports import finding_store, store
+from region_silo.imports import finding_store, same_file, store
 from region_silo.imports.domain import (
     DataImport,
     ImportReport,
@@ -160,7 +160,7 @@ class ImportUseCases:
             record = requests.find(transaction, caller.principal, header.request_id)
             if record is None:
                 if not header.is_plan:
-                    store.refuse_same_file(transaction, header.sha256, header.scope)
+                    same_file.refuse_same_file(transaction, header.sha256, header.scope)
                 return None
             check_same_request(record, _mutation(caller, header, header.sha256))
             return store.find(transaction, _id_of(record.resource))
@@ -261,8 +261,8 @@ class ImportUseCases:
                 if _must_be_alone(header):
                     refuse_others(transaction, import_id)
                 if not header.is_plan:
-                    store.lock_file(transaction, received.sha256.hex(), header.scope)
-                    store.refuse_same_file(transaction, received.sha256.hex(), header.scope)
+                    same_file.lock_file(transaction, received.sha256.hex(), header.scope)
+                    same_file.refuse_same_file(transaction, received.sha256.hex(), header.scope)
                 queued = store.queue(
                     transaction,
                     import_id,

@@ -139,7 +139,9 @@ class FileWriter:
         begin_plan(transaction, self._import, goes_on=goes_on)
 
     def _of_plan(self, batch: Batch) -> Batch:
-        return replace(batch, planned=self._import.is_plan, plan_id=self._import.plan_id)
+        return replace(
+            batch, planned=self._import.is_plan, plan_id=self._import.plan_id, plan_was_edited=self._import.edited
+        )
 
     def _do(self, write: Callable[[], RestedError | None]) -> None:
         """One batch, and what comes after each."""
@@ -261,10 +263,11 @@ class FileWriter:
             model,
             rows,
             known,
-            filtered=self._import.options.filtered,
+            filtered=self._import.leaves_gaps,
             again=again,
             planned=self._import.is_plan,
             applied_plan=self._import.plan_id,
+            plan_was_edited=self._import.edited,
         )
 
     def _ask(self, batch: HandedBatch) -> HandedAnswer:

@@ -41,7 +41,8 @@ _PROBLEMS = {
 class Batch:
     """Rows to write. `count` includes those that were not decoded; `new_pks`: an id a row, for snowflake targets.
 
-    `planned`: they are of a plan, and the transaction has entered its schema. `plan_id`: the plan that they apply.
+    `planned`: they are of a plan, and the transaction has entered its schema. `plan_id`: the plan that they apply,
+    and `plan_was_edited`: without some of its rows.
     """
 
     import_id: int
@@ -51,6 +52,7 @@ class Batch:
     new_pks: Sequence[int] = ()
     planned: bool = False
     plan_id: int | None = None
+    plan_was_edited: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
             take_planned_names(driver, target, statements.suffix, batch.plan_id)
         _give_names(driver, target, statements.suffix)
     if batch.plan_id is not None:
-        check_drift(driver, target, batch.plan_id)
+        check_drift(driver, target, batch.plan_id, edited=batch.plan_was_edited)
     driver.execute(statements.ledger.encode(), parameters)
     for each in statements.writes:
         driver.execute(each.encode(), parameters)

@@ -34,9 +34,13 @@ def take_planned_names(driver: "psycopg.Connection[Any]", target: Target, unique
     driver.execute(statement.encode(), {"plan_id": plan_id})
 
 
-def check_drift(driver: "psycopg.Connection[Any]", target: Target, plan_id: int) -> None:
-    """Raise DriftedError when what resolve decided is not what stands in the plan's ledger."""
-    rows = driver.execute(_drift_of(target).encode(), {"plan_id": plan_id}).fetchall()
+def check_drift(driver: "psycopg.Connection[Any]", target: Target, plan_id: int, *, edited: bool) -> None:
+    """Raise DriftedError when what resolve decided is not what stands in the plan's ledger.
+
+    When the plan was `edited`, a row that stood for another row of the file may be written itself: that other one was
+    taken out.
+    """
+    rows = driver.execute(_drift_of(target).encode(), {"plan_id": plan_id, "edited": edited}).fetchall()
     if rows:
         raise DriftedError([_finding(target.model, row) for row in rows])
 
@@ -53,6 +57,8 @@ def _drift_of(target: Target) -> str:
             SELECT * FROM {target.table} w WHERE w.id = r.new_pk AND r.decision = {Decision.OVERWRITE:d} LIMIT 1) t
             ON true
         WHERE r.decision IS DISTINCT FROM p.decision
+                AND NOT (%(edited)s AND COALESCE(p.decision = {Decision.MERGE:d} AND NOT p.existing
+                    AND r.decision = {Decision.INSERT:d}, false))
             OR r.decision = {Decision.SUFFIX:d} AND r.suffixed IS DISTINCT FROM p.suffixed
             OR p.existing AND r.new_pk <> p.new_pk
             OR r.decision IS NOT NULL AND r.told IS DISTINCT FROM p.told

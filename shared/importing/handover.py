@@ -34,7 +34,8 @@ class HandedBatch:
     Rows come without a gap (but for those that a filter leaves out, with `filtered`), each for the first time or with
     the batch that it came in before; or, `again`, some of those that came before: of these the ones that were not
     written are tried again. `known` are the region's rows that the batch refers to.
-    `planned`: the batch is of a plan; `applied_plan`: the import applies the plan with this id.
+    `planned`: the batch is of a plan; `applied_plan`: the import applies the plan with this id,
+    `plan_was_edited`: without some of its rows.
     """
 
     import_id: int
@@ -47,6 +48,7 @@ class HandedBatch:
     again: bool = False
     planned: bool = False
     applied_plan: int | None = None
+    plan_was_edited: bool = False
 
     @property
     def first_ordinal(self) -> int:

@@ -10,11 +10,12 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS = (
-    # plan_id: the plan that the import applies. expires_at: until when a plan can be applied.
+    # plan_id: the plan that the import applies; edited: without some of its rows. expires_at: until when a plan can be applied.
     """
     ALTER TABLE data_import
         ADD COLUMN is_plan boolean NOT NULL DEFAULT false,
         ADD COLUMN plan_id bigint,
+        ADD COLUMN edited boolean NOT NULL DEFAULT false,
         ADD COLUMN expires_at timestamptz
     """,
     "CREATE INDEX data_import_plan_id_idx ON data_import (plan_id) WHERE plan_id IS NOT NULL",
@@ -35,4 +36,6 @@ def downgrade() -> None:
     op.execute("DROP INDEX data_import_open_idx")
     op.execute("CREATE INDEX data_import_open_idx ON data_import (available_at) WHERE state IN (1, 2, 3, 4, 7)")
     op.execute("DROP INDEX data_import_plan_id_idx")
-    op.execute("ALTER TABLE data_import DROP COLUMN expires_at, DROP COLUMN plan_id, DROP COLUMN is_plan")
+    op.execute(
+        "ALTER TABLE data_import DROP COLUMN expires_at, DROP COLUMN edited, DROP COLUMN plan_id, DROP COLUMN is_plan"
+    )

@@ -1,6 +1,7 @@
 """Plans and their applications against an ImportStack, and digests of everything that the silos hold."""
 
 import uuid
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from region_silo.imports.domain import DataImport
@@ -48,11 +49,18 @@ def plans_of(stack: ImportStack) -> PlanUseCases:
     return PlanUseCases(stack.region, stack.spool, stack.ids["us"])
 
 
-def apply(stack: ImportStack, plan_id: int, *, caller: Caller = CALLER, request_id: str | None = None) -> DataImport:
+def apply(
+    stack: ImportStack,
+    plan_id: int,
+    *,
+    caller: Caller = CALLER,
+    request_id: str | None = None,
+    taken_out: Mapping[str, Collection[int]] | None = None,
+) -> DataImport:
     """Queue the application of a plan."""
     mutation = Mutation(caller.principal, request_id or str(uuid.uuid4()), "apply", fingerprint(plan_id))
     with acting(caller, method=METHOD):
-        return plans_of(stack).apply(plan_id, mutation)
+        return plans_of(stack).apply(plan_id, mutation, taken_out or {})
 
 
 def decisions(stack: ImportStack, plan_id: int, caller: Caller = CALLER) -> list[Decided]:

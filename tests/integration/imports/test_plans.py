@@ -13,6 +13,7 @@ from shared.cleaner import Cleaner
 from shared.errors import (
     FileBeingImported,
     ImportNotFound,
+    InvalidArgument,
     PeerUnavailable,
     PlanApplied,
     PlanExpired,
@@ -243,3 +244,40 @@ class _Away:
         self._left -= 1
         if self._left < 0:
             raise PeerUnavailable(retry_after_s=1)
+
+
+def test_rows_taken_out_of_a_plan_are_left_out_with_what_refers_to_them(stack: ImportStack) -> None:
+    planned = plan(stack, _data([*_FILE, rows.project(2, 1, "api"), rows.project_key(2, 2, "c" * 32, "d" * 32)]))
+    applied = stack.run(apply(stack, planned.id, taken_out={"sentry.project": [2], "sentry.team": [1]}).id)
+    assert applied.state is State.SUCCEEDED
+    assert set(ledger(stack, planned.id)) - set(ledger(stack, applied.id)) == {
+        ("sentry.project", 2),
+        ("sentry.projectkey", 2),
+        ("sentry.team", 1),
+    }
+    assert {each.model for each in stack.findings(applied.id, "FILTERED_OUT")} == {
+        "sentry.project",
+        "sentry.projectkey",
+        "sentry.team",
+    }
+
+
+def test_a_user_can_be_taken_out_of_a_plan_whose_address_stays(stack: ImportStack) -> None:
+    file = [
+        rows.email(1, "ann@x.org"),
+        rows.user(1, "ann@x.org"),
+        rows.user_email(1, 1, "ann@x.org"),
+        rows.user(2, "bo"),
+    ]
+    how: dict[str, Any] = {"scope": Scope.USER, "caller": OPERATOR}
+    planned = plan(stack, _data(file), **how)
+    applied = stack.run(apply(stack, planned.id, caller=OPERATOR, taken_out={"sentry.user": [1]}).id)
+    assert applied.state is State.SUCCEEDED, stack.findings(applied.id)
+    assert set(ledger(stack, applied.id)) == {("sentry.email", 1), ("sentry.user", 2)}
+
+
+def test_only_rows_of_models_of_the_file_can_be_taken_out(stack: ImportStack) -> None:
+    planned = plan(stack, _data(_FILE))
+    with pytest.raises(InvalidArgument) as refused:
+        apply(stack, planned.id, taken_out={"sentry.rule": [1]})
+    assert [each.field for each in refused.value.violations] == ["skips.model"]

@@ -120,6 +120,7 @@ class ImportBatchRequest(_message.Message):
     AGAIN_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     APPLIED_PLAN_FIELD_NUMBER: _builtins.int
+    PLAN_WAS_EDITED_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -142,6 +143,8 @@ class ImportBatchRequest(_message.Message):
     """Nothing is written: the batch is of a plan, decides as an import would, and is forgotten with the plan."""
     applied_plan: _builtins.int
     """The import applies the plan with this id: a row for which something else is decided now stops the batch."""
+    plan_was_edited: _builtins.bool
+    """Rows were taken out of that plan."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Row]:
         """The rows, by ordinal."""
@@ -165,10 +168,11 @@ class ImportBatchRequest(_message.Message):
         again: _builtins.bool = ...,
         plan: _builtins.bool = ...,
         applied_plan: _builtins.int = ...,
+        plan_was_edited: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1077,21 +1077,53 @@ class ApplyImportRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Skips(_message.Message):
+        """Skips are rows that are left out although the plan would write them, and so is every row that refers to them."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MODEL_FIELD_NUMBER: _builtins.int
+        PKS_FIELD_NUMBER: _builtins.int
+        model: _builtins.str
+        """The model, for example "sentry.project"."""
+        @_builtins.property
+        def pks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Their pks in the file."""
+
+        def __init__(
+            self,
+            *,
+            model: _builtins.str = ...,
+            pks: _abc.Iterable[_builtins.int] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "pks", b"pks"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     HEADER_FIELD_NUMBER: _builtins.int
+    SKIPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def header(self) -> Global___ApplyImportRequest.Header:
-        """The only part."""
+        """The first part."""
+
+    @_builtins.property
+    def skips(self) -> Global___ApplyImportRequest.Skips:
+        """What is taken out of the plan; any number of parts, at most 100,000 rows in all."""
 
     def __init__(
         self,
         *,
         header: Global___ApplyImportRequest.Header | None = ...,
+        skips: Global___ApplyImportRequest.Skips | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part", "skips", b"skips"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part", "skips", b"skips"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "skips"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
