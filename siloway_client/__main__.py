@@ -22,6 +22,7 @@ from siloway_client.commands import (
     members,
     operators,
     organizations,
+    plans,
     reconciliation,
     refs,
     regions,
@@ -40,12 +41,15 @@ from siloway_client.downloads import DownloadFailed
 from siloway_client.entry import DEFAULT_FOLDER
 from siloway_client.git_log import GitFailed
 from siloway_client.options import Session, advice
+from siloway_client.plans import PlanFileWrong
 from siloway_client.refusal import refusal_of
 from siloway_client.targets import TargetUnknown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(imports.run_app, name="import")
 app.add_typer(imports.app, name="imports")
+app.add_typer(plans.app, name="plan")
+app.command("apply")(plans.apply_plan)
 app.add_typer(exports.run_app, name="export")
 app.add_typer(exports.app, name="exports")
 import_life.add_to(imports.app)
@@ -82,6 +86,7 @@ _REFUSED = (
     DemoFailed,
     imports.ImportFailed,
     imports.StillRunning,
+    PlanFileWrong,
     exports.ExportFailed,
     DownloadFailed,
     organizations.ChangeFailed,

@@ -133,11 +133,12 @@ class RegionClient(_Silo):
         *,
         request_id: str | None = None,
         options: import_pb.ImportOptions | None = None,
+        is_plan: bool = False,
         on_sent: Callable[[int], None] = lambda _bytes: None,
         timeout_s: float = 600.0,
         patience_s: float = 60.0,
     ) -> import_pb.DataImport:
-        """Upload an export file in chunks of 64 KiB and return the queued import.
+        """Upload an export file in chunks of 64 KiB and return the queued import, or plan.
 
         The file is read twice, for its SHA-256 goes ahead of its bytes. `on_sent` gets the bytes sent so far. A lost
         connection is made again and the upload goes on, unless nothing more arrives for `patience_s`; so does one of
@@ -152,7 +153,7 @@ class RegionClient(_Silo):
             sha256=digest,
             options=options,
         )
-        uploading = Uploading(self.imports, path, header, on_sent, patience_s, timeout_s)
+        uploading = Uploading(self.imports, path, header, on_sent, patience_s, timeout_s, is_plan)
         return uploading.run(was_begun=request_id is not None)
 
 

@@ -34,6 +34,7 @@ class Uploading:
     on_sent: Callable[[int], None]
     patience_s: float
     call_s: float
+    is_plan: bool = False
 
     def run(self, *, was_begun: bool) -> import_pb.DataImport:
         """Send it, or what is missing of it when it `was_begun` before. Raises OSError, grpc.RpcError."""
@@ -56,7 +57,8 @@ class Uploading:
         header = import_pb.UploadImportRequest.Header()
         header.CopyFrom(self.header)
         header.offset = offset
-        return self.stub.UploadImport(_parts(self.path, header, self.on_sent), timeout=self.call_s)
+        call = self.stub.PlanImport if self.is_plan else self.stub.UploadImport
+        return call(_parts(self.path, header, self.on_sent), timeout=self.call_s)
 
     def _arrived_by_now(self, before: int) -> int:
         try:

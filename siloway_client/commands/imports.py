@@ -25,6 +25,7 @@ from siloway_client.commands.import_choices import (
     usernames_filter,
 )
 from siloway_client.decryption import decrypted
+from siloway_client.findings import findings_of
 from siloway_client.options import Json, Region, RequestId, request_id_of, session
 from siloway_client.refusal import refusal_of
 
@@ -49,6 +50,7 @@ _RESTING = (
     State.STATE_PAUSED,
     State.STATE_CANCELLED,
     State.STATE_STOPPED,
+    State.STATE_PLANNED,
 )
 
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="The import's id, or imports/ID.")]
@@ -219,18 +221,10 @@ def list_findings(
     json_output: Json = False,
 ) -> None:
     """List what is worth telling about rows of an import."""
-    findings: list[import_pb.ImportFinding] = []
-    token = ""
     with session(context).targets().region(region) as client:
-        while len(findings) < limit:
-            request = import_pb.ListImportFindingsRequest(
-                parent=name_of(identifier), page_size=min(1000, limit - len(findings)), page_token=token, kind=kind
-            )
-            answer = client.imports.ListImportFindings(request)
-            findings += answer.findings
-            token = answer.next_page_token
-            if not token:
-                break
+        findings = list(findings_of(client, name_of(identifier), kind, limit + 1))
+    has_more = len(findings) > limit
+    findings = findings[:limit]
     if json_output:
         output.as_json(findings)
         return
@@ -238,7 +232,7 @@ def list_findings(
         field = f", field {finding.field}" if finding.field else ""
         place = f" {finding.ordinal} (pk {finding.pk or 'unknown'}{field})" if finding.ordinal else ""
         output.say(f"{finding.kind}: {finding.model or 'object'}{place}: {finding.reason}")
-    if token:
+    if has_more:
         output.say(f"... and more; --limit is {limit}")
 
 
@@ -313,6 +307,7 @@ def upload_and_wait(
     request_id: str | None,
     wait_max_s: float,
     options: import_pb.ImportOptions | None = None,
+    is_plan: bool = False,
     wait: bool = True,
 ) -> import_pb.DataImport:
     """Upload with a progress bar and, when asked, wait until it rests."""
@@ -325,6 +320,7 @@ def upload_and_wait(
             scope,
             request_id=request_id,
             options=options,
+            is_plan=is_plan,
             on_sent=lambda sent: progress.update(task, completed=sent),
         )
     output.complain(f"{found.name} is queued")

@@ -1,59 +1,22 @@
 """`siloway import` and `siloway imports` against a region's door: what they show, and their exit codes."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from siloway_client.__main__ import app
 from siloway_client.commands.imports import ImportFailed
 from siloway_client.refusal import refusal_of
 from tests.integration.imports import rows_of_files as rows
-from tests.integration.imports.doors import Doors
 
 pytestmark = pytest.mark.integration
 
 Run = Callable[..., Result]
 _GOOD = [rows.organization(1), rows.team(1, 1, "one"), rows.team(2, 1, "two")]
 _BAD = [*_GOOD, {**rows.team(3, 1, "three"), "fields": {"organization": 1}}]
-
-
-@pytest.fixture
-def run(doors: Doors, tmp_path: Path) -> Run:
-    token_file, nowhere = tmp_path / "token", "127.0.0.1:1"
-    token_file.write_text("importer")
-    described = {
-        "control": {"public_address": nowhere},
-        "regions": {"us": {"public_address": f"127.0.0.1:{doors.public.port}"}},
-        "token_file": str(token_file),
-        "environment_file": nowhere,
-    }
-    (tmp_path / "stack.json").write_text(json.dumps(described))
-    return lambda *arguments: CliRunner().invoke(app, ["--folder", str(tmp_path), *arguments])
-
-
-@pytest.fixture
-def working(doors: Doors) -> Iterator[None]:
-    """Somebody works on imports and delivers slugs."""
-    stop = threading.Event()
-
-    def work() -> None:
-        runner = doors.stack.runner()
-        while not stop.is_set():
-            runner.run_once()
-            doors.stack.silos.drain("control", "us")
-            doors.stack.clock.advance(0.3)
-            stop.wait(0.02)
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    yield
-    stop.set()
-    worker.join(20)
 
 
 def _file(tmp_path: Path, objects: list[dict[str, Any]]) -> str:

@@ -59,6 +59,8 @@ _ELSEWHERE = {
     "EndRestoration": "as above",
     "RepairOrganizations": "as above",
     "UploadImport": "its answer is a stream's: tests/integration/operators/test_audit_service.py",
+    "PlanImport": "as above: tests/integration/imports/test_plans_at_the_door.py",
+    "ApplyImport": "as above: tests/integration/imports/test_plans_at_the_door.py",
     "PauseImport": "needs an import: tests/integration/imports/test_life.py",
     "ResumeImport": "as above",
     "CancelImport": "as above",
