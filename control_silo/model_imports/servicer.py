@@ -35,7 +35,12 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
         rows = [HandedRow(row.ordinal, row.object) for row in request.rows]
         known = [KnownRow(each.model, each.old_pk, each.new_pk) for each in request.known]
         scope = ImportScope[model_import_pb.ImportBatchRequest.Scope.Name(request.scope).removeprefix("SCOPE_")]
-        terms = Terms(scope, merge_users=request.merge_users, overwrite_configs=request.overwrite_configs)
+        terms = Terms(
+            scope,
+            merge_users=request.merge_users,
+            overwrite_configs=request.overwrite_configs,
+            policies=((request.model, request.policy),) if request.policy else (),
+        )
         batch = HandedBatch(
             request.import_id,
             request.principal,

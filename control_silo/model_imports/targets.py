@@ -10,6 +10,7 @@ from shared.importing.columns import columns_of
 from shared.importing.decisions import Decision, WriteKind
 from shared.importing.kept import kept_target
 from shared.importing.minting import alphanumerics, password_hashes
+from shared.importing.policies import with_policy
 from shared.importing.registry import ImportScope
 from shared.importing.targets import PLANNED, Conflict, Minted, Target, UniqueSet
 from shared.importing.terms import Terms
@@ -113,7 +114,7 @@ def _user_email(terms: Terms) -> Target:
 def target_of(model: str, terms: Terms) -> Target:
     """How rows of one of control's models are written on these terms."""
     if model == "sentry.user":
-        return _user(terms)
+        return with_policy(_user(terms), terms.policy_of(model))
     if model == "sentry.useremail":
         return _user_email(terms)
-    return _EMAIL if model == _EMAIL.model else kept_target(model, terms)
+    return _EMAIL if model == _EMAIL.model else with_policy(kept_target(model, terms), terms.policy_of(model))

@@ -41,6 +41,7 @@ class ControlSilo:
             ],
             filtered=batch.filtered,
             again=batch.again,
+            policy=batch.terms.policy_of(batch.model) or 0,
             plan=batch.planned,
             applied_plan=batch.applied_plan or 0,
             plan_was_edited=batch.plan_was_edited,

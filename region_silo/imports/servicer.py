@@ -235,7 +235,16 @@ def _options(message: import_pb.ImportOptions) -> ImportOptions:
         usernames=_names(message.usernames) if message.HasField("usernames") else None,
         organization_slugs=_names(message.organization_slugs) if message.HasField("organization_slugs") else None,
         continue_on_error=message.continue_on_error,
+        policies=_policies(message),
     )
+
+
+def _policies(message: import_pb.ImportOptions) -> tuple[tuple[str, int], ...]:
+    """By model, each once; a model that stands twice is refused."""
+    chosen = {each.model: int(each.on_conflict) for each in message.policies}
+    if len(chosen) < len(message.policies):
+        raise InvalidArgument.of("header.options.policies", "a model stands twice")
+    return tuple(sorted(chosen.items()))
 
 
 def _names(message: import_pb.ImportOptions.Filter) -> tuple[str, ...]:
@@ -255,6 +264,10 @@ def _options_message(options: ImportOptions) -> import_pb.ImportOptions:
         usernames=names(options.usernames),
         organization_slugs=names(options.organization_slugs),
         continue_on_error=options.continue_on_error,
+        policies=[
+            import_pb.ImportOptions.Policy(model=model, on_conflict=policy)  # type: ignore[arg-type]  # as above
+            for model, policy in options.policies
+        ],
     )
 
 

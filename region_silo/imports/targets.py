@@ -12,6 +12,7 @@ from dataclasses import replace
 from shared.importing.columns import columns_of
 from shared.importing.kept import TABLE as KEPT
 from shared.importing.kept import kept_target
+from shared.importing.policies import with_policy
 from shared.importing.registry import ORGANIZATION
 from shared.importing.targets import Conflict, Derived, Target, UniqueSet
 from shared.importing.terms import Terms
@@ -216,4 +217,5 @@ def target_of(model: str, terms: Terms) -> Target:
     """How rows of one of the region's models are written on these terms."""
     if model == ORGANIZATION and terms.hide_organizations:
         return _HIDDEN_ORGANIZATION
-    return _TARGETS[model] if model in _TARGETS else kept_target(model, terms)
+    target = _TARGETS[model] if model in _TARGETS else kept_target(model, terms)
+    return with_policy(target, terms.policy_of(model))

@@ -32,7 +32,7 @@ _PROBLEMS = {
     FindingKind.OUT_OF_SCOPE.name: "the import's scope does not take this row",
     WriteKind.EXISTING_USER.value: "its user was there before and is left as it was",
     WriteKind.EXCLUDED_OPTION.value: "the option tells of the installation that it comes from",
-    WriteKind.NOT_UNIQUE.value: "another row of the import holds the same values",
+    WriteKind.NOT_UNIQUE.value: "another row holds the same values",
     WriteKind.FOREIGN_REFERENCE.value: "the rows that it joins belong to different organizations",
 }
 

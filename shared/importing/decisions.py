@@ -26,7 +26,7 @@ class WriteKind(Enum):
     """Findings that only the target can tell; those of reading are shared.importing.findings.FindingKind."""
 
     NOT_UNIQUE = "NOT_UNIQUE"
-    """Another row of the import holds the same unique values."""
+    """Another row holds the same unique values."""
     FOREIGN_REFERENCE = "FOREIGN_REFERENCE"
     """Two rows that this one joins belong to different organizations."""
     EXISTING_USER = "EXISTING_USER"

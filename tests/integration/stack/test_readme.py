@@ -71,7 +71,9 @@ def test_the_siloway_commands_run_one_after_the_other(stack: RunningStack, folde
     assert secret.startswith("siloway_")
     exported = json.loads((folder / "my-org.json").read_text())
     assert [row["fields"]["slug"] for row in exported if row["model"] == "sentry.organization"] == ["my-org"]
-    assert len(commands) == 8
+    assert " planned, 61 of 61 objects" in told["plan organizations"][0]
+    assert " succeeded, 61 of 61 objects" in told["apply export.json.plan"][0]
+    assert len(commands) == 11
     _check_what_ci_jobs_do(folder)
 
 

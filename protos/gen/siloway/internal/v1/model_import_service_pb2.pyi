@@ -121,6 +121,7 @@ class ImportBatchRequest(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     APPLIED_PLAN_FIELD_NUMBER: _builtins.int
     PLAN_WAS_EDITED_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -145,6 +146,10 @@ class ImportBatchRequest(_message.Message):
     """The import applies the plan with this id: a row for which something else is decided now stops the batch."""
     plan_was_edited: _builtins.bool
     """Rows were taken out of that plan."""
+    policy: _builtins.int
+    """What becomes of rows of the model whose unique values are taken: 1 skip, 2 merge, 3 overwrite, 4 suffix; 0 what the model
+    does by itself.
+    """
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Row]:
         """The rows, by ordinal."""
@@ -169,10 +174,11 @@ class ImportBatchRequest(_message.Message):
         plan: _builtins.bool = ...,
         applied_plan: _builtins.int = ...,
         plan_was_edited: _builtins.bool = ...,
+        policy: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "policy", b"policy", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -333,6 +333,37 @@ class ImportOptions(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _OnConflict:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OnConflictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ImportOptions._OnConflict.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ON_CONFLICT_UNSPECIFIED: ImportOptions._OnConflict.ValueType  # 0
+        """Not given."""
+        ON_CONFLICT_SKIP: ImportOptions._OnConflict.ValueType  # 1
+        """It is left out."""
+        ON_CONFLICT_MERGE: ImportOptions._OnConflict.ValueType  # 2
+        """The row that is there is used, unchanged. For sentry.user it needs silo:operate."""
+        ON_CONFLICT_OVERWRITE: ImportOptions._OnConflict.ValueType  # 3
+        """The row that is there gets its values."""
+        ON_CONFLICT_SUFFIX: ImportOptions._OnConflict.ValueType  # 4
+        """It is written under another name."""
+
+    class OnConflict(_OnConflict, metaclass=_OnConflictEnumTypeWrapper):
+        """OnConflict is what becomes of a row whose unique values are taken."""
+
+    ON_CONFLICT_UNSPECIFIED: ImportOptions.OnConflict.ValueType  # 0
+    """Not given."""
+    ON_CONFLICT_SKIP: ImportOptions.OnConflict.ValueType  # 1
+    """It is left out."""
+    ON_CONFLICT_MERGE: ImportOptions.OnConflict.ValueType  # 2
+    """The row that is there is used, unchanged. For sentry.user it needs silo:operate."""
+    ON_CONFLICT_OVERWRITE: ImportOptions.OnConflict.ValueType  # 3
+    """The row that is there gets its values."""
+    ON_CONFLICT_SUFFIX: ImportOptions.OnConflict.ValueType  # 4
+    """It is written under another name."""
+
     @_typing.final
     class Filter(_message.Message):
         """Filter is a list of names: rows of others are left out. A filter without names lets nothing pass."""
@@ -355,6 +386,30 @@ class ImportOptions(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Policy(_message.Message):
+        """Policy is the choice for one model."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MODEL_FIELD_NUMBER: _builtins.int
+        ON_CONFLICT_FIELD_NUMBER: _builtins.int
+        model: _builtins.str
+        """The model, for example "sentry.user"."""
+        on_conflict: Global___ImportOptions.OnConflict.ValueType
+        """What becomes of its rows; each model knows some of these."""
+        def __init__(
+            self,
+            *,
+            model: _builtins.str = ...,
+            on_conflict: Global___ImportOptions.OnConflict.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "on_conflict", b"on_conflict"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MERGE_USERS_FIELD_NUMBER: _builtins.int
     OVERWRITE_CONFIGS_FIELD_NUMBER: _builtins.int
     HIDE_ORGANIZATIONS_FIELD_NUMBER: _builtins.int
@@ -362,6 +417,7 @@ class ImportOptions(_message.Message):
     USERNAMES_FIELD_NUMBER: _builtins.int
     ORGANIZATION_SLUGS_FIELD_NUMBER: _builtins.int
     CONTINUE_ON_ERROR_FIELD_NUMBER: _builtins.int
+    POLICIES_FIELD_NUMBER: _builtins.int
     merge_users: _builtins.bool
     """A user whose username exists stands for the incoming one, unchanged. Needs silo:operate. Not in global scope."""
     overwrite_configs: _builtins.bool
@@ -380,6 +436,10 @@ class ImportOptions(_message.Message):
     def organization_slugs(self) -> Global___ImportOptions.Filter:
         """Only these organizations and their members; absent means all. In organization scope."""
 
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportOptions.Policy]:
+        """What becomes of rows whose unique values are taken, for models where that can be chosen, each once."""
+
     def __init__(
         self,
         *,
@@ -390,10 +450,11 @@ class ImportOptions(_message.Message):
         usernames: Global___ImportOptions.Filter | None = ...,
         organization_slugs: Global___ImportOptions.Filter | None = ...,
         continue_on_error: _builtins.bool = ...,
+        policies: _abc.Iterable[Global___ImportOptions.Policy] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["organization_slugs", b"organization_slugs", "usernames", b"usernames"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_to_silo", b"add_to_silo", "continue_on_error", b"continue_on_error", "hide_organizations", b"hide_organizations", "merge_users", b"merge_users", "organization_slugs", b"organization_slugs", "overwrite_configs", b"overwrite_configs", "usernames", b"usernames"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_to_silo", b"add_to_silo", "continue_on_error", b"continue_on_error", "hide_organizations", b"hide_organizations", "merge_users", b"merge_users", "organization_slugs", b"organization_slugs", "overwrite_configs", b"overwrite_configs", "policies", b"policies", "usernames", b"usernames"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
