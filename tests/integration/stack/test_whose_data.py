@@ -33,6 +33,7 @@ _CALLERS = {
     "WatchImport",
     "ListImports",
     "ListImportFindings",
+    "ListPlanDecisions",
     "CreateExport",
     "GetExport",
     "ListExports",
