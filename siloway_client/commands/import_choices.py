@@ -1,8 +1,8 @@
 """What may be chosen for `siloway import`: the options, and how text becomes a filter.
 
-Text on the command line: none, or "", is no filter; blank text is a filter that lets nothing pass; otherwise names stand
-between commas, trimmed, and "a,,b" holds the empty name too. A file is always a filter: one without a name in it, also
-of no bytes, lets nothing pass; names in it stand between commas or ends of lines.
+Text on the command line: none, or "", is no filter; blank text is a filter that lets nothing pass; otherwise names
+stand between commas, trimmed, and "a,,b" holds the empty name too. A file is always a filter: one without a name in it,
+also of no bytes, lets nothing pass; names in it stand between commas or ends of lines.
 """
 
 from pathlib import Path
