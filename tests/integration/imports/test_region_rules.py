@@ -1,12 +1,14 @@
 """The rules for the rows of a region's models: spec imports.md 4 and 10."""
 
+import json
 import uuid
 from typing import Any
 
 import pytest
 
-from region_silo.imports.domain import DataImport, Scope
+from region_silo.imports.domain import DataImport, Scope, State
 from region_silo.imports.options import ImportOptions
+from shared.errors import PeerUnavailable
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.rows_of_files import TIME, row
 from tests.integration.imports.stack import OPERATOR, ImportStack
@@ -317,3 +319,21 @@ def test_tokens_of_organizations_are_written_when_these_have_their_slugs(stack: 
     assert {each["organization_id"] for each in tokens} == {organization["id"]}
     assert organization["state"] == 1
     assert ("MISSING_REFERENCE", "sentry.orgauthtoken", "3", "organization_id") in _kinds(stack, done)
+
+
+def test_tokens_that_could_not_be_handed_over_are_when_control_is_back(stack: ImportStack) -> None:
+    token = row("sentry.orgauthtoken", 1, organization_id=1, name="ci", token_hashed="1" * 64)
+    waiting = stack.upload(json.dumps([*_MINE, token]).encode())
+    states: list[str] = []
+
+    def before() -> None:
+        states.append(stack.report(waiting.id).data_import.state.name)
+        if states.count("FINISHING") == 1:
+            raise PeerUnavailable
+
+    stack.peer.before = before
+    done = stack.run(waiting.id)
+    assert done.state is State.SUCCEEDED
+    assert states == ["RESERVING", "FINISHING", "FINISHING"]
+    assert len(stack.kept("sentry.orgauthtoken", "control")) == 1
+    assert done.done_count == 3
