@@ -157,7 +157,7 @@ def test_wanted_users_come_with_their_own_rows_in_any_order_of_the_file(stack: I
 
 def test_a_bad_row_is_told_although_a_filter_is_there(stack: ImportStack) -> None:
     file = [rows.organization(1, "mine"), {**rows.organization(2, "mine"), "pk": "bad"}, rows.team(1, 1, "a\0")]
-    done = stack.do_import(file, **_options("mine"))
+    done = stack.do_import(file, continue_on_error=True, **_options("mine"))
     assert {(each.kind, each.model) for each in stack.findings(done.id)} == {
         ("INVALID_PK", "sentry.organization"),
         ("INVALID_VALUE", "sentry.team"),

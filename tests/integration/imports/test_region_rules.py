@@ -111,6 +111,7 @@ def test_a_name_of_an_environment_or_an_active_repository_stands_once(stack: Imp
         ],
         scope=Scope.GLOBAL,
         caller=OPERATOR,
+        continue_on_error=True,
     )
     assert set(_kinds(stack, done)) == {
         ("NOT_UNIQUE", "sentry.environment", "2", "name"),
@@ -248,7 +249,8 @@ def test_a_natural_key_in_a_reference_is_told_for_each_row(stack: ImportStack) -
             row("sentry.projectbookmark", 1, project=1, user_id=["a@example.com"]),
             row("sentry.projectbookmark", 2, project=1, user_id=1),
             row("sentry.useroption", 3, user=["a@example.com"], key="theme", value="light"),
-        ]
+        ],
+        continue_on_error=True,
     )
     found = stack.findings(done.id)
     assert {(each.kind, each.model, each.pk, each.field) for each in found} == {
