@@ -68,7 +68,7 @@ CHECKS: tuple[Check, ...] = (
             SELECT k1, k2, format('%s runs since %s without an import', method, updated_at) AS says FROM looked
             WHERE state = 'RUNNING' AND NOT EXISTS (
                 SELECT FROM data_import AS run
-                WHERE run.principal = k1 AND run.request_id = CAST(k2 AS uuid) AND run.state IN (1, 2, 3, 4, 7, 8)
+                WHERE run.principal = k1 AND run.request_id = CAST(k2 AS uuid) AND run.state IN (1, 2, 3, 4, 7, 8, 11)
             )
         """,
     ),
@@ -82,7 +82,7 @@ CHECKS: tuple[Check, ...] = (
         columns="state, lease_token, lease_until, available_at",
         wrong="""
             SELECT k1, format('waits for work since %s', greatest(available_at, lease_until)) AS says FROM looked
-            WHERE state IN (2, 3, 4, 7) AND greatest(available_at, lease_until) <= :older_than
+            WHERE state IN (2, 3, 4, 7, 11) AND greatest(available_at, lease_until) <= :older_than
         """,
     ),
     SqlCheck(

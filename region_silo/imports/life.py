@@ -157,6 +157,8 @@ def _check(found: DataImport, event: Event) -> None:
 
 
 def _check_target(transaction: Transaction, found: DataImport) -> None:
+    if found.is_plan:  # its organizations never were there
+        return
     gone = life_store.organization_gone(transaction, found.id)
     if gone is not None:
         raise errors.ImportTargetGone(metadata={"organization": f"organizations/{gone}"})

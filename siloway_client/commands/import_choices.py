@@ -53,6 +53,14 @@ OrganizationSlugs = Annotated[
         help='Only these organizations, separated by commas. "" is no filter, blank text lets none pass.',
     ),
 ]
+Policies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--policy",
+        metavar="MODEL=POLICY",
+        help="What becomes of rows of a model whose unique values are taken: skip, merge, overwrite or suffix.",
+    ),
+]
 
 Filter = import_pb.ImportOptions.Filter
 
@@ -75,3 +83,19 @@ def usernames_filter(text: str | None, file: Path | None) -> Filter | None:
     except UnicodeDecodeError:
         raise typer.BadParameter(f"{file} is not UTF-8 text") from None
     return Filter(values=[each.strip() for line in content.splitlines() if line.strip() for each in line.split(",")])
+
+
+def policies_of(texts: list[str] | None) -> list[import_pb.ImportOptions.Policy]:
+    """The policies that were chosen. Raises BadParameter for one that is none."""
+    return [_policy(text) for text in texts or ()]
+
+
+def _policy(text: str) -> import_pb.ImportOptions.Policy:
+    model, _, word = text.partition("=")
+    known = {"skip", "merge", "overwrite", "suffix"}
+    if not model or word not in known:
+        raise typer.BadParameter(
+            f'"{text}" is not MODEL=POLICY with one of {", ".join(sorted(known))}', param_hint="--policy"
+        )
+    on_conflict = import_pb.ImportOptions.OnConflict.Value(f"ON_CONFLICT_{word.upper()}")
+    return import_pb.ImportOptions.Policy(model=model, on_conflict=on_conflict)

@@ -1,4 +1,4 @@
-"""`siloway imports watch|pause|resume|cancel|retry`: what can be done with an import that is queued."""
+"""`siloway imports findings|watch|pause|resume|cancel|retry`: what can be done with an import that is queued."""
 
 from typing import Annotated
 
@@ -7,12 +7,14 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client import output
 from siloway_client.commands.imports import Identifier, NoWait, WaitMax, follow, name_of, show, tell_end
+from siloway_client.findings import findings_of
 from siloway_client.options import Json, Region, RequestId, request_id_of, session
 
 
 def add_to(app: typer.Typer) -> None:
     """Make the commands known."""
     for name, command in (
+        ("findings", list_findings),
         ("watch", watch_import),
         ("pause", pause_import),
         ("resume", resume_import),
@@ -20,6 +22,30 @@ def add_to(app: typer.Typer) -> None:
         ("retry", retry_import),
     ):
         app.command(name)(command)
+
+
+def list_findings(
+    context: typer.Context,
+    identifier: Identifier,
+    region: Region = "us",
+    kind: Annotated[str, typer.Option(help="Only findings of this kind.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many.")] = 100,
+    json_output: Json = False,
+) -> None:
+    """List what is worth telling about rows of an import."""
+    with session(context).targets().region(region) as client:
+        findings = list(findings_of(client, name_of(identifier), kind, limit + 1))
+    has_more = len(findings) > limit
+    findings = findings[:limit]
+    if json_output:
+        output.as_json(findings)
+        return
+    for finding in findings:
+        field = f", field {finding.field}" if finding.field else ""
+        place = f" {finding.ordinal} (pk {finding.pk or 'unknown'}{field})" if finding.ordinal else ""
+        output.say(f"{finding.kind}: {finding.model or 'object'}{place}: {finding.reason}")
+    if has_more:
+        output.say(f"... and more; --limit is {limit}")
 
 
 def watch_import(

@@ -19,13 +19,14 @@ from siloway_client.commands.import_choices import (
     MergeUsers,
     OrganizationSlugs,
     OverwriteConfigs,
+    Policies,
     Usernames,
     UsernamesFile,
     filter_of,
+    policies_of,
     usernames_filter,
 )
 from siloway_client.decryption import decrypted
-from siloway_client.findings import findings_of
 from siloway_client.options import Json, Region, RequestId, request_id_of, session
 from siloway_client.refusal import refusal_of
 
@@ -83,6 +84,7 @@ def import_organizations(
     filter_org_slugs: OrganizationSlugs = None,
     merge_users: MergeUsers = False,
     hide_organizations: HideOrganizations = False,
+    policy: Policies = None,
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
@@ -93,6 +95,7 @@ def import_organizations(
 ) -> None:
     """Import the organizations of a file, with their users. Needs the scope import:write."""
     options = import_pb.ImportOptions(
+        policies=policies_of(policy),
         continue_on_error=continue_on_error,
         merge_users=merge_users,
         hide_organizations=hide_organizations,
@@ -109,6 +112,7 @@ def import_users(
     filter_usernames: Usernames = None,
     filter_usernames_file: UsernamesFile = None,
     merge_users: MergeUsers = False,
+    policy: Policies = None,
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
@@ -119,6 +123,7 @@ def import_users(
 ) -> None:
     """Import the users of a file. Needs the scope silo:operate."""
     options = import_pb.ImportOptions(
+        policies=policies_of(policy),
         continue_on_error=continue_on_error,
         merge_users=merge_users,
         usernames=usernames_filter(filter_usernames, filter_usernames_file),
@@ -135,6 +140,7 @@ def import_config(
     filter_usernames_file: UsernamesFile = None,
     merge_users: MergeUsers = False,
     overwrite_configs: OverwriteConfigs = False,
+    policy: Policies = None,
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
@@ -145,6 +151,7 @@ def import_config(
 ) -> None:
     """Import the configuration of a file, with the users of the installation. Needs the scope silo:operate."""
     options = import_pb.ImportOptions(
+        policies=policies_of(policy),
         continue_on_error=continue_on_error,
         merge_users=merge_users,
         overwrite_configs=overwrite_configs,
@@ -160,6 +167,7 @@ def import_global(
     source: Source,
     add_to_silo: AddToSilo = False,
     hide_organizations: HideOrganizations = False,
+    policy: Policies = None,
     region: Region = "us",
     no_wait: NoWait = False,
     wait_max: WaitMax = 3600,
@@ -170,7 +178,10 @@ def import_global(
 ) -> None:
     """Import everything of a file. Nothing that is there is removed. Needs the scope silo:operate."""
     options = import_pb.ImportOptions(
-        continue_on_error=continue_on_error, add_to_silo=add_to_silo, hide_organizations=hide_organizations
+        policies=policies_of(policy),
+        continue_on_error=continue_on_error,
+        add_to_silo=add_to_silo,
+        hide_organizations=hide_organizations,
     )
     with decrypted(source, decrypt_with) as plain:
         _import(context, plain, Scope.SCOPE_GLOBAL, options, region, no_wait, wait_max, request_id, json_output)
@@ -209,31 +220,6 @@ def list_imports(
             (i.name, word(i), f"{i.done_count}/{i.object_count}", output.when(i.create_time)) for i in answer.imports
         ]
         output.table(("import", "state", "objects", "created"), rows)
-
-
-@app.command("findings")
-def list_findings(
-    context: typer.Context,
-    identifier: Identifier,
-    region: Region = "us",
-    kind: Annotated[str, typer.Option(help="Only findings of this kind.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many.")] = 100,
-    json_output: Json = False,
-) -> None:
-    """List what is worth telling about rows of an import."""
-    with session(context).targets().region(region) as client:
-        findings = list(findings_of(client, name_of(identifier), kind, limit + 1))
-    has_more = len(findings) > limit
-    findings = findings[:limit]
-    if json_output:
-        output.as_json(findings)
-        return
-    for finding in findings:
-        field = f", field {finding.field}" if finding.field else ""
-        place = f" {finding.ordinal} (pk {finding.pk or 'unknown'}{field})" if finding.ordinal else ""
-        output.say(f"{finding.kind}: {finding.model or 'object'}{place}: {finding.reason}")
-    if has_more:
-        output.say(f"... and more; --limit is {limit}")
 
 
 def show(found: import_pb.DataImport) -> None:

@@ -15,9 +15,11 @@ from siloway_client.commands.import_choices import (
     MergeUsers,
     OrganizationSlugs,
     OverwriteConfigs,
+    Policies,
     Usernames,
     UsernamesFile,
     filter_of,
+    policies_of,
     usernames_filter,
 )
 from siloway_client.commands.imports import (
@@ -58,6 +60,7 @@ def plan_organizations(
     filter_org_slugs: OrganizationSlugs = None,
     merge_users: MergeUsers = False,
     hide_organizations: HideOrganizations = False,
+    policy: Policies = None,
     region: Region = "us",
     plan_file: PlanFile = None,
     findings_file: FindingsFile = None,
@@ -67,6 +70,7 @@ def plan_organizations(
 ) -> None:
     """Plan the import of the organizations of a file, with their users. Needs the scope import:write."""
     options = import_pb.ImportOptions(
+        policies=policies_of(policy),
         merge_users=merge_users,
         hide_organizations=hide_organizations,
         organization_slugs=filter_of(filter_org_slugs),
@@ -82,6 +86,7 @@ def plan_users(
     filter_usernames: Usernames = None,
     filter_usernames_file: UsernamesFile = None,
     merge_users: MergeUsers = False,
+    policy: Policies = None,
     region: Region = "us",
     plan_file: PlanFile = None,
     findings_file: FindingsFile = None,
@@ -91,7 +96,9 @@ def plan_users(
 ) -> None:
     """Plan the import of the users of a file. Needs the scope silo:operate."""
     options = import_pb.ImportOptions(
-        merge_users=merge_users, usernames=usernames_filter(filter_usernames, filter_usernames_file)
+        policies=policies_of(policy),
+        merge_users=merge_users,
+        usernames=usernames_filter(filter_usernames, filter_usernames_file),
     )
     asked = _Asked(context, source, _Scope.SCOPE_USER, options, region, decrypt_with)
     asked.plan(plan_file, findings_file, wait_max, request_id)
@@ -105,6 +112,7 @@ def plan_config(
     filter_usernames_file: UsernamesFile = None,
     merge_users: MergeUsers = False,
     overwrite_configs: OverwriteConfigs = False,
+    policy: Policies = None,
     region: Region = "us",
     plan_file: PlanFile = None,
     findings_file: FindingsFile = None,
@@ -114,6 +122,7 @@ def plan_config(
 ) -> None:
     """Plan the import of the configuration of a file. Needs the scope silo:operate."""
     options = import_pb.ImportOptions(
+        policies=policies_of(policy),
         merge_users=merge_users,
         overwrite_configs=overwrite_configs,
         usernames=usernames_filter(filter_usernames, filter_usernames_file),
@@ -128,6 +137,7 @@ def plan_global(
     source: Source,
     add_to_silo: AddToSilo = False,
     hide_organizations: HideOrganizations = False,
+    policy: Policies = None,
     region: Region = "us",
     plan_file: PlanFile = None,
     findings_file: FindingsFile = None,
@@ -136,7 +146,9 @@ def plan_global(
     decrypt_with: DecryptWith = None,
 ) -> None:
     """Plan the import of everything of a file. Needs the scope silo:operate."""
-    options = import_pb.ImportOptions(add_to_silo=add_to_silo, hide_organizations=hide_organizations)
+    options = import_pb.ImportOptions(
+        policies=policies_of(policy), add_to_silo=add_to_silo, hide_organizations=hide_organizations
+    )
     asked = _Asked(context, source, _Scope.SCOPE_GLOBAL, options, region, decrypt_with)
     asked.plan(plan_file, findings_file, wait_max, request_id)
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from control_silo.model_imports.plans import plan_tasks
+from control_silo.model_imports.plans import TABLES, plan_tasks
 from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.domain import DataImport, Scope, State
 from region_silo.imports.options import ImportOptions
+from region_silo.imports.targets import TABLES as REGION_TABLES
 from shared.cleaner import Cleaner
+from shared.database import Transaction
 from shared.errors import (
     FileBeingImported,
     ImportNotFound,
@@ -22,6 +24,8 @@ from shared.errors import (
     ScopeMissing,
     WrongImportState,
 )
+from shared.importing import planning
+from shared.importing.statements import PLANNER
 from shared.rpc.call import Caller
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.living import ask
@@ -281,3 +285,45 @@ def test_only_rows_of_models_of_the_file_can_be_taken_out(stack: ImportStack) ->
     with pytest.raises(InvalidArgument) as refused:
         apply(stack, planned.id, taken_out={"sentry.rule": [1]})
     assert [each.field for each in refused.value.violations] == ["skips.model"]
+
+
+def test_what_a_plan_looks_up_is_found_by_indexes_in_both_tables(stack: ImportStack) -> None:
+    looked_up = {
+        stack.control: ("SELECT id FROM user_account t WHERE lower(t.username) = lower('x')", TABLES),
+        stack.region: ("SELECT id FROM project_key t WHERE t.public_key = 'x'", REGION_TABLES),
+    }
+    for database, (query, tables) in looked_up.items():
+
+        def explained(transaction: Transaction, query: str = query, tables: tuple[str, ...] = tables) -> str:
+            planning.enter(transaction, 7, tables)
+            transaction.driver.execute(PLANNER.encode(), prepare=False)
+            return "\n".join(row[0] for row in transaction.driver.execute(f"EXPLAIN {query}".encode()).fetchall())
+
+        told = database.transact(explained)
+        assert "Seq Scan" not in told, told
+        assert told.count("Index") >= 2, told
+
+
+def test_a_plan_can_be_paused_and_goes_on_as_if_it_had_not_been(stack: ImportStack) -> None:
+    queued = stack.upload(_data(_FILE), is_plan=True)
+    stack.peer.before = _Away(1)
+    stack.runner().run_once()
+    stack.peer.before = lambda: None
+    assert ledger(stack, queued.id)
+    assert ask(stack, "pause", queued.id).state is State.PAUSED
+    assert ask(stack, "resume", queued.id).state is State.QUEUED
+    assert stack.run(queued.id).state is State.PLANNED
+    assert len(ledger(stack, queued.id)) == len(_FILE)
+
+
+def test_a_plan_whose_rows_control_has_forgotten_is_no_plan(stack: ImportStack) -> None:
+    queued = stack.upload(_data([*_FILE, rows.email(1, "ann@x.org")]), is_plan=True)
+    stack.peer.before = _Away(1)
+    stack.runner().run_once()
+    stack.peer.before = lambda: None
+    stack.peer.forget_plan(queued.name)
+    stack.clock.advance(60)
+    ended = stack.run(queued.id)
+    assert ended.error is not None
+    assert (ended.state, ended.error.reason) == (State.FAILED, "PLAN_EXPIRED")
+    assert not schemas(stack)

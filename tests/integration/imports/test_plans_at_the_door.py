@@ -183,3 +183,15 @@ def test_a_plan_with_rows_that_are_wrong_is_written_and_exits_with_1(
     assert isinstance(planned.exception, ImportFailed)
     assert "1 findings" in str(planned.exception)
     assert (tmp_path / "e.json.plan").exists()
+
+
+@pytest.mark.usefixtures("working")
+def test_the_command_takes_policies_and_refuses_what_is_none(
+    run: Callable[..., Result], doors: Doors, tmp_path: Path
+) -> None:
+    source = tmp_path / "e.json"
+    source.write_text(json.dumps([rows.organization(1), rows.team(1, 1, "one"), rows.team(2, 1, "one")]))
+    assert run("plan", "organizations", str(source), "--policy", "sentry.team=keep").exit_code == 2
+    done = run("import", "organizations", str(source), "--policy", "sentry.team=skip")
+    assert done.exit_code == 0, done.exception
+    assert [row["slug"] for row in doors.stack.all_in("region", "SELECT slug FROM team")] == ["one"]
