@@ -63,6 +63,6 @@ def _availability(transaction: Transaction, slug: str, reserved: frozenset[str])
     if found is None or found.is_over(transaction.now):
         return Availability.FREE, ""
     if found.state is ReservationState.QUARANTINED:
-        return Availability.TAKEN, rules.IN_QUARANTINE
+        return (Availability.HELD, rules.IN_PLAN) if found.holder else (Availability.TAKEN, rules.IN_QUARANTINE)
     availability = Availability.HELD if found.state is ReservationState.HELD else Availability.TAKEN
     return availability, availability.value

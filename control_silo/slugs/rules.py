@@ -14,6 +14,7 @@ from shared import slugs
 EXACT_LENGTH_MAX = 50
 SUGGESTIONS_MAX = 3
 IN_QUARANTINE = "an organization that was deleted had it, and it rests for a while"
+IN_PLAN = "the plan of an import holds it for a while"
 
 _CANDIDATES = 12
 _EXACT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from control_silo.model_imports.plans import TABLES, plan_tasks
+from control_silo.slugs.checking import check_slug
+from control_silo.slugs.rules import IN_PLAN, Availability
 from region_silo.imports.cleaner import import_tasks
 from region_silo.imports.domain import DataImport, Scope, State
 from region_silo.imports.options import ImportOptions
@@ -153,6 +155,8 @@ def test_a_slug_whose_hold_ran_out_and_that_somebody_has_is_a_drift(stack: Impor
 
 def test_a_held_slug_is_given_to_nobody_else(stack: ImportStack) -> None:
     planned = plan(stack, _data(_FILE))
+    checked = stack.control.read(lambda transaction: check_slug(transaction, "acme"))
+    assert (checked.availability, checked.reason) == (Availability.HELD, IN_PLAN)
     other = stack.do_import([rows.organization(7, "acme")])
     assert [each.slug != "acme" for each in stack.report(other.id).organizations] == [True]
     applied = stack.run(apply(stack, planned.id).id)
