@@ -6,7 +6,7 @@ to rows of the same number. Every text names the organization, so that two files
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5
@@ -18,17 +18,30 @@ from siloway_client.export_file import write_export
 _EACH = 2
 
 
-def write_every_model(file: Path, slug: str, *, objects: int, seed: int) -> dict[str, int]:
-    """Write `objects` rows of the models with people and projects and two of each other one; returns rows by model."""
+def write_every_model(
+    file: Path, slug: str, *, objects: int, seed: int, others: Collection[str] | None = None
+) -> dict[str, int]:
+    """Write `objects` rows of the models with people and projects, and two of each other one, or of `others` and what
+    these must refer to; returns rows by model.
+    """
     people = io.BytesIO()
     counts = dict(write_export(people, objects=objects, seed=seed, organization_slug=slug).rows)
     rows = json.loads(people.getvalue())
+    wanted = models().keys() if others is None else _with_referred(others)
     for model in models():
-        if model not in counts and _can_stand(model):
+        if model in wanted and model not in counts and _can_stand(model):
             counts[model] = _EACH
             rows += [_row(model, number, slug, counts) for number in range(1, _EACH + 1)]
     file.write_text(json.dumps(rows, indent=2))
     return counts
+
+
+def _with_referred(names: Collection[str]) -> set[str]:
+    found = set(names)
+    for model in reversed(models().values()):
+        if model.name in found:
+            found.update(each.model for each in model.references if not each.nullable)
+    return found
 
 
 def _can_stand(model: str) -> bool:
@@ -47,7 +60,9 @@ def _row(model: str, number: int, slug: str, counts: Mapping[str, int]) -> dict[
 
 
 def _referred(column: Column, number: int, counts: Mapping[str, int]) -> int | None:
-    return min(number, counts.get(column.references, _EACH)) if column.references in models() else None
+    """A row that stands before, for models come in the order of their references; itself is not."""
+    there = counts.get(column.references)
+    return None if there is None else min(number, there)
 
 
 def _value(model: str, column: Column, number: int, slug: str) -> Any:

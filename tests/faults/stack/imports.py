@@ -7,7 +7,7 @@ another import of the same rows under another slug: what is unique in a whole si
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +61,11 @@ def handed_models(scope: str) -> int:
 class Imports:
     """Imports of one and the same file, but for its slug, into the region `us` of a stack."""
 
-    def __init__(self, stack: FaultStack, folder: Path) -> None:
+    def __init__(self, stack: FaultStack, folder: Path, *, others: Collection[str] | None = None) -> None:
+        """`others`: see write_every_model."""
         self._stack = stack
         self._folder = folder
+        self._others = others
         self._calm: dict[str, Rows] = {}
         self._count = 0
 
@@ -141,7 +143,7 @@ class Imports:
         self._count += 1
         slug = f"{name}-{self._count}"
         file = self._folder / f"{slug}.json"
-        write_every_model(file, slug, objects=_OBJECTS, seed=_SEED)
+        write_every_model(file, slug, objects=_OBJECTS, seed=_SEED, others=self._others)
         return slug, file
 
     def _arguments(self, scope: str, file: Path) -> tuple[str, ...]:

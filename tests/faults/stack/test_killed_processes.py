@@ -17,7 +17,7 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 from region_silo.imports.domain import State
 from siloway_client.client import new_request_id
 from tests.faults.stack.imports import Imports, Kill
-from tests.faults.stack.points import AFTER_A_BATCH, CONVERSATION, KILLS, Stop
+from tests.faults.stack.points import AFTER_A_BATCH, CONVERSATION, KILLS, MODELS, Stop
 from tests.faults.stack.silos import FaultStack, write_organizations, write_rows
 from tests.stack import wait_until
 
@@ -42,7 +42,7 @@ def calm_organizations(stack: FaultStack, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def imports(stack: FaultStack, tmp_path_factory: pytest.TempPathFactory) -> Imports:
-    return Imports(stack, tmp_path_factory.mktemp("imports"))
+    return Imports(stack, tmp_path_factory.mktemp("imports"), others=MODELS)
 
 
 @pytest.mark.parametrize("stop", CONVERSATION, ids=lambda stop: f"{stop.point.silo} {stop.point.name}")
