@@ -38,7 +38,7 @@ def write_every_model(
 
 def _with_referred(names: Collection[str]) -> set[str]:
     found = set(names)
-    for model in reversed(models().values()):
+    for model in reversed(list(models().values())):
         if model.name in found:
             found.update(each.model for each in model.references if not each.nullable)
     return found
