@@ -23,7 +23,7 @@ clean-data: ## Remove the data of `make run`
 	@rm -rf .siloway
 
 ##@ Develop
-.PHONY: setup test chaos bench bench-peers bench-curves check format protos protoset baseline lock clean
+.PHONY: setup test chaos kills bench bench-peers bench-curves check format protos protoset baseline lock clean
 setup: $(SET_UP) ## Make the virtual environment with the pinned packages
 
 $(SET_UP): requirements.lock pyproject.toml
@@ -51,6 +51,9 @@ bench-curves: setup ## Draw how cost grows with size (QUICK=1: smaller; OUT=buil
 
 chaos: setup ## Kill each process of a stack in turn under a thousand changes (CHAOS_SEED, _CHANGES, _CALLERS, _ROUNDS, _HALTS, _HALT_MAX_S)
 	@$(BIN)/pytest tests/faults/chaos -m chaos --capture=no
+
+kills: setup ## Kill processes and clients at fifty random points of imports, each asked for again (KILLS_SEED, _COUNT)
+	@$(BIN)/pytest tests/faults/kills -m chaos --capture=no
 
 check: setup ## Formatting, lint, types, import rules, protos
 	@$(BIN)/ruff format --check --quiet .

@@ -1,10 +1,10 @@
 """Named points in the code where a test can stop, or kill, a process; otherwise they cost nothing.
 
 A program arms them from a setting, several separated by commas: "name=kill" kills the process there, "name:3=kill" at
-the third time. "name=kill-once:/path" kills only while there is no file /path, which it makes before: what is started
-again lives, and removing the file arms the point anew. "name=pause:/path" waits there while there is a file /path (the
-file "<path>.reached" tells that it is waiting). What depends on a file counts only the times when it is armed by it.
-"us/name=..." is meant for the processes of the silo `us` alone. Tests in the same process register functions instead.
+the third time. "name=pause:/path" waits there while there is a file /path (the file "<path>.reached" tells that it is
+waiting). "name=told:/path" does what a file /path says, "kill 3" or "pause 3", at the third time since the file is
+there; what is told to die removes the file before, so what is started again lives. "us/name=..." is meant for the
+processes of the silo `us` alone. Tests in the same process register functions instead.
 """
 
 import itertools
@@ -77,17 +77,27 @@ def _killer(at: int, _path: Path) -> Callable[[int], None]:
     return kill
 
 
-def _killer_once(at: int, path: Path) -> Callable[[int], None]:
-    armed = itertools.count(1)
+def _as_told(_at: int, path: Path) -> Callable[[int], None]:
+    passed: Counter[int] = Counter()
 
-    def kill(_times: int) -> None:
-        if not path.exists() and next(armed) >= at:
-            # Of several processes, or threads, that come here only the one that makes the file dies.
-            with suppress(FileExistsError):
-                path.touch(exist_ok=False)
+    def act(_times: int) -> None:
+        try:
+            what, _, at = path.read_text().partition(" ")
+            telling = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        with _lock:
+            passed[telling] += 1
+            is_here = passed[telling] == int(at)
+        if is_here and what == "pause":
+            _wait(path)
+        elif is_here:
+            # Of several processes that come here only the one that removes the file dies.
+            with suppress(FileNotFoundError):
+                path.unlink()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    return kill
+    return act
 
 
 def _pauser(at: int, path: Path) -> Callable[[int], None]:
@@ -95,15 +105,19 @@ def _pauser(at: int, path: Path) -> Callable[[int], None]:
 
     def pause(_times: int) -> None:
         if path.exists() and next(armed) == at:
-            path.with_name(path.name + ".reached").touch()
-            while path.exists():
-                time.sleep(_PAUSE_STEP_S)
+            _wait(path)
 
     return pause
 
 
+def _wait(path: Path) -> None:
+    path.with_name(path.name + ".reached").touch()
+    while path.exists():
+        time.sleep(_PAUSE_STEP_S)
+
+
 _KINDS: dict[str, Callable[[int, Path], Callable[[int], None]]] = {
     "kill": _killer,
-    "kill-once": _killer_once,
     "pause": _pauser,
+    "told": _as_told,
 }

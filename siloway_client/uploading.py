@@ -38,10 +38,11 @@ class Uploading:
 
     def run(self, *, was_begun: bool) -> import_pb.DataImport:
         """Send it, or what is missing of it when it `was_begun` before. Raises OSError, grpc.RpcError."""
-        arrived = self._arrived() if was_begun else 0
+        arrived = None if was_begun else 0
         came_on_at, wait_s = time.monotonic(), _FIRST_WAIT_S
         while True:
             try:
+                arrived = self._arrived() if arrived is None else arrived
                 return self._send(arrived)
             except grpc.RpcError as error:
                 refusal = refusal_of(error)
@@ -49,7 +50,7 @@ class Uploading:
                     raise
             time.sleep(refusal.retry_after_s or wait_s)
             before, arrived = arrived, self._arrived_by_now(arrived)
-            if arrived > before:
+            if (arrived or 0) > (before or 0):
                 came_on_at, wait_s = time.monotonic(), _FIRST_WAIT_S
             wait_s = min(wait_s * 2, _WAIT_MAX_S)
 
@@ -60,7 +61,7 @@ class Uploading:
         call = self.stub.PlanImport if self.is_plan else self.stub.UploadImport
         return call(_parts(self.path, header, self.on_sent), timeout=self.call_s)
 
-    def _arrived_by_now(self, before: int) -> int:
+    def _arrived_by_now(self, before: int | None) -> int | None:
         try:
             return self._arrived()
         except grpc.RpcError as error:

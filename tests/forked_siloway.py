@@ -16,23 +16,41 @@ _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(["siloway_client.__main__", __name__])
 
 
+class ForkedRun:
+    """One run that goes on beside the test; `end` must be called."""
+
+    def __init__(
+        self, program: Path, arguments: tuple[str, ...], *, folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        self._command = [str(program), *arguments]
+        self._told = tempfile.TemporaryDirectory(prefix="siloway-run-")
+        self._streams = (Path(self._told.name) / "stdout", Path(self._told.name) / "stderr")
+        self._child = _FORKING.Process(target=_become, args=(self._command, folder, dict(environment), self._streams))
+        self._child.start()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._child.kill()
+
+    def end(self, timeout_s: float) -> "subprocess.CompletedProcess[str]":
+        """Wait for its end; what it has answered. Raises subprocess.TimeoutExpired."""
+        with self._told:
+            try:
+                self._child.join(timeout_s)
+                if self._child.exitcode is None:
+                    raise subprocess.TimeoutExpired(self._command, timeout_s)
+            finally:
+                self._child.kill()
+                self._child.join()
+            streams = (stream.read_text() if stream.exists() else "" for stream in self._streams)
+            return subprocess.CompletedProcess(self._command, self._child.exitcode or 0, *streams)
+
+
 def run_forked(
     program: Path, arguments: tuple[str, ...], *, folder: Path, environment: Mapping[str, str], timeout_s: float
 ) -> "subprocess.CompletedProcess[str]":
     """What `program` with these arguments would have answered. Raises subprocess.TimeoutExpired."""
-    command = [str(program), *arguments]
-    with tempfile.TemporaryDirectory(prefix="siloway-run-") as told:
-        streams = (Path(told) / "stdout", Path(told) / "stderr")
-        child = _FORKING.Process(target=_become, args=(command, folder, dict(environment), streams))
-        child.start()
-        try:
-            child.join(timeout_s)
-            if child.exitcode is None:
-                raise subprocess.TimeoutExpired(command, timeout_s)
-        finally:
-            child.kill()
-            child.join()
-        return subprocess.CompletedProcess(command, child.exitcode, *(stream.read_text() for stream in streams))
+    return ForkedRun(program, arguments, folder=folder, environment=environment).end(timeout_s)
 
 
 def _become(command: list[str], folder: Path, environment: dict[str, str], streams: tuple[Path, Path]) -> None:

@@ -1,15 +1,28 @@
 """Reads everything that an import made, in both silos, with ids replaced by natural keys: two runs can be compared.
 
-What is random by rule (passwords, validation hashes, new keys) is left out or shown as present.
+What is random by rule (passwords, validation hashes, new keys) is left out or shown as present. Kept rows are shown as
+they stand, but for their references, which get the pks of the file.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import text
 
 from shared.database import Database
+from shared.importing.registry import models
 
 Rows = list[tuple[Any, ...]]
+Ledger = Mapping[tuple[str, int], int]
+"""(model, new pk) -> the pk in the file."""
+
+_KEPT = """
+    SELECT k.model, r.old_pk, k.organization_id, k.fields, k.refs,
+           k.key_1 IS NULL, k.key_2 IS NULL, k.key_3 IS NULL, k.key_4 IS NULL
+    FROM kept_row k LEFT JOIN import_row r ON (r.import_id, r.model, r.new_pk) = (k.import_id, k.model, k.id)
+    WHERE k.import_id = :import_id
+"""
+_LEDGER = "SELECT model, new_pk, old_pk FROM import_row WHERE import_id = :import_id"
 
 _CONTROL = {
     "sentry.user": """
@@ -62,6 +75,26 @@ _REGION = {
         JOIN organization_member m ON m.id = j.organization_member_id JOIN team t ON t.id = j.team_id
         WHERE o.import_id = :import_id
     """,
+    "sentry.environment": """
+        SELECT o.base_slug, e.name, e.date_added
+        FROM environment e JOIN organization o ON o.id = e.organization_id WHERE o.import_id = :import_id
+    """,
+    "sentry.environmentproject": """
+        SELECT o.base_slug, p.slug, e.name, j.is_hidden
+        FROM environment_project j JOIN organization o ON o.id = j.organization_id
+        JOIN project p ON p.id = j.project_id JOIN environment e ON e.id = j.environment_id
+        WHERE o.import_id = :import_id
+    """,
+    "sentry.repository": """
+        SELECT o.base_slug, r.name, r.url, r.provider, r.external_id, r.config::text, r.status, r.date_added,
+               r.integration_id IS NULL, r.languages
+        FROM repository r JOIN organization o ON o.id = r.organization_id WHERE o.import_id = :import_id
+    """,
+    "sentry.counter": """
+        SELECT o.base_slug, p.slug, c.value
+        FROM project_counter c JOIN organization o ON o.id = c.organization_id JOIN project p ON p.id = c.project_id
+        WHERE o.import_id = :import_id
+    """,
     "ledger": "SELECT model, old_pk, decision, ordinal FROM import_row WHERE import_id = :import_id",
     "findings": """
         SELECT kind, model, ordinal, pk, field, skipped FROM import_finding WHERE import_id = :import_id
@@ -87,7 +120,22 @@ def read_natural_rows(control: Database, region: Database, import_id: int) -> di
             tuple(usernames.get(value, value) if place in places else value for place, value in enumerate(row))
             for row in rows
         ]
+    ledger = {(model, new): old for model, new, old in _read(region, _LEDGER, import_id)}
+    for name, database in (("kept in control", control), ("kept in the region", region)):
+        found[name] = [_natural(ledger, row) for row in _read(database, _KEPT, import_id)]
     return {name: sorted(rows, key=repr) for name, rows in found.items()}
+
+
+def _natural(ledger: Ledger, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    model, old_pk, organization_id, fields, refs, *no_keys = row
+    targets = {each.field: each.model for each in models()[model].references}
+
+    def pk_in_file(of: str, new_pk: int | None) -> int | str | None:
+        return None if new_pk is None else ledger.get((of, new_pk), f"{new_pk} of another import")
+
+    named = {field: pk_in_file(targets[field], new_pk) for field, new_pk in refs.items()}
+    organization = pk_in_file("sentry.organization", organization_id)
+    return (model, old_pk, organization, sorted(fields.items()), sorted(named.items()), *no_keys)
 
 
 def _read(database: Database, statement: str, import_id: int) -> Rows:

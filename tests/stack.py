@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from siloway_client.client import ControlClient, RegionClient
-from tests.forked_siloway import run_forked
+from tests.forked_siloway import ForkedRun, run_forked
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
@@ -94,6 +94,12 @@ class RunningStack:
     def command(self, *arguments: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
         """Run `siloway` against this stack."""
         return run_siloway("--folder", str(folder or self.folder), *arguments)
+
+    def begin_command(self, *arguments: str) -> ForkedRun:
+        """Let `siloway` run against this stack beside the test."""
+        return ForkedRun(
+            SILOWAY, ("--folder", str(self.folder), *arguments), folder=ROOT, environment=plain_environment()
+        )
 
     @contextmanager
     def restarts_held(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from typing import Protocol
 from control_silo.model_imports import store
 from control_silo.model_imports.plans import enter_plan
 from control_silo.model_imports.targets import target_of
+from shared import barrier
 from shared.database import Database, Transaction
 from shared.errors import Aborted, InvalidArgument, PeerRefused, ScopeMissing
 from shared.importing.batch import Batch, batch_of, ledger_of, retried, write_batch
@@ -109,6 +110,7 @@ class ModelImportUseCases:
         decoded = decoder.decode(map(_raw, rows))
         decoded.findings.extend(decoder.take_ignored_fields())
         new = self._new(batch, target, len(rows), decoded)
+        barrier.reach("model_import.decoded")
 
         def work(transaction: Transaction) -> HandedAnswer:
             if batch.planned:
@@ -124,6 +126,7 @@ class ModelImportUseCases:
                 counts=written.counts,
                 findings=written.findings,
             )
+            barrier.reach("model_import.in_batch")
             if not recorded:
                 raise _WrittenMeanwhileError
             if first > batch.first_ordinal:
@@ -155,6 +158,7 @@ class ModelImportUseCases:
             written = write_batch(transaction, target, new)
             tried = [row.ordinal for row in rows]
             store.replace_findings(transaction, batch.import_id, batch.model, tried, written.findings)
+            barrier.reach("model_import.in_batch")
             wanted = {row.ordinal for row in batch.rows}
             stored = _stored(transaction, batch)
             return HandedAnswer([row for row in stored.rows if row.ordinal in wanted], written.findings)
@@ -186,6 +190,7 @@ def _unless_meanwhile(write: Callable[[], HandedAnswer]) -> HandedAnswer:
         answer: HandedAnswer = retried(write)
     except _WrittenMeanwhileError:
         raise Aborted("the batch is being written by another call", retry_after_s=0.2) from None
+    barrier.reach("model_import.committed")
     return answer
 
 

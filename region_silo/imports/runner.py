@@ -119,6 +119,7 @@ class ImportRunner:
         if taken is None:
             return False
         lease, data_import = taken
+        barrier.reach("import.leased")
         with structlog.contextvars.bound_contextvars(data_import=data_import.name), self._mishaps(lease, data_import):
             self._rest_if_wanted(lease, data_import, data_import.state)
             if data_import.state is State.PLANNING:
@@ -152,6 +153,7 @@ class ImportRunner:
         if data_import.plan_id is not None:
             self._planner.begin_application(lease, data_import)
         self._write_file(lease, data_import)
+        barrier.reach("import.rows_written")
         state, _ = change(State.WRITING, Event.ROWS_WRITTEN)
         self._database.transact(lambda transaction: store.set_state(transaction, lease, state))
         _log.info("import_rows_written", objects=data_import.object_count)
@@ -215,6 +217,7 @@ class ImportRunner:
             if (rested := _rested(transaction, lease, data_import, State.FINISHING, wanted)) is not None:
                 return rested
             store.end(transaction, lease, state, None)
+            barrier.reach("import.in_finish")
             if Effect.ACTIVATE_ORGANIZATIONS in effects:
                 organization_store.activate(transaction, data_import.id)
                 announce_organizations(transaction, made)
@@ -228,6 +231,7 @@ class ImportRunner:
             rested = self._database.transact(work)
         if rested is not None:
             raise rested
+        barrier.reach("import.finished")
         ENDED.labels(state.name).inc()
         _log.info("import_succeeded", organizations=len(made))
         if Effect.REMOVE_FILE in effects and not self._failed_rows(data_import.id):

@@ -29,7 +29,7 @@ from region_silo.imports.reports import report, visible
 from region_silo.imports.store import UploadRow
 from region_silo.imports.writer import Ids, in_order_of_writing
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
-from shared import audit, deadline, errors, requests
+from shared import audit, barrier, deadline, errors, requests
 from shared.database import Database, Transaction
 from shared.importing.decisions import BatchFinding
 from shared.importing.scanner import ScanLimits
@@ -199,11 +199,13 @@ class ImportUseCases:
     def _take(self, import_id: int, caller: Caller, header: UploadHeader, chunks: Iterator[bytes | None]) -> DataImport:
         """Receive and queue, under the claim."""
         self._go_on(import_id, header)
+        barrier.reach("upload.begun")
         try:
             with Upload(self.spool, str(import_id), self.limits, goes_on=header.offset > 0) as upload:
                 try:
                     _receive(upload, header, chunks, self.file_bytes_max)
                     received = upload.finish()
+                    barrier.reach("upload.spooled")
                 except _REFUSED_FOR_GOOD:
                     raise
                 except BaseException:
@@ -217,6 +219,7 @@ class ImportUseCases:
             if not self.spool.part_length(str(import_id)):
                 self._forget(import_id)
             raise
+        barrier.reach("upload.queued")
         if answer.id != import_id:
             self._forget(import_id)
         return answer
@@ -245,6 +248,7 @@ class ImportUseCases:
         if not upload.length:
             return
         upload.keep()
+        barrier.reach("upload.kept")
         try:
             with deadline.afresh(_FORGET_S):  # the call's own time may be what ran out
                 self.database.transact(lambda transaction: store.touch_uploading(transaction, import_id))
@@ -355,6 +359,7 @@ def _receive(upload: Upload, header: UploadHeader, chunks: Iterator[bytes | None
             raise errors.InvalidUpload.of("chunk", f"more bytes came than the {header.size_bytes} announced")
         _check_size(offset + len(chunk), file_bytes_max, "chunk")
         upload.write_at(offset, chunk)
+        barrier.reach("upload.part_written")
         offset += len(chunk)
     announced = header.size_bytes or upload.length
     if not finished or upload.length < announced:

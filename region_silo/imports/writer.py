@@ -148,6 +148,7 @@ class FileWriter:
         if self._stopping():
             raise StoppedError
         began = time.monotonic()
+        barrier.reach("import.before_batch")
         rested = write()
         barrier.reach("import.after_batch")
         if rested is not None:
@@ -230,6 +231,7 @@ class FileWriter:
         runs = self._passing(model, first, last, left_out)
         rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
         answer = self._ask(self._handed(model, rows)) if rows else HandedAnswer((), ())
+        barrier.reach("import.handed")
 
         def work(transaction: Transaction) -> RestedError | None:
             chunk_store.commit_without_waiting(transaction)
@@ -316,6 +318,7 @@ class FileWriter:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
         rows = [HandedRow(row.ordinal, row.data) for row in self._rows_at(model, self._failed(model, span))]
         answer = self._ask(self._handed(model, rows, again=True))
+        barrier.reach("import.handed")
 
         def work(transaction: Transaction) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)

@@ -17,6 +17,7 @@ DEFAULT_FOLDER = ".siloway"
 DEFAULT_PORTS_FROM = 7700
 DEFAULT_REGIONS = "us=1,de=2"
 DEFAULT_GRACE_S = 30.0
+DEFAULT_RESTART_MAX_S = 30.0
 _HOST = "127.0.0.1"
 _PORTS_PER_SILO = 10
 _REGION = re.compile(r"([a-z](?:[a-z0-9-]{0,30}[a-z0-9])?)=([1-9][0-9]?)")
@@ -68,6 +69,8 @@ class StackSettings:
     redis_program: Path | None
     grace_s: float
     environment: Mapping[str, str]
+    restart_max_s: float = DEFAULT_RESTART_MAX_S
+    """How long a program that ends again and again waits at most for its next start."""
     without: frozenset[str] = frozenset()
     """Silos whose programs do not run; their databases do: this is how one of them is restored."""
 
@@ -131,19 +134,15 @@ def read_settings(
         silos.append(_read_silo(environment, name, number, ports_from, place))
     for name in sorted(set(without) - {silo.name for silo in silos}):
         raise SettingInvalid(f"without: there is no silo {name!r}; there are: {', '.join(silo.name for silo in silos)}")
-    grace = environment.get("SILOWAY_GRACE_S", str(DEFAULT_GRACE_S))
-    try:
-        grace_s = float(grace)
-    except ValueError:
-        raise SettingInvalid(f"SILOWAY_GRACE_S: {grace!r} is not a number of seconds") from None
     return StackSettings(
         folder=folder.resolve(),
         silos=tuple(silos),
         redis_url=environment.get("SILOWAY_REDIS_URL"),
         postgres_binaries=_path(environment, "SILOWAY_PG_BIN"),
         redis_program=_path(environment, "SILOWAY_REDIS_BIN"),
-        grace_s=grace_s,
+        grace_s=_seconds(environment, "SILOWAY_GRACE_S", DEFAULT_GRACE_S),
         environment=environment,
+        restart_max_s=_seconds(environment, "SILOWAY_RESTART_MAX_S", DEFAULT_RESTART_MAX_S),
         without=frozenset(without),
     )
 
@@ -230,6 +229,14 @@ def _parse_regions(text: str) -> list[tuple[str, int]]:
 
 def _prefix(name: str) -> str:
     return "SILOWAY_CONTROL" if name == CONTROL else f"SILOWAY_REGION_{name.upper().replace('-', '_')}"
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, str(default))
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingInvalid(f"{name}: {text!r} is not a number of seconds") from None
 
 
 def _path(environment: Mapping[str, str], name: str) -> Path | None:

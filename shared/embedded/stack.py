@@ -130,7 +130,7 @@ class Stack:
                 subjects.append(_Server("PostgreSQL", self._servers.postgres))
             if self._starts_redis():
                 subjects.append(_Server("Redis", self._servers.redis))
-        supervisor = Supervisor(subjects, self._say)
+        supervisor = Supervisor(subjects, self._say, self.settings.restart_max_s)
         while not self._stop.wait(_TICK_S):
             supervisor.tick(time.monotonic())
 

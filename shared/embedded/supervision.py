@@ -78,9 +78,12 @@ class _Watched:
 class Supervisor:
     """Watches what is running when it is made."""
 
-    def __init__(self, subjects: Sequence[Supervised], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, subjects: Sequence[Supervised], say: Callable[[str], None], backoff_max_s: float = BACKOFF_MAX_S
+    ) -> None:
         self._watched = [_Watched(subject) for subject in subjects]
         self._say = say
+        self._backoff_max_s = backoff_max_s
 
     def tick(self, now: float) -> None:
         """Look once at all of them; `now` is monotonic seconds. Starts what is due, and says what has happened."""
@@ -98,7 +101,7 @@ class Supervisor:
         watched.restart_at = now + watched.backoff_s
         subject = watched.subject
         self._say(f"{subject.name} ended ({subject.ending()}); it starts again in {watched.backoff_s:g} s")
-        watched.backoff_s = min(watched.backoff_s * 2, BACKOFF_MAX_S)
+        watched.backoff_s = min(watched.backoff_s * 2, self._backoff_max_s)
 
     def _restart(self, watched: _Watched, now: float) -> None:
         watched.restart_at = None
@@ -108,7 +111,7 @@ class Supervisor:
         except (LocalStackError, OSError) as problem:
             watched.restart_at = now + watched.backoff_s
             self._say(f"{watched.subject.name}: {problem}; next attempt in {watched.backoff_s:g} s")
-            watched.backoff_s = min(watched.backoff_s * 2, BACKOFF_MAX_S)
+            watched.backoff_s = min(watched.backoff_s * 2, self._backoff_max_s)
         else:
             self._say(f"{watched.subject.name} was started again")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from shared import barrier
 from shared.errors import SpoolFull, SpoolMissing, UploadInProgress
 
 _ID = re.compile(r"[0-9]{1,20}")
@@ -96,6 +97,7 @@ class Spool:
         """Delete all that belongs to the import; nothing to delete is well."""
         for kind in ("upload", "index", "part", "lock"):
             self._path(import_id, kind).unlink(missing_ok=True)
+            barrier.reach("spool.file_removed")
         _fsync_folder(self._folder)
 
     def import_ids(self) -> list[str]:
@@ -176,6 +178,7 @@ class SpoolWriter:
         self._spool.check_room(0)
         os.fsync(self._descriptor)
         self._close()
+        barrier.reach("spool.before_rename")
         self._part.replace(self._final)
         _fsync_folder(self._final.parent)
         return SpooledFile(self.length, self._hash.digest())

@@ -96,6 +96,28 @@ def test_another_run_with_the_same_request_id_sends_what_the_first_did_not(
     assert queued.object_count == 6000
 
 
+def test_another_run_waits_for_a_region_that_is_away_when_it_asks_what_came(
+    doors: Doors, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, lost = Uploading._arrived, list[str]()
+    with TcpProxy(doors.public.port) as line, RegionClient(line.address, "importer") as client:
+
+        def away_once(uploading: Uploading) -> int:
+            if lost:
+                line.mend()
+            try:
+                return ask(uploading)
+            except grpc.RpcError as error:
+                lost.append(error.code().name)
+                raise
+
+        monkeypatch.setattr(Uploading, "_arrived", away_once)
+        line.cut()
+        queued = client.upload_import(export, _SCOPE, request_id=str(uuid.uuid4()))
+    assert queued.object_count == 6000
+    assert lost[0] == "UNAVAILABLE"
+
+
 def test_two_clients_with_one_request_id_end_with_one_import(doors: Doors, export: Path) -> None:
     request_id = str(uuid.uuid4())
     names: list[str] = []

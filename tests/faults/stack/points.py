@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.faults.stack.imports import Kill
 from tests.faults.stack.silos import Point, Progress
 
-IN_A_BATCH = Point("us", "work", "import.in_batch", 6)
 AFTER_A_BATCH = Point("us", "work", "import.after_batch", 6)
 
 
@@ -28,18 +28,10 @@ CONVERSATION = (
         Point("control", "serve", "slugs.reserve_committed"),
         lambda seen: seen.temporary == seen.organizations and seen.primary == 0,
     ),
-    Stop(
-        Point("us", "work", "import.after_reserve"),
-        lambda seen: seen.reserved == seen.organizations and seen.primary < seen.organizations,
-    ),
     # The second of three messages of one delivery.
     Stop(
         Point("us", "serve", "slugs.applied", 2),
         lambda seen: seen.named < seen.organizations == seen.reserved and seen.waiting_in_control > 0,
-    ),
-    Stop(
-        Point("us", "serve", "slugs.apply_committed"),
-        lambda seen: seen.named > 0 and seen.waiting_in_control > 0,
     ),
     Stop(
         Point("control", "work", "after_deliver.apply_slugs"),
@@ -54,5 +46,33 @@ CONVERSATION = (
     ),
 )
 
-KILLS = (IN_A_BATCH, *(stop.point for stop in CONVERSATION))
-PAUSES = (AFTER_A_BATCH,)
+KILLS = (
+    Kill(Point("us", "serve", "upload.part_written", 2), "global"),
+    Kill(Point("us", "serve", "upload.kept"), "global", client_at=Point("us", "serve", "upload.part_written")),
+    Kill(Point("us", "work", "import.in_batch", 20), "global"),
+    Kill(Point("control", "serve", "model_import.committed", 3), "global"),
+    Kill(Point("us", "work", "import.after_reserve"), "global", client=True),
+    Kill(Point("us", "work", "import.finished"), "global"),
+)
+"""The most telling ones; `make kills` draws from all."""
+
+MODELS = (
+    "sentry.alertruletrigger",
+    "sentry.apitoken",
+    "sentry.controloption",
+    "sentry.counter",
+    "sentry.dashboardwidget",
+    "sentry.environmentproject",
+    "sentry.option",
+    "sentry.repository",
+    "sentry.rule",
+    "sentry.userip",
+)
+"""Those that stand for all others in these imports: kept in either silo, of an organization or of none, and tables."""
+
+POINTS = (
+    AFTER_A_BATCH,
+    *(stop.point for stop in CONVERSATION),
+    *(kill.point for kill in KILLS),
+    *(kill.client_at for kill in KILLS if kill.client_at is not None),
+)

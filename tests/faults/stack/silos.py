@@ -1,7 +1,7 @@
 """A running stack whose processes can be made to die or wait at named points, and what an import has left in it.
 
-Every point is armed from the start and held off by a file: a test removes the file to let the next process that comes
-to the point die there, once. So one stack serves all tests.
+Every point looks from the start for a file that tells what is to happen there: a test writes it to let the next process
+that comes to the point die or wait there, once. So one stack serves all tests.
 """
 
 import json
@@ -36,14 +36,17 @@ class Point:
     def file(self, folder: Path) -> Path:
         return folder / f"{self.silo}-{self.name}"
 
-    def killing(self, folder: Path) -> str:
-        """The barrier that kills there, held off by its file."""
-        self.file(folder).touch()
-        return f"{self.silo}/{self.name}:{self.times}=kill-once:{self.file(folder)}"
+    def barrier(self, folder: Path) -> str:
+        """The setting that lets the file tell what is to happen there."""
+        return f"{self.silo}/{self.name}=told:{self.file(folder)}"
 
-    def pausing(self, folder: Path) -> str:
-        """The barrier that waits there while its file is there."""
-        return f"{self.silo}/{self.name}:{self.times}=pause:{self.file(folder)}"
+    def tell(self, folder: Path, what: str) -> None:
+        """Let the next process that comes there die ("kill") or wait ("pause")."""
+        file = self.file(folder)
+        file.with_name(file.name + ".reached").unlink(missing_ok=True)
+        draft = file.with_name(file.name + ".draft")
+        draft.write_text(f"{what} {self.times}")
+        draft.rename(file)
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,11 @@ class FaultStack:
         def died() -> None:
             pids = self.running.pids
             wait_until(lambda: not pids(point.silo, point.verb), f"nobody died at {point}", timeout_s=30.0)
-            assert point.file(self.folder).exists(), "it died of something else"
+            assert not point.file(self.folder).exists(), "it died of something else"
 
         wait_until(lambda: len(self.running.pids(point.silo, point.verb)) == 1, f"{point.silo} {point.verb} is down")
         with self.running.restarts_held():
-            point.file(self.folder).unlink()
+            point.tell(self.folder, "kill")
             yield died
 
     @contextmanager
@@ -92,7 +95,7 @@ class FaultStack:
         """Arm the point until the end of the block; what it gets waits until a process waits there."""
         file = point.file(self.folder)
         reached = file.with_name(file.name + ".reached")
-        file.touch()
+        point.tell(self.folder, "pause")
         try:
             yield lambda: wait_until(reached.exists, f"nobody came to {point}", timeout_s=30.0)
         finally:
@@ -152,8 +155,12 @@ class FaultStack:
             timeout_s=FINISH_TIMEOUT_S,
         )
         assert self.running.query(region, statement, import_id) == [(State.SUCCEEDED.value, None)]
-        wait_until(self._nothing_to_tell, "messages are left", timeout_s=FINISH_TIMEOUT_S)
+        self.await_quiet()
         self._check_slugs(region, import_id)
+
+    def await_quiet(self) -> None:
+        """Wait until no silo has anything to tell another."""
+        wait_until(self._nothing_to_tell, "messages are left", timeout_s=FINISH_TIMEOUT_S)
 
     def rows(self, region: str, import_id: int, slug: str) -> dict[str, list[str]]:
         """Every row of the import with natural keys, the file's own slug replaced."""

@@ -1,6 +1,7 @@
 """Whatever is killed, and wherever: the same import goes on, and ends with the rows of a run that nobody disturbed.
 
 The undisturbed runs take place in the region `de`, the others in `us`; their files differ by the organization's slug.
+Imports that are asked for again, after kills everywhere, are `Imports`'.
 """
 
 import os
@@ -15,7 +16,8 @@ from siloway.region.v1 import release_service_pb2 as release_pb
 
 from region_silo.imports.domain import State
 from siloway_client.client import new_request_id
-from tests.faults.stack.points import AFTER_A_BATCH, CONVERSATION, IN_A_BATCH, Stop
+from tests.faults.stack.imports import Imports, Kill
+from tests.faults.stack.points import AFTER_A_BATCH, CONVERSATION, KILLS, MODELS, Stop
 from tests.faults.stack.silos import FaultStack, write_organizations, write_rows
 from tests.stack import wait_until
 
@@ -38,6 +40,11 @@ def calm_organizations(stack: FaultStack, tmp_path_factory: pytest.TempPathFacto
     return rows
 
 
+@pytest.fixture(scope="module")
+def imports(stack: FaultStack, tmp_path_factory: pytest.TempPathFactory) -> Imports:
+    return Imports(stack, tmp_path_factory.mktemp("imports"), others=MODELS)
+
+
 @pytest.mark.parametrize("stop", CONVERSATION, ids=lambda stop: f"{stop.point.silo} {stop.point.name}")
 def test_a_process_killed_in_the_slug_conversation_changes_nothing_of_its_end(
     stack: FaultStack, calm_organizations: Callable[[int], _Rows], tmp_path: Path, stop: Stop
@@ -48,7 +55,7 @@ def test_a_process_killed_in_the_slug_conversation_changes_nothing_of_its_end(
         import_id = stack.upload("us", write_organizations(tmp_path, slug, stop.organizations))
         died()
         seen = stack.progress("us", import_id)
-        assert seen.state in (State.RESERVING, State.SUCCEEDED)
+        assert seen.state in (State.RESERVING, State.FINISHING, State.SUCCEEDED)
         assert seen.organizations == seen.rows == stop.organizations
         assert stop.in_the_middle(seen), f"it was not in the middle: {seen}"
         if stop.point.verb == "work":
@@ -57,21 +64,11 @@ def test_a_process_killed_in_the_slug_conversation_changes_nothing_of_its_end(
     assert stack.rows("us", import_id, slug) == expected
 
 
-def test_a_process_killed_inside_a_batch_is_followed_by_one_that_writes_the_rest(
-    stack: FaultStack, tmp_path: Path
+@pytest.mark.parametrize("kill", KILLS, ids=str)
+def test_an_import_that_is_asked_for_again_after_a_kill_ends_like_an_undisturbed_one(
+    imports: Imports, kill: Kill
 ) -> None:
-    expected = _rows_of_calm_run(stack, write_rows(tmp_path, "calm-batch", seed=1), "calm-batch")
-    assert all(rows for model, rows in expected.items() if model.startswith("sentry.")), "there is nothing to compare"
-    with stack.dies_at(IN_A_BATCH) as died:
-        import_id = stack.upload("us", write_rows(tmp_path, "hit-batch", seed=1))
-        died()
-        seen = stack.progress("us", import_id)
-        assert seen.state is State.WRITING
-        assert seen.chunks == IN_A_BATCH.times - 1, "the batch at hand left nothing"
-        assert 0 < seen.rows < seen.objects
-        stack.let_leases_run_out("us")
-    stack.finish("us", import_id)
-    assert stack.rows("us", import_id, "hit-batch") == expected
+    imports.disturb(kill)
 
 
 def test_a_database_server_killed_under_an_import_is_waited_for(stack: FaultStack, tmp_path: Path) -> None:

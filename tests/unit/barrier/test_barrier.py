@@ -2,12 +2,14 @@
 
 import os
 import signal
+import threading
 import uuid
 from pathlib import Path
 
 import pytest
 
 from shared import barrier
+from tests.stack import wait_until
 
 
 @pytest.fixture
@@ -29,33 +31,50 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return signals
 
 
-def test_a_point_kills_once_until_its_file_is_removed(name: str, killed: list[int], tmp_path: Path) -> None:
-    file = tmp_path / "once"
-    barrier.arm(f"{name}=kill-once:{file}")
-    for _ in range(3):
+def test_a_point_kills_once_each_time_that_it_is_told_to(name: str, killed: list[int], tmp_path: Path) -> None:
+    file = tmp_path / "told"
+    barrier.arm(f"{name}=told:{file}")
+    for number in range(1, 3):
         barrier.reach(name)
-    assert killed == [signal.SIGKILL]
-    assert file.exists()
-    file.unlink()
-    barrier.reach(name)
-    assert killed == [signal.SIGKILL] * 2
+        file.write_text("kill 1")
+        barrier.reach(name)
+        barrier.reach(name)
+        assert killed == [signal.SIGKILL] * number
+        assert not file.exists()
 
 
-def test_only_the_times_while_it_is_armed_are_counted(name: str, killed: list[int], tmp_path: Path) -> None:
-    file = tmp_path / "held-off"
-    file.touch()
-    barrier.arm(f"{name}:3=kill-once:{file}")
-    for _ in range(5):
-        barrier.reach(name)
-    file.unlink()
+def test_only_the_times_since_it_was_told_are_counted(name: str, killed: list[int], tmp_path: Path) -> None:
+    file = tmp_path / "told"
+    barrier.arm(f"{name}=told:{file}")
+    for telling in range(1, 3):
+        file.write_text("kill 9")
+        os.utime(file, ns=(telling, telling))
+        for _ in range(2):
+            barrier.reach(name)
+    file.write_text("kill 3")
     for passed in range(3):
         assert killed == [], passed
         barrier.reach(name)
     assert killed == [signal.SIGKILL]
 
 
+def test_a_point_waits_for_as_long_as_it_is_told_to(name: str, killed: list[int], tmp_path: Path) -> None:
+    file = tmp_path / "told"
+    barrier.arm(f"{name}=told:{file}")
+    file.write_text("pause 1")
+    waiting = threading.Thread(target=barrier.reach, args=(name,))
+    waiting.start()
+    wait_until((tmp_path / "told.reached").exists, "nobody waits")
+    assert waiting.is_alive()
+    file.unlink()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert killed == []
+
+
 def test_a_point_of_another_silo_is_not_armed(name: str, killed: list[int], tmp_path: Path) -> None:
-    spec = f"us/{name}=kill-once:{tmp_path / 'us'}, de/{name}.other=kill-once:{tmp_path / 'de'}"
+    (tmp_path / "us").write_text("kill 1")
+    spec = f"us/{name}=told:{tmp_path / 'us'}, de/{name}.other=told:{tmp_path / 'de'}"
     barrier.arm(spec, "control")
     barrier.reach(name)
     assert killed == []
@@ -72,7 +91,7 @@ def test_a_pause_without_its_file_is_none(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", ["x=kill-once", "x=kill:/path", "x=pause", "us/=kill", "x:many=kill", "x=stop:/path"])
+@pytest.mark.parametrize("wrong", ["x=told", "x=kill:/path", "x=pause", "us/=kill", "x:many=kill", "x=stop:/path"])
 def test_what_cannot_be_read_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="cannot read the barrier"):
         barrier.arm(wrong)

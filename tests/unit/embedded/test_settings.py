@@ -95,9 +95,10 @@ def test_wrong_addresses_are_refused(address: str) -> None:
         split_address(address)
 
 
-def test_a_wrong_grace_names_its_setting() -> None:
-    with pytest.raises(SettingInvalid, match="SILOWAY_GRACE_S"):
-        read_settings({"SILOWAY_GRACE_S": "soon"}, folder=_FOLDER, ports_from=7700)
+def test_a_wrong_time_names_its_setting() -> None:
+    for name in ("SILOWAY_GRACE_S", "SILOWAY_RESTART_MAX_S"):
+        with pytest.raises(SettingInvalid, match=name):
+            read_settings({name: "soon"}, folder=_FOLDER, ports_from=7700)
 
 
 def test_bytecode_that_may_not_stand_beside_the_sources_stands_in_the_folder() -> None:

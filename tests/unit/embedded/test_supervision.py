@@ -71,6 +71,13 @@ def test_a_start_that_fails_is_tried_again_later() -> None:
     assert subject.starts == 1
 
 
+def test_no_wait_is_longer_than_the_longest() -> None:
+    subject = _Subject()
+    supervisor = Supervisor([subject], lambda line: None, 1.0)
+    waits, _ = _waits(supervisor, subject, 1e9, 4)
+    assert waits == [0.5, 1.0, 1.0, 1.0]
+
+
 def test_what_runs_is_left_alone() -> None:
     subject = _Subject()
     Supervisor([subject], lambda line: None).tick(0.0)

@@ -14,7 +14,7 @@ from shared.rpc.page_token import Position, decode, encode, page_size, query_dig
 QUERY = query_digest("organizations/1", "status:open", "date_added desc")
 PARTS = st.one_of(
     st.integers(-(2**63), 2**64 - 1),
-    st.text(max_size=50),
+    st.text(max_size=50).filter(lambda text: "\0" not in text),
     st.datetimes(timezones=st.just(UTC)),
 )
 
