@@ -5,10 +5,9 @@ so millions of members cost no long one, and a kill costs nothing; several proce
 """
 
 import threading
-from collections.abc import Sequence
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from region_silo.members import mirror
 from region_silo.organizations.domain import OrganizationState
@@ -107,22 +106,18 @@ class Retelling:
             return False
         span = {"after_id": telling.after_id, "through_id": telling.through_id, "rows_max": self._members_max}
         members = transaction.execute(_NEXT, span).all()
-        _announce(
-            transaction,
-            [
-                row
-                for row in members
-                if row.state == OrganizationState.ACTIVE.value and telling.import_id in (ALL, row.import_id)
-            ],
-        )
+        is_all = telling.import_id == ALL
+        told = [
+            row
+            for row in members
+            if row.state == OrganizationState.ACTIVE.value and (is_all or row.import_id == telling.import_id)
+        ]
+        if is_all:  # an import's were expected before its organizations opened (members.following)
+            user_store.expect(transaction, {row.user_id for row in told if row.user_id is not None})
+        for row in told:
+            mirror.announce(transaction, row.organization_id, [row.id])
         if len(members) < self._members_max:
             transaction.execute(_END, {"import_id": telling.import_id})
             return bool(transaction.execute(_ANY, {"only_id": only_id}).scalar_one())
         transaction.execute(_GO_ON, {"import_id": telling.import_id, "after_id": members[-1].id})
         return True
-
-
-def _announce(transaction: Transaction, members: Sequence[Row[tuple[object, ...]]]) -> None:
-    user_store.expect(transaction, {row.user_id for row in members if row.user_id is not None})
-    for row in members:
-        mirror.announce(transaction, row.organization_id, [row.id])
