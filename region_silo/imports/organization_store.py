@@ -1,5 +1,7 @@
 """SQL over the organizations that an import made: who waits for a slug, who is open to others."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import text
 
 from region_silo.imports.domain import ImportedOrganization, SlugWish
@@ -19,9 +21,11 @@ _WITHOUT_SLUG = text(
     """
 )
 _MADE = text("SELECT id, base_slug, slug FROM organization WHERE import_id = :import_id ORDER BY id LIMIT :rows_max")
-_IDS = text("SELECT id FROM organization WHERE import_id = :import_id ORDER BY id")
+_CLOSED = text("SELECT id FROM organization WHERE import_id = :import_id AND state = 0 ORDER BY id LIMIT :rows_max")
 _OTHERS = text("SELECT EXISTS (SELECT FROM organization WHERE import_id IS DISTINCT FROM :import_id)")
-_ACTIVATE = text("UPDATE organization SET state = 1, version = version + 1 WHERE import_id = :import_id AND state = 0")
+_ACTIVATE = text(
+    "UPDATE organization SET state = 1, version = version + 1 WHERE id = ANY (CAST(:ids AS bigint[])) AND state = 0"
+)
 
 
 def without_slug(transaction: Transaction, import_id: int, after_id: int, rows_max: int) -> list[SlugWish]:
@@ -38,9 +42,9 @@ def made_by(transaction: Transaction, import_id: int, rows_max: int) -> list[Imp
     return [ImportedOrganization(row.id, row.base_slug, row.slug) for row in rows]
 
 
-def activate(transaction: Transaction, import_id: int) -> None:
-    """Open all organizations of the import to others."""
-    transaction.execute(_ACTIVATE, {"import_id": import_id})
+def activate(transaction: Transaction, organization_ids: Sequence[int]) -> None:
+    """Open organizations to others."""
+    transaction.execute(_ACTIVATE, {"ids": list(organization_ids)})
 
 
 def holds_others(transaction: Transaction, import_id: int) -> bool:
@@ -48,6 +52,7 @@ def holds_others(transaction: Transaction, import_id: int) -> bool:
     return bool(transaction.execute(_OTHERS, {"import_id": import_id}).scalar_one())
 
 
-def ids_made_by(transaction: Transaction, import_id: int) -> list[int]:
-    """The ids of all organizations of the import, ascending."""
-    return [row.id for row in transaction.execute(_IDS, {"import_id": import_id})]
+def closed_ids(transaction: Transaction, import_id: int, rows_max: int) -> list[int]:
+    """The first organizations of the import that are not open yet."""
+    parameters = {"import_id": import_id, "rows_max": rows_max}
+    return list(transaction.execute(_CLOSED, parameters).scalars())

@@ -4,7 +4,7 @@ It is recorded in the transaction of the batch that it comes with, together with
 """
 
 from region_silo.imports import store
-from region_silo.imports.domain import DataImport, Effect, Event, State, change
+from region_silo.imports.domain import DataImport, Effect, Event, State, after_batch, change
 from region_silo.imports.store import Lease
 from shared import errors, requests
 from shared.database import Transaction
@@ -30,6 +30,14 @@ def rest(transaction: Transaction, lease: Lease, data_import: DataImport, state:
     if Effect.CLOSE_REQUEST in effects:
         requests.finish(transaction, request_key(data_import), error=error)
     return RestedError(following, effects)
+
+
+def rest_if_wanted(
+    transaction: Transaction, lease: Lease, data_import: DataImport, state: State, wanted: State | None
+) -> RestedError | None:
+    """`rest` when somebody asked for it, where no batch is at hand."""
+    event = after_batch(wanted, 0, data_import.continue_on_error)
+    return None if event is None else rest(transaction, lease, data_import, state, event)
 
 
 def why(state: State) -> StoredError | None:

@@ -7,7 +7,7 @@ another machine may have it. What control refuses for good fails it at once; any
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -21,18 +21,17 @@ from region_silo.imports.domain import (
     Event,
     SlugWish,
     State,
-    after_batch,
     back_off_s,
     change,
     import_name,
 )
+from region_silo.imports.opening import Changing, Opening, OpeningLimits
 from region_silo.imports.planner import Planner
-from region_silo.imports.resting import RestedError, request_key, rest
+from region_silo.imports.resting import RestedError, request_key, rest_if_wanted
 from region_silo.imports.sharing import ShareSettings, Turn, TurnOverError
 from region_silo.imports.store import Lease, LeaseLostError
 from region_silo.imports.writer import AFTER_SLUGS, BatchLimits, ControlPeer, FileWriter, Ids, StoppedError
-from region_silo.members.mirror import announce_imported
-from region_silo.slugs.usecases import announce_organizations
+from region_silo.members.retelling import Retelling
 from shared import barrier, errors, requests
 from shared.database import Database, Transaction
 from shared.errors import Code, PlanExpired, RegionDraining, ServiceError, SiloHoldsOrganizations, SpoolMissing
@@ -59,6 +58,7 @@ class RunnerSettings:
 
     limits: BatchLimits = field(default_factory=BatchLimits)
     share: ShareSettings = field(default_factory=ShareSettings)
+    opening: OpeningLimits = field(default_factory=OpeningLimits)
     poll_s: float = 1.0
     slug_poll_s: float = 0.2
     ask_again_s: float = 10.0
@@ -67,10 +67,6 @@ class RunnerSettings:
     spool_retry_s: float = 5.0
     spool_wait_s: float = 3600.0
     plan_keep_s: int = 3600
-
-
-Changing = Callable[[Sequence[int]], AbstractContextManager[None]]
-"""Encloses the transaction that opens organizations to others, so that caches of them are told."""
 
 
 class ImportRunner:
@@ -93,6 +89,7 @@ class ImportRunner:
         self._settings = settings or RunnerSettings()
         self._changing = changing
         self._planner = Planner(database, control, self._settings.plan_keep_s, self._settings.limits.lease_s)
+        self._retelling = Retelling(database, members_max=self._settings.opening.rows_max)
         self._stop = threading.Event()
         self._waits_for_slugs = False
 
@@ -130,6 +127,9 @@ class ImportRunner:
             if data_import.state is State.FINISHING or self._reserve(lease, data_import):
                 barrier.reach("import.before_finish")
                 self._finish(lease, data_import)
+        # Another process may do it as well, or its rest when this one dies.
+        while not self._stop.is_set() and self._retelling.run_once(data_import.id):
+            barrier.reach("import.between_tellings")
         return True
 
     def _rest_if_wanted(self, lease: Lease, data_import: DataImport, state: State) -> None:
@@ -137,7 +137,7 @@ class ImportRunner:
 
         def work(transaction: Transaction) -> RestedError | None:
             wanted = store.renew(transaction, lease, self._settings.limits.lease_s)
-            return _rested(transaction, lease, data_import, state, wanted)
+            return rest_if_wanted(transaction, lease, data_import, state, wanted)
 
         if data_import.wanted is not None and (rested := self._database.transact(work)) is not None:
             raise rested
@@ -210,30 +210,10 @@ class ImportRunner:
         if any(each.model in AFTER_SLUGS for each in data_import.models):
             self._write_file(lease, data_import, after_slugs=True)
         state, effects = change(State.FINISHING, Event.FINISHED)
-        made = self._database.read(lambda transaction: organization_store.ids_made_by(transaction, data_import.id))
-
-        def work(transaction: Transaction) -> RestedError | None:
-            wanted = store.renew(transaction, lease, self._settings.limits.lease_s)
-            if (rested := _rested(transaction, lease, data_import, State.FINISHING, wanted)) is not None:
-                return rested
-            store.end(transaction, lease, state, None)
-            barrier.reach("import.in_finish")
-            if Effect.ACTIVATE_ORGANIZATIONS in effects:
-                organization_store.activate(transaction, data_import.id)
-                announce_organizations(transaction, made)
-                announce_imported(transaction, data_import.id)
-            if Effect.CLOSE_REQUEST in effects:
-                key, was_given_up = request_key(data_import), data_import.tries > 0
-                requests.finish(transaction, key, error=None, was_given_up=was_given_up)
-            return None
-
-        with self._changing(made):
-            rested = self._database.transact(work)
-        if rested is not None:
-            raise rested
+        opened = Opening(self._database, lease, data_import, self._settings.opening, self._changing).run()
         barrier.reach("import.finished")
         ENDED.labels(state.name).inc()
-        _log.info("import_succeeded", organizations=len(made))
+        _log.info("import_succeeded", organizations=opened)
         if Effect.REMOVE_FILE in effects and not self._failed_rows(data_import.id):
             self._spool.remove(data_import.file_id)
 
@@ -342,10 +322,3 @@ def _will_pass(error: ServiceError) -> bool:
     """Whether waiting helps: a region that is drained or was declared lost may go on once an operator ends that."""
     is_refused = error.metadata.get("peer_reason") == _REGION_REFUSED
     return error.code in _TRANSIENT or isinstance(error, RegionDraining) or is_refused
-
-
-def _rested(
-    transaction: Transaction, lease: Lease, data_import: DataImport, state: State, wanted: State | None
-) -> RestedError | None:
-    event = after_batch(wanted, 0, data_import.continue_on_error)
-    return None if event is None else rest(transaction, lease, data_import, state, event)

@@ -1,7 +1,8 @@
 """Telling control who belongs to the region's organizations; control's mirror of it follows these messages.
 
-Whoever writes or deletes a member calls `announce` in the same transaction, and raises `version` with each change. Ids
-of members are never used twice, so one that is gone is gone for good, whatever its version was.
+Whoever writes or deletes a member calls `announce` in the same transaction, and raises `version` with each change.
+Those of an import are told by `retelling` when their organizations are open. Ids of members are never used twice, so
+one that is gone is gone for good, whatever its version was.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import text
 
 from region_silo.members.tables import APPROVED
-from region_silo.organizations.domain import OrganizationState
-from region_silo.users import store as user_store
 from shared import delivery
 from shared.database import Transaction
 from shared.outbox import enqueue
@@ -27,13 +26,6 @@ _READ = text(
     WHERE id = ANY (CAST(:ids AS bigint[]))
     """
 )
-_OF_IMPORT = text(
-    """
-    SELECT member.id, member.organization_id, member.user_id
-    FROM organization_member AS member JOIN organization ON organization.id = member.organization_id
-    WHERE organization.import_id = :import_id AND organization.state = :active ORDER BY member.id
-    """
-)
 
 
 def announce(transaction: Transaction, organization_id: int, member_ids: Iterable[int]) -> None:
@@ -46,30 +38,6 @@ def announce(transaction: Transaction, organization_id: int, member_ids: Iterabl
             category=delivery.MEMBERSHIP,
             subject=f"{organization_id}/{member_id}",
         )
-
-
-def announce_imported(transaction: Transaction, import_id: int) -> None:
-    """Tell control of all members of the organizations that an import has just opened.
-
-    Of users that this region knows already its own knowledge counts, not the file's.
-    """
-    parameters = {"import_id": import_id, "active": OrganizationState.ACTIVE.value}
-    members = transaction.execute(_OF_IMPORT, parameters).all()
-    user_store.expect(transaction, {row.user_id for row in members if row.user_id is not None})
-    transaction.execute(_FOLLOW, parameters)
-    for row in members:
-        announce(transaction, row.organization_id, [row.id])
-
-
-_FOLLOW = text(
-    """
-    UPDATE organization_member AS member SET user_is_active = (known.state = 1)
-    FROM organization, known_user AS known
-    WHERE organization.id = member.organization_id AND organization.import_id = :import_id
-        AND organization.state = :active AND known.id = member.user_id AND known.state <> 0
-        AND member.user_is_active <> (known.state = 1)
-    """
-)
 
 
 class MembershipSource:

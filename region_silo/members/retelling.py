@@ -1,14 +1,13 @@
-"""Telling control of all members again: after a restore, and once of those from before control was told of any.
+"""Telling control of many members: of all after a restore, and of those that an import has brought.
 
-How far that has come stands in one row, which is there only meanwhile. Each batch is a transaction of its own, so a
-region of millions of members costs no long one, and a kill costs nothing; several processes take turns.
+How far that has come stands in a row for each, which is there only meanwhile. Each batch is a transaction of its own,
+so millions of members cost no long one, and a kill costs nothing; several processes take turns.
 """
 
 import threading
-from collections.abc import Sequence
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from region_silo.members import mirror
 from region_silo.organizations.domain import OrganizationState
@@ -21,22 +20,46 @@ MEMBERS_MAX = 1000
 
 _LOOK_S = 5.0
 
+ALL = 0
+"""The telling of all members."""
+
 _BEGIN = text(
     """
-    INSERT INTO member_retelling (after_id) VALUES (0)
+    INSERT INTO member_retelling (import_id, after_id) VALUES (0, 0)
     ON CONFLICT ON CONSTRAINT member_retelling_pkey DO UPDATE SET after_id = 0
     """
 )
-_LOCK = text("SELECT after_id FROM member_retelling FOR UPDATE SKIP LOCKED")
-_GO_ON = text("UPDATE member_retelling SET after_id = :after_id")
-_END = text("DELETE FROM member_retelling")
+_BEGIN_OF_IMPORT = text(
+    """
+    INSERT INTO member_retelling (import_id, after_id, through_id)
+    SELECT :import_id, min(member.id) - 1, max(member.id)
+    FROM organization_member AS member JOIN organization ON organization.id = member.organization_id
+    WHERE organization.import_id = :import_id HAVING count(*) > 0
+    ON CONFLICT ON CONSTRAINT member_retelling_pkey
+        DO UPDATE SET after_id = excluded.after_id, through_id = excluded.through_id
+    """
+)
+_LOCK = text(
+    """
+    SELECT import_id, after_id, through_id FROM member_retelling
+    WHERE CAST(:only_id AS bigint) IS NULL OR import_id = :only_id
+    ORDER BY import_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    """
+)
+_GO_ON = text("UPDATE member_retelling SET after_id = :after_id WHERE import_id = :import_id")
+_END = text("DELETE FROM member_retelling WHERE import_id = :import_id")
+_ANY = text(
+    "SELECT EXISTS (SELECT FROM member_retelling WHERE CAST(:only_id AS bigint) IS NULL OR import_id = :only_id)"
+)
 
+# By their ids alone, whoever they belong to: so each batch looks at no more of them than it may.
 # What an import is writing is told at its end.
 _NEXT = text(
     """
-    SELECT member.id, member.organization_id, member.user_id, organization.state
+    SELECT member.id, member.organization_id, member.user_id, organization.state, organization.import_id
     FROM organization_member AS member JOIN organization ON organization.id = member.organization_id
-    WHERE member.id > :after_id ORDER BY member.id LIMIT :rows_max
+    WHERE member.id > :after_id AND member.id <= coalesce(:through_id, 9223372036854775807)
+    ORDER BY member.id LIMIT :rows_max
     """
 )
 
@@ -46,6 +69,11 @@ _log = structlog.get_logger("siloway.members")
 def begin(transaction: Transaction) -> None:
     """From this transaction's end on all members are told again, from the first one."""
     transaction.execute(_BEGIN)
+
+
+def begin_of_import(transaction: Transaction, import_id: int) -> None:
+    """From this transaction's end on the members of the organizations that the import has made are told."""
+    transaction.execute(_BEGIN_OF_IMPORT, {"import_id": import_id})
 
 
 class Retelling:
@@ -68,24 +96,28 @@ class Retelling:
             if not more:
                 stop.wait(_LOOK_S)
 
-    def run_once(self) -> bool:
-        """Tell of the next batch; whether there may be more."""
-        return self._database.transact(self._tell)
+    def run_once(self, only_id: int | None = None) -> bool:
+        """Tell of the next batch, of one import if `only_id` says so; whether there may be more."""
+        return self._database.transact(lambda transaction: self._tell(transaction, only_id))
 
-    def _tell(self, transaction: Transaction) -> bool:
-        after_id = transaction.execute(_LOCK).scalar()
-        if after_id is None:
+    def _tell(self, transaction: Transaction, only_id: int | None) -> bool:
+        telling = transaction.execute(_LOCK, {"only_id": only_id}).one_or_none()
+        if telling is None:
             return False
-        members = transaction.execute(_NEXT, {"after_id": after_id, "rows_max": self._members_max}).all()
-        _announce(transaction, [row for row in members if row.state == OrganizationState.ACTIVE.value])
+        span = {"after_id": telling.after_id, "through_id": telling.through_id, "rows_max": self._members_max}
+        members = transaction.execute(_NEXT, span).all()
+        is_all = telling.import_id == ALL
+        told = [
+            row
+            for row in members
+            if row.state == OrganizationState.ACTIVE.value and (is_all or row.import_id == telling.import_id)
+        ]
+        if is_all:  # an import's were expected before its organizations opened (members.following)
+            user_store.expect(transaction, {row.user_id for row in told if row.user_id is not None})
+        for row in told:
+            mirror.announce(transaction, row.organization_id, [row.id])
         if len(members) < self._members_max:
-            transaction.execute(_END)
-            return False
-        transaction.execute(_GO_ON, {"after_id": members[-1].id})
+            transaction.execute(_END, {"import_id": telling.import_id})
+            return bool(transaction.execute(_ANY, {"only_id": only_id}).scalar_one())
+        transaction.execute(_GO_ON, {"import_id": telling.import_id, "after_id": members[-1].id})
         return True
-
-
-def _announce(transaction: Transaction, members: Sequence[Row[tuple[object, ...]]]) -> None:
-    user_store.expect(transaction, {row.user_id for row in members if row.user_id is not None})
-    for row in members:
-        mirror.announce(transaction, row.organization_id, [row.id])

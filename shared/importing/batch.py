@@ -19,9 +19,10 @@ from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKin
 from shared.importing.drift import check_drift, take_planned_names
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.rows import DecodedRow, DecodedRows
-from shared.importing.statements import PLANNER, Statements, statements_of, suffix_statements
+from shared.importing.statements import Statements, statements_of, suffix_statements
 from shared.importing.targets import Conflict, Target, UniqueSet
 from shared.slugs import ATTEMPTS_MAX, suffixed
+from shared.statements import command
 
 RACES_MAX = 5
 
@@ -100,9 +101,7 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
     statements = statements_of(target, planned=batch.planned)
     driver = transaction.driver
     parameters = {"import_id": batch.import_id, "now": transaction.now}
-    driver.execute(PLANNER.encode(), prepare=False)
-    for each in statements.create:
-        driver.execute(each.encode())
+    command(driver, statements.begin.encode())
     _stage(driver, target, statements, batch)
     driver.execute(statements.resolve.encode(), parameters)
     decisions: dict[int, int] = dict(driver.execute(statements.count.encode()).fetchall())

@@ -39,6 +39,8 @@ from shared.importing.terms import Terms
 TABLE = "kept_row"
 KEYS_MAX = 4
 
+_KEYS = tuple(f"key_{number}" for number in range(1, KEYS_MAX + 1))
+_VALUES = ("model", "import_id", "organization_id", "refs", "fields", *_KEYS)
 _DOES_NOT_COUNT = (None, False, Default.ABSENT)
 _CLAIMED = frozenset({"sentry.snubaquery", "sentry.timeseriessnapshot"})
 """Models without a way to their organization: they belong to that of the first row that refers to them."""
@@ -66,7 +68,7 @@ def kept_target(name: str, terms: Terms) -> Target:
         },
         unique=tuple(_unique_set(model, number, fields, terms) for number, fields in enumerate(model.unique, 1)),
         owners=owners,
-        packed=Packed(packer.staged, packer.pack),
+        packed=Packed(packer.staged, packer.pack, _staged_of_all(), _VALUES),
         renewal=_renewal(model),
         carried="s.renewed" if name in RENEWED else "NULL::text",
         refused=_refused(model, terms),
@@ -79,6 +81,13 @@ def time_text(value: datetime) -> str:
     """A time as exports write it: UTC with three fractional digits; more only where there are more."""
     digits = "milliseconds" if value.microsecond % 1000 == 0 else "microseconds"
     return f"{value.replace(tzinfo=None).isoformat(timespec=digits)}Z"
+
+
+@cache
+def _staged_of_all() -> tuple[tuple[str, str], ...]:
+    """The staged columns of all models that are kept."""
+    kept = [model for model in models().values() if model.table is None]
+    return tuple(dict.fromkeys(column for model in kept for column in _Packer(model).staged))
 
 
 def _owners(model: Model) -> dict[str, str]:
@@ -260,6 +269,6 @@ def _claims(model: Model) -> Iterator[str]:
         if reference.model in _CLAIMED:
             yield (
                 f"UPDATE {TABLE}{PLANNED} t SET organization_id = w.organization_id"
-                f" FROM resolved_{model.name.replace('.', '_')} w WHERE t.id = (w.refs->>'{reference.field}')::int8"
+                f" FROM resolved_{TABLE} w WHERE t.id = (w.refs->>'{reference.field}')::int8"
                 " AND t.organization_id IS NULL AND w.decision IS NOT NULL AND w.organization_id IS NOT NULL"
             )

@@ -1,9 +1,10 @@
 """The set statements of a batch, as SQL text made from a Target: staging, resolve, and the writes.
 
-Resolve decides everything for all rows at once and leaves its result in `resolved_<model>`: the id and the decision of
+Resolve decides everything for all rows at once and leaves its result in `resolved_<table>`: the id and the decision of
 each row to write, the problem of each row not to write. The writes only copy from there. References are looked up by
 LATERAL .. LIMIT 1, which has one possible plan: plain joins on the growing ledger flip to plans that are far slower.
-Both temporary tables stay with the connection and are empty again after COMMIT.
+Both temporary tables stay with the connection and are empty again after COMMIT. A COMMIT empties all of a connection's,
+used or not, so there are few of them: models that are kept whole share theirs.
 """
 
 from dataclasses import dataclass
@@ -32,9 +33,9 @@ class Warned:
 
 @dataclass(frozen=True)
 class Statements:
-    """The texts for one target. Parameters are psycopg's, by name: import_id, now."""
+    """The texts for one target. Parameters are psycopg's, by name: import_id, now. `begin` is several commands."""
 
-    create: tuple[str, ...]
+    begin: str
     copy: str
     copy_types: tuple[str, ...]
     resolve: str
@@ -57,15 +58,19 @@ def statements_of(target: Target, *, planned: bool = False) -> Statements:
     fields += [(minted.column, "text") for minted in target.minted]
     head = [("ordinal", "int8"), ("old_pk", "int8"), ("new_pk", "int8")]
     staged = [*head, *fields]
-    columns = ", ".join(f'"{name}" {staged_as}' for name, staged_as in staged)
+    everything = staged if target.packed is None else [*head, *target.packed.staged]
+    columns = ", ".join(f'"{name}" {staged_as}' for name, staged_as in everything)
     quoted = [f'"{name}"' for name, _ in staged]
     suffixes = [each for each in target.unique if each.conflict is Conflict.SUFFIX]
     warned = _warned(target)
     return Statements(
-        create=(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS",
-            _create_resolved(target),
-            "CREATE TEMPORARY TABLE IF NOT EXISTS stage_suffix (ordinal int8, name text) ON COMMIT DELETE ROWS",
+        begin="; ".join(
+            (
+                PLANNER,
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS",
+                _create_resolved(target),
+                "CREATE TEMPORARY TABLE IF NOT EXISTS stage_suffix (ordinal int8, name text) ON COMMIT DELETE ROWS",
+            )
         ),
         copy=f"COPY {stage} ({', '.join(quoted)}) FROM STDIN (FORMAT BINARY)",
         copy_types=tuple(staged_as for _, staged_as in staged),
@@ -89,11 +94,12 @@ def statements_of(target: Target, *, planned: bool = False) -> Statements:
 
 def _create_resolved(target: Target) -> str:
     """The values' columns get the types of the table's own."""
+    values = target.values if target.packed is None else target.packed.values
     return (
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {target.resolved} ON COMMIT DELETE ROWS AS"
         " SELECT 0::int8 AS ordinal, 0::int8 AS old_pk, 0::int2 AS decision, 0 AS told, ''::text AS problem,"
         " ''::text AS problem_field, ''::text AS problem_value, ''::text AS suffixed, false AS adopted,"
-        f" ''::text AS carried, id AS new_pk, {', '.join(target.values)} FROM {target.table} WITH NO DATA"
+        f" ''::text AS carried, id AS new_pk, {', '.join(values)} FROM {target.table} WITH NO DATA"
     )
 
 

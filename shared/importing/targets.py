@@ -90,10 +90,15 @@ class Derived:
 
 @dataclass(frozen=True)
 class Packed:
-    """What is staged in place of the model's columns: names with PostgreSQL types, and how values become them."""
+    """What is staged in place of the model's columns: names with PostgreSQL types, and how values become them.
+
+    All packed targets of a table share its temporary tables: `staged` and `values` are the columns of all of them.
+    """
 
     columns: tuple[tuple[str, str], ...]
     pack: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    staged: tuple[tuple[str, str], ...]
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,16 +135,12 @@ class Target:
     @property
     def stage(self) -> str:
         """The temporary table that a batch is copied into."""
-        return f"stage_{self._suffix}"
+        return f"stage_{self.table}"
 
     @property
     def resolved(self) -> str:
         """The temporary table that holds what resolve decided."""
-        return f"resolved_{self._suffix}"
-
-    @property
-    def _suffix(self) -> str:
-        return self.table if self.packed is None else self.model.replace(".", "_")
+        return f"resolved_{self.table}"
 
     @property
     def references(self) -> tuple[Reference, ...]:

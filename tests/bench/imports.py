@@ -110,10 +110,12 @@ def export(objects: int) -> Iterator[Path]:
 
 def await_quiet(stack: RunningStack) -> None:
     """Wait until no silo has anything left to tell."""
-    for silo in ("control", *stack.describe["regions"]):
+    regions = tuple(stack.describe["regions"])
+    untold = [(silo, "outbox_message") for silo in ("control", *regions)]
+    for silo, table in [*((region, "member_retelling") for region in regions), *untold]:
         wait_until(
-            lambda silo=silo: not stack.value(silo, "SELECT EXISTS (SELECT FROM outbox_message)"),  # type: ignore[misc]
-            f"the outbox of {silo} does not get empty",
+            lambda silo=silo, table=table: not stack.value(silo, f"SELECT EXISTS (SELECT FROM {table})"),  # type: ignore[misc]
+            f"{table} of {silo} does not get empty",
             timeout_s=_IMPORT_TIMEOUT_S,
         )
 

@@ -1,0 +1,103 @@
+"""The end of an import: its organizations open to others, and control begins to hear of their members.
+
+Before an organization opens, its members follow what the region knows of their users, whatever the file says. An import
+of many organizations opens them in several transactions; whoever asks for its end when the first ones are open comes
+too late. The last transaction ends the import and its request, and notes that its members are to be told of. All of it
+may be cut short anywhere and is done again from its beginning, where it finds little left to do.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+
+from region_silo.imports import organization_store, store
+from region_silo.imports.domain import DataImport, Effect, Event, State, change
+from region_silo.imports.resting import RestedError, request_key, rest_if_wanted
+from region_silo.imports.store import Lease
+from region_silo.members import following, retelling
+from region_silo.slugs.usecases import announce_organizations
+from shared import barrier, requests
+from shared.database import Database, Transaction
+
+Changing = Callable[[Sequence[int]], AbstractContextManager[None]]
+"""Encloses the transaction that opens organizations to others, so that caches of them are told."""
+
+
+@dataclass(frozen=True)
+class OpeningLimits:
+    """How many members or organizations one transaction is about, and how long the lease is held on to."""
+
+    rows_max: int = 1000
+    lease_s: float = 20.0
+
+
+class Opening:
+    """Ends one import under its lease."""
+
+    def __init__(
+        self, database: Database, lease: Lease, data_import: DataImport, limits: OpeningLimits, changing: Changing
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._import = data_import
+        self._limits = limits
+        self._changing = changing
+
+    def run(self) -> int:
+        """Open all organizations and end the import; how many were opened. Raises RestedError, LeaseLostError."""
+        self._follow()
+        opened, closed = 0, self._closed()
+        while True:
+            ids, is_last = closed[: self._limits.rows_max], len(closed) <= self._limits.rows_max
+            work = partial(self._open, ids=ids, is_first=not opened, is_last=is_last)
+            with self._changing(ids):
+                rested = self._database.transact(work)
+            if rested is not None:
+                raise rested
+            opened += len(ids)
+            if is_last:
+                return opened
+            barrier.reach("import.between_openings")
+            closed = self._closed()
+
+    def _follow(self) -> None:
+        """Go through the members in the order of their ids."""
+        first, last = self._database.read(lambda transaction: following.span(transaction, self._import.id))
+        after_id = first - 1
+
+        def work(transaction: Transaction) -> int:
+            store.renew(transaction, self._lease, self._limits.lease_s)
+            return following.follow(transaction, self._import.id, (after_id, last), self._limits.rows_max)
+
+        while after_id < last:
+            after_id = self._database.transact(work)
+            barrier.reach("import.between_followings")
+
+    def _closed(self) -> list[int]:
+        rows_max = self._limits.rows_max + 1
+        return self._database.read(
+            lambda transaction: organization_store.closed_ids(transaction, self._import.id, rows_max)
+        )
+
+    def _open(
+        self, transaction: Transaction, *, ids: Sequence[int], is_first: bool, is_last: bool
+    ) -> RestedError | None:
+        state, effects = change(State.FINISHING, Event.FINISHED)
+        wanted = store.renew(transaction, self._lease, self._limits.lease_s)
+        if is_first:
+            rested = rest_if_wanted(transaction, self._lease, self._import, State.FINISHING, wanted)
+            if rested is not None:
+                return rested
+        if Effect.ACTIVATE_ORGANIZATIONS in effects:
+            organization_store.activate(transaction, ids)
+            announce_organizations(transaction, ids)
+        if not is_last:
+            return None
+        store.end(transaction, self._lease, state, None)
+        barrier.reach("import.in_finish")
+        retelling.begin_of_import(transaction, self._import.id)
+        if Effect.CLOSE_REQUEST in effects:
+            key, was_given_up = request_key(self._import), self._import.tries > 0
+            requests.finish(transaction, key, error=None, was_given_up=was_given_up)
+        return None
