@@ -4,6 +4,8 @@ from sqlalchemy import text
 
 from region_silo.imports.domain import ImportedOrganization, SlugWish
 from shared.database import Transaction
+from shared.importing.digests import digest_of
+from shared.importing.registry import ORGANIZATION
 
 _WITHOUT_SLUG = text(
     "SELECT id, base_slug, name FROM organization WHERE import_id = :import_id AND slug IS NULL AND deletion < 2"
@@ -12,7 +14,16 @@ _WITHOUT_SLUG = text(
 _MADE = text("SELECT id, base_slug, slug FROM organization WHERE import_id = :import_id ORDER BY id LIMIT :rows_max")
 _IDS = text("SELECT id FROM organization WHERE import_id = :import_id ORDER BY id")
 _OTHERS = text("SELECT EXISTS (SELECT FROM organization WHERE import_id IS DISTINCT FROM :import_id)")
-_ACTIVATE = text("UPDATE organization SET state = 1, version = version + 1 WHERE import_id = :import_id AND state = 0")
+_ACTIVATE = text(
+    f"""
+    WITH opened AS (
+        UPDATE organization AS o SET state = 1, version = version + 1 WHERE import_id = :import_id AND state = 0
+        RETURNING o.id, {digest_of("organization", "o")} AS digest
+    )
+    UPDATE import_row AS ledger SET digest = opened.digest FROM opened
+    WHERE ledger.import_id = :import_id AND ledger.model = '{ORGANIZATION}' AND ledger.new_pk = opened.id
+    """
+)
 
 
 def without_slug(transaction: Transaction, import_id: int, after_id: int, rows_max: int) -> list[SlugWish]:
@@ -30,7 +41,7 @@ def made_by(transaction: Transaction, import_id: int, rows_max: int) -> list[Imp
 
 
 def activate(transaction: Transaction, import_id: int) -> None:
-    """Open all organizations of the import to others."""
+    """Open all organizations of the import to others: as they are now, with their slugs, the import has left them."""
     transaction.execute(_ACTIVATE, {"import_id": import_id})
 
 

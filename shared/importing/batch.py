@@ -98,9 +98,9 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
     counts = Counts.of(decisions, batch.count)
     if counts.suffixed and statements.suffix is not None:
         _give_names(driver, target, statements.suffix)
-    driver.execute(statements.ledger.encode(), parameters)
     for each in statements.writes:
         driver.execute(each.encode(), parameters)
+    driver.execute(statements.ledger.encode(), parameters)
     found += _findings(driver, target, statements)
     return Written(counts, sorted(found, key=lambda each: each.ordinal))
 

@@ -11,6 +11,7 @@ from functools import cache
 
 from shared.importing.columns import columns_of
 from shared.importing.decisions import Decision, WriteKind
+from shared.importing.digests import digest_of
 from shared.importing.findings import FindingKind
 from shared.importing.targets import Conflict, Target, UniqueSet
 
@@ -75,11 +76,7 @@ def statements_of(target: Target) -> Statements:
             f" {_column_text(suffixes)} AS subject FROM {resolved}"
             f" WHERE problem IS NOT NULL OR told <> 0 OR decision = {Decision.SUFFIX:d} ORDER BY ordinal"
         ),
-        ledger=(
-            "INSERT INTO import_row (import_id, model, old_pk, new_pk, decision, ordinal, suffixed)"
-            f" SELECT %(import_id)s, '{target.model}', old_pk, new_pk, decision, ordinal, suffixed"
-            f" FROM {resolved} WHERE decision IS NOT NULL"
-        ),
+        ledger=_ledger(target),
         ledger_rows=(
             "SELECT ordinal, old_pk, new_pk, decision, suffixed"
             f" FROM {resolved} WHERE decision IS NOT NULL ORDER BY ordinal"
@@ -87,6 +84,19 @@ def statements_of(target: Target) -> Statements:
         writes=_writes(target, resolved),
         suffix=suffixes[0] if suffixes else None,
         warned=warned,
+    )
+
+
+def _ledger(target: Target) -> str:
+    """The batch's part of the pk map, with the digests of the rows as they stand now; merged ones have none."""
+    digest = (
+        f"SELECT {digest_of(target.table, 't')} AS digest FROM {target.table} t"
+        f" WHERE t.id = r.new_pk AND r.decision <> {Decision.MERGE:d} LIMIT 1"
+    )
+    return (
+        "INSERT INTO import_row (import_id, model, old_pk, new_pk, decision, ordinal, suffixed, digest)"
+        f" SELECT %(import_id)s, '{target.model}', old_pk, new_pk, decision, ordinal, suffixed, w.digest"
+        f" FROM {target.resolved} r LEFT JOIN LATERAL ({digest}) w ON true WHERE decision IS NOT NULL"
     )
 
 
