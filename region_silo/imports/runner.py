@@ -211,7 +211,7 @@ class ImportRunner:
             raise rested
         ENDED.labels(state.name).inc()
         _log.info("import_succeeded", organizations=len(made))
-        if Effect.REMOVE_FILE in effects and not self._failed_rows(data_import.id):
+        if Effect.SPARE_FILE in effects and self._spool.is_crowded() and not self._failed_rows(data_import.id):
             self._spool.remove(str(data_import.id))
 
     def _failed_rows(self, import_id: int) -> bool:
