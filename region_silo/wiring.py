@@ -121,8 +121,8 @@ def public_servicers(
     organization_lookup = OrganizationLookup(cache, database, owners)
     project_lookup = ProjectLookup(database, project_cache(database, parts.redis, gate, parts.identity.name))
     team_lookup = TeamLookup(database)
-    spool = Spool(settings.spool_folder, settings.spool_bytes_max)
     return [
+        *file_servicers(parts, settings, organization_lookup),
         (
             organization_rpc.add_RegionOrganizationServiceServicer_to_server,
             members.RegionOrganizationServicer(
@@ -158,6 +158,20 @@ def public_servicers(
             issues.IssueServicer(IssueUseCases(database, ids, organization_lookup, project_lookup)),
         ),
         (
+            snowflake_rpc.add_SnowflakeServiceServicer_to_server,
+            snowflakes.SnowflakeServicer(
+                ids, Quotas(parts.redis, clock=parts.clock, silo=parts.identity.name).spend_ids
+            ),
+        ),
+    ]
+
+
+def file_servicers(parts: Parts, settings: RegionSettings, organizations: OrganizationLookup) -> list[Servicer]:
+    """The servicers that take and give files."""
+    database, ids = parts.database, parts.ids
+    spool = Spool(settings.spool_folder, settings.spool_bytes_max)
+    return [
+        (
             import_rpc.add_ImportServiceServicer_to_server,
             imports.ImportServicer(
                 ImportUseCases(
@@ -179,15 +193,9 @@ def public_servicers(
                     database,
                     ExportFiles(settings.spool_folder, spool),
                     ids.take,
-                    organization_lookup.find,
+                    organizations.find,
                     parts.waker.wake,
                 )
-            ),
-        ),
-        (
-            snowflake_rpc.add_SnowflakeServiceServicer_to_server,
-            snowflakes.SnowflakeServicer(
-                ids, Quotas(parts.redis, clock=parts.clock, silo=parts.identity.name).spend_ids
             ),
         ),
     ]

@@ -77,6 +77,15 @@ def next_ordinals(transaction: Transaction, import_id: int) -> dict[str, int]:
     return {row.model: row.last + 1 for row in rows}
 
 
+def commit_without_waiting(transaction: Transaction) -> None:
+    """Let COMMIT return before the batch is on disk. A crash of the database may then lose the last batches.
+
+    They are lost as a whole, chunks and all, and never earlier ones without later ones: the import goes on where its
+    chunks end. The next transaction that waits, as each change of the import's state does, brings all of them to disk.
+    """
+    transaction.driver.execute(b"SET LOCAL synchronous_commit = off", prepare=False)
+
+
 def insert_chunk(
     transaction: Transaction, of_import: DataImport, model: str, span: tuple[int, int], counts: Counts
 ) -> None:

@@ -280,15 +280,6 @@ def renew(transaction: Transaction, lease: Lease, lease_s: float) -> State | Non
     return _change_held(transaction, lease, lease_until=until)
 
 
-def commit_without_waiting(transaction: Transaction) -> None:
-    """Let COMMIT return before the batch is on disk. A crash of the database may then lose the last batches.
-
-    They are lost as a whole, chunks and all, and never earlier ones without later ones: the import goes on where its
-    chunks end. The next transaction that waits, as each change of the import's state does, brings all of them to disk.
-    """
-    transaction.driver.execute(b"SET LOCAL synchronous_commit = off", prepare=False)
-
-
 def give_back(
     transaction: Transaction,
     lease: Lease,

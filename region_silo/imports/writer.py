@@ -196,7 +196,7 @@ class FileWriter:
         batch = batch_of(self._import.id, target, count, decoded, self._ids.take)
 
         def work(transaction: Transaction) -> RestedError | None:
-            store.commit_without_waiting(transaction)
+            chunk_store.commit_without_waiting(transaction)
             store.renew(transaction, self._lease, self._limits.lease_s)
             written = self._write_batch(transaction, target, batch)
             return self._save_chunk(
@@ -214,7 +214,7 @@ class FileWriter:
         answer = self._control.import_batch(self._handed(model, rows)) if rows else HandedAnswer((), ())
 
         def work(transaction: Transaction) -> RestedError | None:
-            store.commit_without_waiting(transaction)
+            chunk_store.commit_without_waiting(transaction)
             store.renew(transaction, self._lease, self._limits.lease_s)
             chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
             counts = answer.counts(len(rows))
@@ -259,7 +259,7 @@ class FileWriter:
         count = last - first + 1
 
         def work(transaction: Transaction) -> RestedError | None:
-            store.commit_without_waiting(transaction)
+            chunk_store.commit_without_waiting(transaction)
             store.renew(transaction, self._lease, self._limits.lease_s)
             told = [BatchFinding.of_row(each) for each in self._skipped(model, first, count)]
             return self._save_chunk(transaction, model, (first, last), Counts(skipped=count), told)

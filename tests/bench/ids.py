@@ -50,7 +50,7 @@ def per_trip(environment: Environment) -> dict[str, Figure]:
 
 def layouts(environment: Environment) -> dict[str, Figure]:
     """ids_v2_vs_v1_rate, in ids a second over 10 s: `floor` is layout 1."""
-    for_s = environment.scaled(10.0, 4.0)
+    for_s = environment.scaled(10.0, 3.0)
     with environment.stack.region(OLD_REGION) as old:
         pair = (_sustained(old, LAYOUT_1, for_s), _sustained(environment.region, LAYOUT_2, for_s))
     note = f"over {for_s:.0f} s each, once; after the burst"

@@ -28,7 +28,7 @@ _IMPORT_TIMEOUT_S = 1200.0
 _POLL_S = 0.02
 _ENDED = (import_pb.DataImport.STATE_SUCCEEDED, import_pb.DataImport.STATE_FAILED)
 # A model's first and last fifth are compared when it has that many whole batches at least.
-_BATCHES_MIN = 5
+_BATCHES_MIN = 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Imported:
 
 def speed(environment: Environment) -> dict[str, Figure]:
     """import_vs_copy, in objects a second."""
-    objects = int(environment.scaled(100_000, 20_000))
+    objects = int(environment.scaled(100_000, 10_000))
     stack = environment.stack
     runs = []
     with import_floor(stack.database_url("control"), stack.database_url(REGION)) as floor:
@@ -62,7 +62,7 @@ def speed(environment: Environment) -> dict[str, Figure]:
 
 def large(environment: Environment) -> dict[str, Figure]:
     """import_rss_growth_mb_1m and import_flatness_1m: a tenth (`floor`) beside the whole (`ours`); QUICK is smaller."""
-    objects = int(environment.scaled(1_000_000, 100_000))
+    objects = int(environment.scaled(1_000_000, 60_000))
     growths = []
     for size in (objects // 10, objects):
         idle_kib = _restart_work(environment.stack)
@@ -160,7 +160,7 @@ def _flatness(stack: RunningStack, import_id: int) -> tuple[float, str, tuple[fl
     compared = []
     for model, times in batches.items():
         if len(times) >= _BATCHES_MIN:
-            fifth = len(times) // 5
+            fifth = max(1, len(times) // 5)
             first, last = statistics.median(times[:fifth]), statistics.median(times[-fifth:])
             compared.append((last / first, model, (first, last)))
     assert compared, "no model has batches enough to compare"

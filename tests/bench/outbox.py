@@ -90,7 +90,7 @@ def draining(environment: Environment) -> Iterator[Callable[[], float]]:
 
 def cross_silo(environment: Environment) -> dict[str, Figure]:
     """outbox_cross_silo_vs_floor, in messages a second, claim and settlement included."""
-    messages = int(environment.scaled(30_000, 10_000))
+    messages = int(environment.scaled(30_000, 5_000))
     add = region_rpc.add_RegionCallbackServiceServicer_to_server
     with (
         _opened(environment.empty_control_database()) as (control, connection),
@@ -117,7 +117,7 @@ def cross_silo(environment: Environment) -> dict[str, Figure]:
 
 
 def _messages(environment: Environment) -> int:
-    return int(environment.scaled(100_000, 20_000))
+    return int(environment.scaled(100_000, 10_000))
 
 
 class _Local:

@@ -22,7 +22,7 @@ _ROUNDS_MAX = 3
 
 def load(environment: Environment) -> dict[str, Figure]:
     """import_vs_loaddata, in objects a second."""
-    objects = int(environment.scaled(10_000, 2_000))
+    objects = int(environment.scaled(10_000, 1_000))
     name = "import_vs_loaddata"
     if not _PYTHON.exists():
         return {name: _absent("Django")}
@@ -39,12 +39,12 @@ def load(environment: Environment) -> dict[str, Figure]:
 
 def pgqueuer(environment: Environment) -> dict[str, Figure]:
     """outbox_drain_vs_pgqueuer, in messages a second."""
-    return _drained(environment, "outbox_drain_vs_pgqueuer", "pgqueuer", int(environment.scaled(20_000, 3_000)))
+    return _drained(environment, "outbox_drain_vs_pgqueuer", "pgqueuer", int(environment.scaled(20_000, 1_000)))
 
 
 def procrastinate(environment: Environment) -> dict[str, Figure]:
     """outbox_drain_vs_procrastinate, in messages a second."""
-    return _drained(environment, "outbox_drain_vs_procrastinate", "procrastinate", int(environment.scaled(3_000, 500)))
+    return _drained(environment, "outbox_drain_vs_procrastinate", "procrastinate", int(environment.scaled(3_000, 200)))
 
 
 def _drained(environment: Environment, name: str, peer: str, jobs: int) -> dict[str, Figure]:

@@ -22,7 +22,7 @@ _BODY = bytes(100)
 
 def run(environment: Environment) -> dict[str, Figure]:
     """provision_vs_floor, in seconds (p50); visible in both silos is checked outside of what is timed."""
-    calls = int(environment.scaled(30, 15))
+    calls = int(environment.scaled(30, 8))
     with (
         echo_server() as address,
         grpc.insecure_channel(address) as channel,

@@ -41,7 +41,7 @@ _FLOOR = """
 
 def run(environment: Environment) -> dict[str, Figure]:
     """slugs_vs_one_statement, in slugs a second."""
-    count = int(environment.scaled(100_000, 20_000))
+    count = int(environment.scaled(100_000, 10_000))
     url = environment.empty_control_database()
     database = Database.open(url, clock=SystemClock())
     region = Region(REGION, _NUMBER, "127.0.0.1:1", "127.0.0.1:2")

@@ -20,6 +20,10 @@ _BY_RULE = {
     "sentry.email": {"email", "date_added"},
     "sentry.useremail": {"is_verified", "validation_hash", "date_hash_added"},
     "sentry.organization": {"slug"},
+    "sentry.monitor": {"guid"},
+    "sentry.incident": {"detection_uuid"},
+    "sentry.incidentactivity": {"notification_uuid"},
+    "sentry.querysubscription": {"subscription_id"},
 }
 """Fields that an import in organization scope changes."""
 

@@ -1,14 +1,14 @@
-"""What an import in organization scope must have written for a file's rows, computed from the file alone.
+"""What an import must have written into the tables that the silos act on, computed from the file alone.
 
 Nothing here shares code with the importer: conversions and rules are written down a second time, field by field.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import ast
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-Row = dict[str, Any]
+from tests.integration.imports.deciding import Before, Row
 
 NEW = "<new>"
 """The value is random; it must be there and differ from the file's."""
@@ -22,49 +22,12 @@ REGION_TABLES = {
     "sentry.project": "project",
     "sentry.projectteam": "project_team",
     "sentry.projectkey": "project_key",
+    "sentry.environment": "environment",
+    "sentry.environmentproject": "environment_project",
+    "sentry.repository": "repository",
+    "sentry.counter": "project_counter",
 }
 MODELS = (*CONTROL_TABLES, *REGION_TABLES)
-
-
-@dataclass
-class Before:
-    """What the silos held before the import."""
-
-    usernames: set[str] = field(default_factory=set)
-    addresses: set[str] = field(default_factory=set)
-    public_keys: set[str] = field(default_factory=set)
-    secret_keys: set[str] = field(default_factory=set)
-
-
-@dataclass
-class Expected:
-    """The decision for every row by (model, pk), and the rows that must not be written."""
-
-    decisions: dict[tuple[str, int], str] = field(default_factory=dict)
-    skipped: dict[tuple[str, int], str] = field(default_factory=dict)
-
-
-def expect(rows: Iterable[Row], before: Before) -> Expected:
-    """Decide for every row of the ten models, in the order in which references can be followed."""
-    by_model: dict[str, list[Row]] = {}
-    for row in rows:
-        by_model.setdefault(row["model"].lower(), []).append(row)
-    expected = Expected()
-    usernames, addresses = set(before.usernames), set(before.addresses)
-    for row in by_model.get("sentry.user", ()):
-        username = row["fields"]["username"].lower()
-        expected.decisions["sentry.user", row["pk"]] = "SUFFIX" if username in usernames else "INSERT"
-        usernames.add(username)
-        if row["fields"]["email"]:
-            addresses.add(row["fields"]["email"].lower())
-    for row in by_model.get("sentry.email", ()):
-        address = row["fields"]["email"].lower()
-        expected.decisions["sentry.email", row["pk"]] = "MERGE" if address in addresses else "INSERT"
-        addresses.add(address)
-    for model, references in _REFERENCES.items():
-        for row in by_model.get(model, ()):
-            _follow(expected, model, row, references)
-    return expected
 
 
 def written(model: str, fields: Row, new: Mapping[tuple[str, int], int], before: Before, import_id: int) -> Row:
@@ -75,32 +38,21 @@ def written(model: str, fields: Row, new: Mapping[tuple[str, int], int], before:
     return made
 
 
-_REFERENCES: dict[str, dict[str, str]] = {
-    "sentry.useremail": {"user": "sentry.user"},
-    "sentry.organization": {},
-    "sentry.team": {"organization": "sentry.organization"},
-    "sentry.project": {"organization": "sentry.organization", "template": "sentry.projecttemplate"},
-    "sentry.organizationmember": {"organization": "sentry.organization", "user_id": "sentry.user"},
-    "sentry.projectteam": {"project": "sentry.project", "team": "sentry.team"},
-    "sentry.projectkey": {"project": "sentry.project"},
-    "sentry.organizationmemberteam": {"organizationmember": "sentry.organizationmember", "team": "sentry.team"},
-}
-
-
-def _follow(expected: Expected, model: str, row: Row, references: dict[str, str]) -> None:
-    for name, target in references.items():
-        pk = row["fields"].get(name)
-        if pk is not None and (target, pk) not in expected.decisions:
-            expected.skipped[model, row["pk"]] = "MISSING_REFERENCE"
-            return
-    expected.decisions[model, row["pk"]] = "INSERT"
-
-
 def time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
 def _user(fields: Row, new: Any, before: Before, import_id: int) -> Row:
+    made = _new_user(fields)
+    if before.scope == "Global":
+        made |= {name: fields[name] for name in ("is_staff", "is_superuser", "is_managed")}
+        if not fields.get("is_unclaimed", False):
+            made |= {name: fields[name] for name in ("password", "is_password_expired")}
+            made |= {"is_unclaimed": False, "last_password_change": time(fields["last_password_change"])}
+    return made
+
+
+def _new_user(fields: Row) -> Row:
     return {
         "name": fields["name"],
         "email": fields["email"],
@@ -129,9 +81,12 @@ def _email(fields: Row, new: Any, before: Before, import_id: int) -> Row:
 
 
 def _user_email(fields: Row, new: Any, before: Before, import_id: int) -> Row:
+    made = {"user_id": new("sentry.user", fields["user"]), "email": fields["email"]}
+    if before.scope == "Global":
+        names = ("is_verified", "validation_hash")
+        return {**made, **{name: fields[name] for name in names}, "date_hash_added": time(fields["date_hash_added"])}
     return {
-        "user_id": new("sentry.user", fields["user"]),
-        "email": fields["email"],
+        **made,
         "is_verified": False,
         "validation_hash": NEW,
         "date_hash_added": "<now>",
@@ -202,7 +157,7 @@ def _project(fields: Row, new: Any, before: Before, import_id: int) -> Row:
         "public": fields["public"],
         "first_event": time(fields["first_event"]),
         "forced_color": fields["forced_color"],
-        "template_id": None,
+        "template_id": new("sentry.projecttemplate", fields.get("template")),
         "date_added": time(fields["date_added"]),
     }
 
@@ -227,6 +182,37 @@ def _project_key(fields: Row, new: Any, before: Before, import_id: int) -> Row:
     }
 
 
+def _environment(fields: Row, new: Any, before: Before, import_id: int) -> Row:
+    return {
+        "organization_id": new("sentry.organization", fields["organization_id"]),
+        "name": fields["name"],
+        "date_added": time(fields["date_added"]),
+    }
+
+
+def _environment_project(fields: Row, new: Any, before: Before, import_id: int) -> Row:
+    return {
+        "project_id": new("sentry.project", fields["project"]),
+        "environment_id": new("sentry.environment", fields["environment"]),
+        "is_hidden": fields["is_hidden"],
+    }
+
+
+def _repository(fields: Row, new: Any, before: Before, import_id: int) -> Row:
+    languages = fields.get("languages")
+    return {
+        "organization_id": new("sentry.organization", fields["organization_id"]),
+        "integration_id": new("sentry.integration", fields["integration_id"]),
+        **{name: fields[name] for name in ("name", "url", "provider", "external_id", "config", "status")},
+        "languages": ast.literal_eval(languages) if isinstance(languages, str) else languages,
+        "date_added": time(fields["date_added"]),
+    }
+
+
+def _counter(fields: Row, new: Any, before: Before, import_id: int) -> Row:
+    return {"project_id": new("sentry.project", fields["project"]), "value": fields["value"]}
+
+
 _WRITTEN: dict[str, Any] = {
     "sentry.user": _user,
     "sentry.email": _email,
@@ -238,4 +224,8 @@ _WRITTEN: dict[str, Any] = {
     "sentry.project": _project,
     "sentry.projectteam": _project_team,
     "sentry.projectkey": _project_key,
+    "sentry.environment": _environment,
+    "sentry.environmentproject": _environment_project,
+    "sentry.repository": _repository,
+    "sentry.counter": _counter,
 }

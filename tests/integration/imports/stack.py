@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from control_silo.model_exports.usecases import ModelExportUseCases, Right
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.regions.usecases import number_of
 from region_silo.imports.domain import RESTING, DataImport, ImportReport, Scope, SlugWish
+from region_silo.imports.options import NO_OPTIONS, ImportOptions
 from region_silo.imports.runner import ImportRunner, RunnerSettings
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from region_silo.imports.writer import BatchLimits
@@ -88,8 +90,12 @@ class ImportStack:
         caller: Caller = CALLER,
         request_id: str | None = None,
         finish: bool = True,
+        options: ImportOptions = NO_OPTIONS,
+        continue_on_error: bool = False,
         **header: Any,
     ) -> DataImport:
+        options = replace(options, continue_on_error=continue_on_error)
+
         def parts() -> Iterator[bytes | None]:
             for start in range(0, len(data), 65536):
                 yield data[start : start + 65536]
@@ -97,7 +103,9 @@ class ImportStack:
                 yield None
 
         with acting(caller, method=METHOD):
-            return self.usecases.upload(UploadHeader(scope, request_id or str(uuid.uuid4()), **header), parts())
+            return self.usecases.upload(
+                UploadHeader(scope, request_id or str(uuid.uuid4()), options=options, **header), parts()
+            )
 
     def run(self, import_id: int, runner: ImportRunner | None = None, rounds_max: int = 50) -> DataImport:
         """Work, deliver and let time pass until the import has ended or rests."""

@@ -157,7 +157,7 @@ def test_wanted_users_come_with_their_own_rows_in_any_order_of_the_file(stack: I
 
 def test_a_bad_row_is_told_although_a_filter_is_there(stack: ImportStack) -> None:
     file = [rows.organization(1, "mine"), {**rows.organization(2, "mine"), "pk": "bad"}, rows.team(1, 1, "a\0")]
-    done = stack.do_import(file, **_options("mine"))
+    done = stack.do_import(file, continue_on_error=True, **_options("mine"))
     assert {(each.kind, each.model) for each in stack.findings(done.id)} == {
         ("INVALID_PK", "sentry.organization"),
         ("INVALID_VALUE", "sentry.team"),
@@ -181,3 +181,22 @@ def test_another_filter_is_another_request(stack: ImportStack) -> None:
     with pytest.raises(errors.RequestIdReused):
         stack.upload(data, request_id=request_id, **_options("theirs"))
     assert stack.report(first.id, CALLER).data_import.options == ImportOptions(organization_slugs=("mine",))
+
+
+def test_a_search_for_what_is_wanted_that_was_cut_short_begins_again_and_tells_once(
+    stack: ImportStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = sieve.Sieve._finish
+    calls: list[int] = []
+
+    def cut_short(self: sieve.Sieve, *given: Any) -> None:
+        finish(self, *given)
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError
+
+    monkeypatch.setattr(sieve.Sieve, "_finish", cut_short)
+    done = stack.do_import(_FILE, **_options("mine", "absent"))
+    assert (done.state, len(calls)) == (State.SUCCEEDED, 2)
+    assert len(stack.findings(done.id, "NOT_IN_FILE")) == 1
+    assert done.finding_count == len(stack.findings(done.id))

@@ -110,6 +110,39 @@ def test_what_is_refused_names_the_reason(doors: Doors) -> None:
     assert doors.refused("UploadImport", iter(two_headers)).violations[0][0] == "header"
 
 
+def test_options_go_in_by_the_public_door_are_shown_and_are_part_of_the_request(doors: Doors) -> None:
+    request_id = str(uuid.uuid4())
+    filtered = import_pb.ImportOptions(
+        hide_organizations=True, organization_slugs=import_pb.ImportOptions.Filter(values=["b", "acme", "b"])
+    )
+    sha256 = hashlib.sha256(_FILE).hexdigest()
+    queued = doors.call("UploadImport", parts(_FILE, request_id=request_id, sha256=sha256, options=filtered))
+    assert list(queued.options.organization_slugs.values) == ["acme", "b"]
+    assert not queued.options.HasField("usernames")
+    doors.stack.run(int(queued.name.removeprefix("imports/")), doors.runner())
+    shown = doors.call("GetImport", import_pb.GetImportRequest(name=queued.name))
+    assert shown.options == queued.options
+    (listed,) = doors.call("ListImports", import_pb.ListImportsRequest()).imports
+    assert not listed.HasField("options")
+    again = parts(_FILE, request_id=request_id, sha256=sha256, options=filtered)
+    assert doors.call("UploadImport", again).name == queued.name
+    everything = parts(_FILE, request_id=request_id, sha256=sha256)
+    assert doors.refused("UploadImport", everything).reason == "REQUEST_ID_REUSED"
+
+
+def test_options_that_are_too_much_or_of_no_use_are_refused(doors: Doors) -> None:
+    doors.stack.do_import([rows.organization(1)])
+    full = doors.refused("UploadImport", parts(_FILE, scope=4), "operator")
+    assert (full.reason, full.fields) == ("SILO_HOLDS_ORGANIZATIONS", ["header.options.add_to_silo"])
+    merging = parts(_FILE, options=import_pb.ImportOptions(merge_users=True))
+    assert doors.refused("UploadImport", merging).reason == "SCOPE_MISSING"
+    useless = parts(_FILE, options=import_pb.ImportOptions(add_to_silo=True))
+    assert doors.refused("UploadImport", useless).fields == ["header.options.add_to_silo"]
+    names = import_pb.ImportOptions.Filter(values=[str(number) for number in range(5001)])
+    many = parts(_FILE, options=import_pb.ImportOptions(organization_slugs=names))
+    assert doors.refused("UploadImport", many).reason == "INVALID_FIELD"
+
+
 def test_a_failed_import_tells_why(doors: Doors) -> None:
     name = doors.call("UploadImport", parts(_FILE)).name
     doors.stack.scopes.clear()

@@ -1,12 +1,14 @@
 """The rules for the rows of a region's models: spec imports.md 4 and 10."""
 
+import json
 import uuid
 from typing import Any
 
 import pytest
 
-from region_silo.imports.domain import DataImport, Scope
+from region_silo.imports.domain import DataImport, Scope, State
 from region_silo.imports.options import ImportOptions
+from shared.errors import PeerUnavailable
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.rows_of_files import TIME, row
 from tests.integration.imports.stack import OPERATOR, ImportStack
@@ -109,6 +111,7 @@ def test_a_name_of_an_environment_or_an_active_repository_stands_once(stack: Imp
         ],
         scope=Scope.GLOBAL,
         caller=OPERATOR,
+        continue_on_error=True,
     )
     assert set(_kinds(stack, done)) == {
         ("NOT_UNIQUE", "sentry.environment", "2", "name"),
@@ -246,7 +249,8 @@ def test_a_natural_key_in_a_reference_is_told_for_each_row(stack: ImportStack) -
             row("sentry.projectbookmark", 1, project=1, user_id=["a@example.com"]),
             row("sentry.projectbookmark", 2, project=1, user_id=1),
             row("sentry.useroption", 3, user=["a@example.com"], key="theme", value="light"),
-        ]
+        ],
+        continue_on_error=True,
     )
     found = stack.findings(done.id)
     assert {(each.kind, each.model, each.pk, each.field) for each in found} == {
@@ -317,3 +321,21 @@ def test_tokens_of_organizations_are_written_when_these_have_their_slugs(stack: 
     assert {each["organization_id"] for each in tokens} == {organization["id"]}
     assert organization["state"] == 1
     assert ("MISSING_REFERENCE", "sentry.orgauthtoken", "3", "organization_id") in _kinds(stack, done)
+
+
+def test_tokens_that_could_not_be_handed_over_are_when_control_is_back(stack: ImportStack) -> None:
+    token = row("sentry.orgauthtoken", 1, organization_id=1, name="ci", token_hashed="1" * 64)
+    waiting = stack.upload(json.dumps([*_MINE, token]).encode())
+    states: list[str] = []
+
+    def before() -> None:
+        states.append(stack.report(waiting.id).data_import.state.name)
+        if states.count("FINISHING") == 1:
+            raise PeerUnavailable
+
+    stack.peer.before = before
+    done = stack.run(waiting.id)
+    assert done.state is State.SUCCEEDED
+    assert states == ["RESERVING", "FINISHING", "FINISHING"]
+    assert len(stack.kept("sentry.orgauthtoken", "control")) == 1
+    assert done.done_count == 3

@@ -14,6 +14,7 @@ import pytest
 
 from region_silo.imports.cleaner import clean_spool
 from region_silo.imports.domain import Scope, State, UploadProgress
+from region_silo.imports.options import ImportOptions
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from shared import deadline, errors
 from shared.importing.spool import Spool
@@ -121,7 +122,13 @@ def test_from_offset_0_an_upload_begins_anew_and_may_be_another_file(stack: Impo
 
 
 @pytest.mark.parametrize(
-    "header", [{"sha256": "0" * 64}, {"size_bytes": 5000}, {"scope": Scope.USER}, {"continue_on_error": True}]
+    "header",
+    [
+        {"sha256": "0" * 64},
+        {"size_bytes": 5000},
+        {"scope": Scope.USER},
+        {"options": ImportOptions(continue_on_error=True)},
+    ],
 )
 def test_an_upload_goes_on_as_what_it_began_as_or_not_at_all(stack: ImportStack, header: dict[str, Any]) -> None:
     request_id = str(uuid.uuid4())

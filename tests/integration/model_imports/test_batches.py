@@ -68,6 +68,20 @@ def test_rows_with_a_gap_are_refused(stack: ImportStack) -> None:
     assert _usernames(stack) == []
 
 
+def test_rows_that_a_filter_leaves_out_may_be_missing_but_the_order_stays(stack: ImportStack) -> None:
+    users = {pk: HandedRow(pk, json.dumps(rows.user(pk)).encode()) for pk in (3, 7, 9)}
+    first = _batch(stack, [], rows=[users[3], users[7]], filtered=True)
+    for _ in range(2):
+        answer = stack.model_imports.import_batch("us", first)
+        assert [(row.ordinal, row.old_pk) for row in answer.rows] == [(3, 3), (7, 7)]
+    later = _batch(stack, [], rows=[users[7], users[9]], filtered=True, import_id=first.import_id)
+    assert [row.ordinal for row in stack.model_imports.import_batch("us", later).rows] == [7, 9]
+    assert len(_usernames(stack)) == 3
+    for wrong in ([users[7], users[3]], [users[3], users[3]]):
+        with pytest.raises(errors.InvalidArgument):
+            stack.model_imports.import_batch("us", _batch(stack, [], rows=wrong, filtered=True))
+
+
 def test_rows_that_stand_are_answered_from_store_in_any_size_of_batch(stack: ImportStack) -> None:
     users = [rows.user(pk) for pk in range(1, 7)]
     users[2] = {**users[2], "pk": "bad"}

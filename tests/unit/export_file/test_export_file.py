@@ -12,6 +12,8 @@ from shared.importing.columns import columns_of
 from shared.importing.registry import models
 from siloway_client.export_file import OBJECTS_MIN, write_export
 
+_LEFT_TO_REAL_EXPORTS = {"sentry.environment", "sentry.environmentproject", "sentry.repository", "sentry.counter"}
+
 
 @pytest.mark.parametrize("objects", [OBJECTS_MIN, 21, 23, 24, 199, 1000, 2503])
 def test_a_file_has_exactly_the_asked_rows_and_every_reference_leads_somewhere(objects: int) -> None:
@@ -20,7 +22,7 @@ def test_a_file_has_exactly_the_asked_rows_and_every_reference_leads_somewhere(o
     rows = json.loads(file.getvalue())
     assert len(rows) == objects == facts.objects
     assert Counter(row["model"] for row in rows) == facts.rows
-    assert set(facts.rows) == {name for name, model in models().items() if model.table}
+    assert set(facts.rows) == {name for name, model in models().items() if model.table} - _LEFT_TO_REAL_EXPORTS
     assert facts.sha256 == hashlib.sha256(file.getvalue()).hexdigest()
     assert facts.size_bytes == len(file.getvalue())
     known = {(row["model"], row["pk"]) for row in rows}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import SpoolFull, SpoolMissing
+from shared.errors import SpoolFull, SpoolMissing, UploadInProgress
 from shared.importing.spool import Spool
 
 
@@ -93,3 +93,15 @@ def test_a_full_disk_is_a_full_spool(tmp_path: Path) -> None:
     with pytest.raises(SpoolFull):
         writer.write(b"x")
     writer.abort()
+
+
+def test_a_claim_has_one_holder_and_ends_with_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1 << 20)
+    with spool.claim("7"):
+        with pytest.raises(UploadInProgress), spool.claim("7"):
+            pass
+        with Spool(tmp_path, 1 << 20).claim("8"):
+            pass
+    with spool.claim("7"):
+        spool.remove("7")
+    assert spool.import_ids() == []

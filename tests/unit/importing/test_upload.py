@@ -137,3 +137,35 @@ def test_an_index_that_is_not_whole_is_a_missing_file(spool: Spool, tmp_path: Pa
     path.unlink()
     with pytest.raises(SpoolMissing):
         UploadedFile(spool, "1", length)
+
+
+def test_an_upload_that_was_kept_goes_on_to_the_same_file_and_index_wherever_it_broke(tmp_path: Path) -> None:
+    data = b'\xef\xbb\xbf[{"model": "a.b", "pk": 1, "s": "\\"]"}, {"model": "a.c", "pk": 2}, {"model": "a.b", "pk": 3}]'
+    whole = Upload(Spool(tmp_path / "whole", 1 << 20), "1")
+    whole.write(data)
+    wanted = whole.finish()
+    for cut in range(len(data) + 1):
+        spool = Spool(tmp_path / str(cut), 1 << 20)
+        with Upload(spool, "1") as first:
+            first.write(data[:cut])
+            first.keep()
+        assert spool.part_length("1") == cut
+        with Upload(spool, "1", goes_on=True) as second:
+            assert second.length == cut
+            second.write_at(cut, data[cut:])
+            assert second.finish() == wanted
+        with UploadedFile(spool, "1", len(data)) as file:
+            assert [row.pk for run in file.rows("a.b", 1, 9) for row in run] == [1, 3]
+
+
+def test_bytes_that_came_before_are_compared_and_those_behind_them_taken(tmp_path: Path) -> None:
+    data = b'[{"model": "a.b", "pk": 1}]'
+    spool = Spool(tmp_path, 1 << 20)
+    with Upload(spool, "1") as upload:
+        upload.write(data[:10])
+        upload.write_at(4, data[4:8])
+        upload.write_at(4, data[4:20])
+        with pytest.raises(InvalidUpload):
+            upload.write_at(4, b"#" + data[5:])
+        upload.write_at(20, data[20:])
+        assert upload.finish().length == len(data)
