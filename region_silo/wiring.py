@@ -122,7 +122,7 @@ def public_servicers(
     project_lookup = ProjectLookup(database, project_cache(database, parts.redis, gate, parts.identity.name))
     team_lookup = TeamLookup(database)
     return [
-        *file_servicers(parts, settings, organization_lookup),
+        *file_servicers(parts, settings, organization_lookup, channel),
         (
             organization_rpc.add_RegionOrganizationServiceServicer_to_server,
             members.RegionOrganizationServicer(
@@ -166,7 +166,9 @@ def public_servicers(
     ]
 
 
-def file_servicers(parts: Parts, settings: RegionSettings, organizations: OrganizationLookup) -> list[Servicer]:
+def file_servicers(
+    parts: Parts, settings: RegionSettings, organizations: OrganizationLookup, channel: InternalChannel
+) -> list[Servicer]:
     """The servicers that take and give files."""
     database, ids = parts.database, parts.ids
     spool = Spool(settings.spool_folder, settings.spool_bytes_max)

@@ -31,6 +31,7 @@ from siloway_client.commands import (
     teams,
     tokens,
     users,
+    verification,
 )
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.commands.doctor import doctor
@@ -73,6 +74,7 @@ app.add_typer(reconciliation.app, name="reconciliation")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(up)
 app.command()(demo)
 app.command()(doctor)
+app.command()(verification.verify)
 app.command()(restored)
 files.add_to(app)
 
@@ -82,6 +84,7 @@ _REFUSED = (
     DemoFailed,
     imports.ImportFailed,
     imports.StillRunning,
+    verification.CutShort,
     exports.ExportFailed,
     DownloadFailed,
     organizations.ChangeFailed,
