@@ -7,7 +7,7 @@ read; a row that is changed meanwhile may be told or not.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -58,7 +58,7 @@ class VerificationUseCases:
 
     def verify(
         self, import_id: int, is_wanted: Callable[[], bool] = lambda: True
-    ) -> Iterator[Difference | Verification]:
+    ) -> Generator[Difference | Verification, None, None]:
         """Each difference, now and then how far it is, and at the end the result, which alone counts what was left out.
 
         Raises ImportNotFound, WrongImportState (it has not succeeded), SpoolMissing (its file is gone),

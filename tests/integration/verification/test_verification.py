@@ -10,9 +10,13 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from region_silo.imports.domain import DataImport, Scope, State
 from region_silo.imports.options import ImportOptions
+from region_silo.verification.domain import Verification
+from region_silo.verification.usecases import VerificationUseCases
+from shared.errors import ResourceExhausted
+from shared.rpc.call import acting
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.doors import Doors
-from tests.integration.imports.stack import OPERATOR
+from tests.integration.imports.stack import METHOD, OPERATOR
 from tests.refusals import refusal_of
 
 _FOLDER = Path(__file__).resolve().parents[4] / "shared" / "data" / "exports"
@@ -148,3 +152,39 @@ def _reason(doors: Doors, request: import_pb.VerifyImportRequest, token: str = "
     with pytest.raises(grpc.RpcError) as caught:
         list(doors.call("VerifyImport", request, token))
     return refusal_of(caught.value).reason
+
+
+def test_rows_longer_than_a_message_are_compared_whole(doors: Doors) -> None:
+    value = "x" * 900_000
+    fields = {"key": "long", "value": value, "last_updated": rows.TIME}
+    option = {"model": "sentry.controloption", "pk": 1, "fields": fields}
+    done = doors.stack.do_import([option], scope=Scope.CONFIG, caller=OPERATOR)
+    assert _verify(doors, done)[0] == []
+    statement = f"UPDATE kept_row SET fields = jsonb_set(fields, '{{value}}', to_jsonb('{value[:-1]}y'::text))"
+    doors.stack.change_in("control", statement)
+    assert _verify(doors, done)[0] == [("UnequalJSON", "sentry.controloption", "1")]
+
+
+def test_a_control_that_is_away_is_told_and_nothing_is_called_equal(doors: Doors) -> None:
+    done = doors.stack.do_import(_FILE)
+    doors.control.stop(0)
+    assert _reason(doors, import_pb.VerifyImportRequest(name=done.name)) == "PEER_UNREACHABLE"
+
+
+def test_few_verify_at_one_time_and_places_come_back(doors: Doors) -> None:
+    stack = doors.stack
+    done = stack.do_import([*_FILE, *(rows.team(pk, 1, f"team-{pk}") for pk in range(2, 1200))])
+    verification = VerificationUseCases(stack.region, stack.spool, doors, heartbeat_s=0)
+    with acting(OPERATOR, method=METHOD):
+        begun = [verification.verify(done.id) for _ in range(2)]
+        for each in begun:
+            first = next(each)
+            assert isinstance(first, Verification)
+            assert not first.done
+        with pytest.raises(ResourceExhausted):
+            next(verification.verify(done.id))
+        begun[0].close()
+        *_, last = verification.verify(done.id)
+        assert isinstance(last, Verification)
+        assert (last.done, last.compared + last.merged) == (True, len(_FILE) + 1198)
+        begun[1].close()
