@@ -22,6 +22,7 @@ from region_silo.deploys import servicer as deploys
 from region_silo.deploys.usecases import DeployUseCases
 from region_silo.doctor.part import RegionPart
 from region_silo.exports import servicer as exports
+from region_silo.exports.control_peer import ControlRows
 from region_silo.exports.usecases import ExportUseCases
 from region_silo.fetches.servicer import RefFeatures
 from region_silo.imports import servicer as imports
@@ -51,6 +52,7 @@ from region_silo.snowflakes import servicer as snowflakes
 from region_silo.tokens.confirmation import Confirmation
 from region_silo.tokens.store import knows_tokens
 from region_silo.tokens.usecases import authenticator
+from region_silo.verification.usecases import VerificationUseCases
 from shared import silo
 from shared.exporting.files import ExportFiles
 from shared.importing.spool import Spool
@@ -58,6 +60,7 @@ from shared.model_cache_gate import CacheGate
 from shared.parts import Parts
 from shared.quota import Quotas
 from shared.rpc.admin import Check
+from shared.rpc.channel import InternalChannel
 from shared.silo import Servicer
 
 PUBLIC_METHODS = (
@@ -87,7 +90,7 @@ def serve(settings: RegionSettings) -> int:
         silo.public_door(
             parts,
             PUBLIC_METHODS,
-            public_servicers(parts, settings, gate, cache, owners),
+            public_servicers(parts, settings, gate, cache, owners, channel=channel),
             authenticator(parts.database, parts.clock, parts.identity.name, _confirm(parts, confirmation)),
             sends=sending_registry(),
             doctor=RegionPart(),
@@ -105,7 +108,13 @@ def serve(settings: RegionSettings) -> int:
 
 
 def public_servicers(
-    parts: Parts, settings: RegionSettings, gate: CacheGate, cache: OrganizationCache, owners: Owners
+    parts: Parts,
+    settings: RegionSettings,
+    gate: CacheGate,
+    cache: OrganizationCache,
+    owners: Owners,
+    *,
+    channel: InternalChannel,
 ) -> list[Servicer]:
     """The servicers of the public door."""
     database, ids = parts.database, parts.ids
@@ -113,7 +122,7 @@ def public_servicers(
     project_lookup = ProjectLookup(database, project_cache(database, parts.redis, gate, parts.identity.name))
     team_lookup = TeamLookup(database)
     return [
-        *file_servicers(parts, settings, organization_lookup),
+        *file_servicers(parts, settings, organization_lookup, channel),
         (
             organization_rpc.add_RegionOrganizationServiceServicer_to_server,
             members.RegionOrganizationServicer(
@@ -157,7 +166,9 @@ def public_servicers(
     ]
 
 
-def file_servicers(parts: Parts, settings: RegionSettings, organizations: OrganizationLookup) -> list[Servicer]:
+def file_servicers(
+    parts: Parts, settings: RegionSettings, organizations: OrganizationLookup, channel: InternalChannel
+) -> list[Servicer]:
     """The servicers that take and give files."""
     database, ids = parts.database, parts.ids
     spool = Spool(settings.spool_folder, settings.spool_bytes_max)
@@ -174,6 +185,7 @@ def file_servicers(parts: Parts, settings: RegionSettings, organizations: Organi
                     keep=timedelta(hours=settings.spool_keep_hours),
                 ),
                 parts.clock,
+                VerificationUseCases(database, spool, ControlRows(channel)),
             ),
         ),
         (

@@ -32,6 +32,7 @@ from siloway_client.commands import (
     teams,
     tokens,
     users,
+    verification,
 )
 from siloway_client.commands.demo import DemoFailed, demo
 from siloway_client.commands.doctor import doctor
@@ -77,6 +78,7 @@ app.add_typer(reconciliation.app, name="reconciliation")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(up)
 app.command()(demo)
 app.command()(doctor)
+app.command()(verification.verify)
 app.command()(restored)
 files.add_to(app)
 
@@ -87,6 +89,7 @@ _REFUSED = (
     imports.ImportFailed,
     imports.StillRunning,
     PlanFileWrong,
+    verification.CutShort,
     exports.ExportFailed,
     DownloadFailed,
     organizations.ChangeFailed,

@@ -16,7 +16,7 @@ READINGS: Mapping[str, Reading] = {
 }
 """The tables of control's models, by model."""
 
-_SECRETS: Mapping[str, Mapping[str, str]] = {
+SECRETS: Mapping[str, Mapping[str, str]] = {
     "sentry.user": {"password": "''", "session_nonce": "NULL::text"},
     "sentry.useremail": {"validation_hash": "''"},
 }
@@ -38,7 +38,7 @@ _OF_EXPORTED_USERS = (
 
 def selection(model: str, wanted: RowsWanted, *, operates: bool) -> Selection:
     """Which rows of a model go, besides the closure. Parameters: usernames, organizations, region."""
-    replaced = {} if operates else _SECRETS.get(model, {})
+    replaced = {} if operates else SECRETS.get(model, {})
     return Selection(wanted.scope, (*_filter(model, wanted), *_organizations(model, wanted)), replaced)
 
 

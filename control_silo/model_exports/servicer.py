@@ -12,6 +12,7 @@ from siloway.internal.v1 import model_export_service_pb2_grpc as model_export_rp
 
 from control_silo.model_exports.usecases import ModelExportUseCases
 from shared.exporting.handover import HandedRow, RowsWanted
+from shared.exporting.imported import ImportedRow
 from shared.importing.registry import ImportScope
 from shared.rpc.call import current_caller
 from shared.rpc.methods import PEER_REGION, Budget, Door, Method
@@ -19,6 +20,13 @@ from shared.rpc.methods import PEER_REGION, Budget, Door, Method
 METHODS: tuple[Method, ...] = (
     Method(
         "/siloway.internal.v1.ModelExportService/ExportRows",
+        Door.INTERNAL,
+        (PEER_REGION,),
+        budget=Budget.STREAMS,
+        maximum_s=3000.0,
+    ),
+    Method(
+        "/siloway.internal.v1.ModelExportService/ReadImportedRows",
         Door.INTERNAL,
         (PEER_REGION,),
         budget=Budget.STREAMS,
@@ -57,6 +65,13 @@ class ModelExportServicer(model_export_rpc.ModelExportServiceServicer):
         )
         return _messages(self._usecases.rows(current_caller().silo or "", wanted))
 
+    def ReadImportedRows(
+        self, request: model_export_pb.ReadImportedRowsRequest, context: grpc.ServicerContext
+    ) -> Iterator[model_export_pb.ReadImportedRowsResponse]:
+        del context
+        region = current_caller().silo or ""
+        return _imported(self._usecases.imported_rows(region, request.import_id, request.principal, request.model))
+
 
 def _messages(rows: Iterator[HandedRow]) -> Iterator[model_export_pb.ExportRowsResponse]:
     message, size = model_export_pb.ExportRowsResponse(), 0
@@ -79,6 +94,34 @@ def _pieces(row: HandedRow) -> Iterator[model_export_pb.ExportRowsResponse.Row]:
         yield model_export_pb.ExportRowsResponse.Row(
             pk=row.pk,
             references=[pk or 0 for pk in row.references],
+            fields=row.fields[start:end],
+            continues=end < len(row.fields),
+        )
+
+
+def _imported(rows: Iterator[ImportedRow]) -> Iterator[model_export_pb.ReadImportedRowsResponse]:
+    message, size = model_export_pb.ReadImportedRowsResponse(), 0
+    for row in rows:
+        for piece in _imported_pieces(row):
+            length = len(piece.fields) + _ROW_BYTES
+            if message.rows and size + length > _MESSAGE_BYTES:
+                yield message
+                message, size = model_export_pb.ReadImportedRowsResponse(), 0
+            message.rows.append(piece)
+            size += length
+    if message.rows:
+        yield message
+
+
+def _imported_pieces(row: ImportedRow) -> Iterator[model_export_pb.ReadImportedRowsResponse.Row]:
+    for start in range(0, len(row.fields) or 1, _MESSAGE_BYTES):
+        end = start + _MESSAGE_BYTES
+        yield model_export_pb.ReadImportedRowsResponse.Row(
+            ordinal=row.ordinal,
+            old_pk=row.old_pk,
+            new_pk=row.new_pk,
+            decision=row.decision,
+            stands=row.stands,
             fields=row.fields[start:end],
             continues=end < len(row.fields),
         )

@@ -1,18 +1,20 @@
-"""Reads the rows of control's models that a region's export asks for, all from one snapshot.
+"""Reads the rows of control's models that a region's export asks for, all from one snapshot; and those of an import.
 
 The region is believed in nothing that control knows itself: the export's id must carry the region's number, what the
 principal may do is read here, and so is who is a member of which of the region's organizations.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from control_silo.model_exports.readings import READINGS, selection
+from control_silo.model_exports.readings import READINGS, SECRETS, selection
 from shared.database import Database
-from shared.errors import PeerRefused, ScopeMissing
+from shared.errors import InvalidArgument, PeerRefused, ScopeMissing
 from shared.exporting import closure
 from shared.exporting.handover import HandedRow, RowsWanted
+from shared.exporting.imported import ImportedRow, imported_rows, select_imported
 from shared.exporting.readings import select_rows
 from shared.exporting.snapshot import read_rows
 from shared.importing.registry import ImportScope, Silo
@@ -20,6 +22,7 @@ from shared.snowflake.domain import NotASnowflakeError, describe
 
 _OPERATE = "silo:operate"
 _ADMINISTER = "org:admin"
+_IMPORT = "import:write"
 _IDLE_S = 60.0
 """How long a region may take nothing before its reading is ended."""
 
@@ -62,15 +65,34 @@ class ModelExportUseCases:
                 for row in read_rows(transaction, model.name, statement, parameters, remembering=remembering):
                     yield HandedRow(model.name, *row)
 
-    def _check(self, region: str, wanted: RowsWanted) -> bool:
-        """Whether the principal operates the silo; one that does not gets rows about its own organization alone."""
+    def imported_rows(self, region: str, import_id: int, principal: str, model: str) -> Iterator[ImportedRow]:
+        """The rows of one of control's models that an import of the region wrote or met, as they stand.
+
+        Raises PeerRefused (not the region's import), ScopeMissing, InvalidArgument (no model of control's).
+        """
+        rights = self._rights(region, import_id, principal)
+        scopes = {scope for right in rights if right.organization_id is None for scope in right.scopes}
+        if not scopes & {_IMPORT, _OPERATE}:
+            raise ScopeMissing(metadata={"scope": _IMPORT, "principal": principal})
+        reading = READINGS.get(model)
+        if reading is None:
+            raise InvalidArgument.of("model", "is no model of control's")
+        statement = select_imported(reading, {} if _OPERATE in scopes else SECRETS.get(model))
+        return itertools.chain.from_iterable(imported_rows(self.database, statement, import_id))
+
+    def _rights(self, region: str, resource_id: int, principal: str) -> Sequence[Right]:
+        """What the principal might do when the region's export or import was begun. Raises PeerRefused."""
         try:
-            begun = describe(wanted.export_id)
+            begun = describe(resource_id)
         except NotASnowflakeError:
             begun = None
         if begun is None or begun.region != self.number_of(region):
-            raise PeerRefused("the export is not this region's", metadata={"region": region})
-        rights = self.rights_of(wanted.principal, begun.time)
+            raise PeerRefused("what is asked for is not this region's", metadata={"region": region})
+        return self.rights_of(principal, begun.time)
+
+    def _check(self, region: str, wanted: RowsWanted) -> bool:
+        """Whether the principal operates the silo; one that does not gets rows about its own organization alone."""
+        rights = self._rights(region, wanted.export_id, wanted.principal)
         if any(_OPERATE in right.scopes and right.organization_id is None for right in rights):
             return True
         own = {right.organization_id for right in rights if _ADMINISTER in right.scopes} - {None}

@@ -6,6 +6,7 @@ from siloway.internal.v1 import model_export_service_pb2 as model_export_pb
 from siloway.internal.v1 import model_export_service_pb2_grpc as model_export_rpc
 
 from shared.exporting.handover import HandedRow, RowsWanted
+from shared.exporting.imported import ImportedRow
 from shared.importing.registry import ImportScope
 from shared.rpc.channel import InternalChannel
 
@@ -44,4 +45,16 @@ class ControlRows:
                     continue
                 references = tuple(pk or None for pk in row.references)
                 yield HandedRow(message.model, row.pk, references, bytes(begun))
+                begun.clear()
+
+    def imported_rows(self, import_id: int, principal: str, model: str) -> Iterator[ImportedRow]:
+        """The rows of one of control's models that an import wrote or met, by their pk in the file. Raises as rows."""
+        request = model_export_pb.ReadImportedRowsRequest(import_id=import_id, principal=principal, model=model)
+        begun = bytearray()
+        for message in self._channel.stream(self._models.ReadImportedRows, request, timeout_s=_TIMEOUT_S):
+            for row in message.rows:
+                begun += row.fields
+                if row.continues:
+                    continue
+                yield ImportedRow(row.ordinal, row.old_pk, row.new_pk, row.decision, row.stands, bytes(begun))
                 begun.clear()

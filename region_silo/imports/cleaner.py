@@ -30,8 +30,8 @@ def import_tasks(retention: timedelta = RETENTION) -> tuple[Task, ...]:
 
 
 def clean_spool(database: Database, spool: Spool, *, keep: timedelta) -> int:
-    """Remove uploads that nobody needs: broken off, failed or stopped for longer than `keep`, succeeded without an
-    error, cancelled, or without an import.
+    """Remove uploads that nobody needs: broken off, or ended for longer than `keep`, cancelled, or without an import;
+    those that succeeded without an error also when the spool is crowded.
 
     Returns how many imports' files went. Uploads under way are younger than `keep`, which must exceed a stream's
     longest time.
@@ -42,19 +42,19 @@ def clean_spool(database: Database, spool: Spool, *, keep: timedelta) -> int:
     found = database.read(lambda transaction: store.find_all(transaction, here))
     removed = 0
     for import_id in here:
-        if import_id in dropped or _is_over(found.get(import_id), older_than):
+        if import_id in dropped or _is_over(found.get(import_id), older_than, spool):
             spool.remove(str(import_id))
             removed += 1
     return removed
 
 
-def _is_over(data_import: DataImport | None, older_than: datetime) -> bool:
+def _is_over(data_import: DataImport | None, older_than: datetime, spool: Spool) -> bool:
     """Whether nobody needs the file any more."""
     if data_import is None or data_import.state is State.CANCELLED:
         return True
     if data_import.state not in (State.SUCCEEDED, State.FAILED, State.STOPPED, State.PLANNED):
         return False
-    return not data_import.has_file_to_retry or data_import.updated_at < older_than
+    return data_import.updated_at < older_than or (not data_import.has_file_to_retry and spool.is_crowded())
 
 
 def _delete_part(table: str) -> str:

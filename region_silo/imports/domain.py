@@ -84,6 +84,7 @@ class Effect(Enum):
     ACTIVATE_ORGANIZATIONS = "they are open to others now"
     CLOSE_REQUEST = "the request record is done or failed"
     REMOVE_FILE = "the upload is needed no more"
+    SPARE_FILE = "the upload is only kept to verify what it brought, while there is room"
 
 
 class ImpossibleChangeError(Exception):
@@ -104,7 +105,7 @@ _CHANGES: dict[tuple[State, Event], tuple[State, frozenset[Effect]]] = {
     (State.FINISHING, Event.LEASED): (State.FINISHING, frozenset()),
     (State.FINISHING, Event.FINISHED): (
         State.SUCCEEDED,
-        frozenset({Effect.ACTIVATE_ORGANIZATIONS, Effect.CLOSE_REQUEST, Effect.REMOVE_FILE}),
+        frozenset({Effect.ACTIVATE_ORGANIZATIONS, Effect.CLOSE_REQUEST, Effect.SPARE_FILE}),
     ),
     # The file of a failed import stays until its retention ends: what failed can be taken up again.
     (State.WRITING, Event.GAVE_UP): (State.FAILED, frozenset({Effect.CLOSE_REQUEST})),

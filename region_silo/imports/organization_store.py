@@ -6,6 +6,8 @@ from sqlalchemy import text
 
 from region_silo.imports.domain import ImportedOrganization, SlugWish
 from shared.database import Transaction
+from shared.importing.digests import digest_of
+from shared.importing.registry import ORGANIZATION
 
 _WITHOUT_SLUG = text(
     """
@@ -24,7 +26,15 @@ _MADE = text("SELECT id, base_slug, slug FROM organization WHERE import_id = :im
 _CLOSED = text("SELECT id FROM organization WHERE import_id = :import_id AND state = 0 ORDER BY id LIMIT :rows_max")
 _OTHERS = text("SELECT EXISTS (SELECT FROM organization WHERE import_id IS DISTINCT FROM :import_id)")
 _ACTIVATE = text(
-    "UPDATE organization SET state = 1, version = version + 1 WHERE id = ANY (CAST(:ids AS bigint[])) AND state = 0"
+    f"""
+    WITH opened AS (
+        UPDATE organization AS o SET state = 1, version = version + 1
+        WHERE id = ANY (CAST(:ids AS bigint[])) AND state = 0
+        RETURNING o.id, o.import_id, {digest_of("organization", "o")} AS digest
+    )
+    UPDATE import_row AS ledger SET digest = opened.digest FROM opened
+    WHERE ledger.import_id = opened.import_id AND ledger.model = '{ORGANIZATION}' AND ledger.new_pk = opened.id
+    """
 )
 
 
@@ -43,7 +53,7 @@ def made_by(transaction: Transaction, import_id: int, rows_max: int) -> list[Imp
 
 
 def activate(transaction: Transaction, organization_ids: Sequence[int]) -> None:
-    """Open organizations to others."""
+    """Open organizations to others: as they are now, with their slugs, their import has left them."""
     transaction.execute(_ACTIVATE, {"ids": list(organization_ids)})
 
 

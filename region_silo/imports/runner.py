@@ -214,7 +214,7 @@ class ImportRunner:
         barrier.reach("import.finished")
         ENDED.labels(state.name).inc()
         _log.info("import_succeeded", organizations=opened)
-        if Effect.REMOVE_FILE in effects and not self._failed_rows(data_import.id):
+        if Effect.SPARE_FILE in effects and self._spool.is_crowded() and not self._failed_rows(data_import.id):
             self._spool.remove(data_import.file_id)
 
     def _failed_rows(self, import_id: int) -> bool:

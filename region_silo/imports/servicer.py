@@ -18,6 +18,8 @@ from region_silo.imports.plan_answers import list_decisions, rows_taken_out
 from region_silo.imports.plans import PlanUseCases
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from region_silo.imports.watching import Watching
+from region_silo.verification.domain import Difference, Verification
+from region_silo.verification.usecases import VerificationUseCases
 from shared.clock import Clock
 from shared.errors import InvalidArgument
 from shared.importing.decisions import BatchFinding
@@ -48,6 +50,14 @@ METHODS: tuple[Method, ...] = (
         maximum_s=1800.0,
         whose=Whose.CALLER,
     ),
+    Method(
+        f"{_SERVICE}/VerifyImport",
+        Door.PUBLIC,
+        _SCOPES,
+        budget=Budget.STREAMS,
+        maximum_s=3000.0,
+        whose=Whose.CALLER,
+    ),
     Method(f"{_SERVICE}/PauseImport", Door.PUBLIC, _SCOPES, mutating=True),
     Method(f"{_SERVICE}/ResumeImport", Door.PUBLIC, _SCOPES, mutating=True),
     Method(f"{_SERVICE}/CancelImport", Door.PUBLIC, _SCOPES, mutating=True),
@@ -64,8 +74,9 @@ _SEVERITIES = {
 class ImportServicer(import_rpc.ImportServiceServicer):
     """Serves the region's imports."""
 
-    def __init__(self, usecases: ImportUseCases, clock: Clock) -> None:
+    def __init__(self, usecases: ImportUseCases, clock: Clock, verification: VerificationUseCases) -> None:
         self._usecases = usecases
+        self._verification = verification
         self._life = LifeUseCases(usecases.database, usecases.spool, usecases.wake)
         self._plans = PlanUseCases(usecases.database, usecases.spool, usecases.ids, usecases.wake)
         self._watching = Watching(usecases.get)
@@ -147,6 +158,17 @@ class ImportServicer(import_rpc.ImportServiceServicer):
     ) -> Iterator[import_pb.DataImport]:
         for report in self._watching.watch(_import_id(request.name), context.is_active):
             yield self._report(report)
+
+    def VerifyImport(
+        self, request: import_pb.VerifyImportRequest, context: grpc.ServicerContext
+    ) -> Iterator[import_pb.VerifyImportResponse]:
+        for part in self._verification.verify(_import_id(request.name), context.is_active):
+            if isinstance(part, Difference):
+                yield import_pb.VerifyImportResponse(difference=_difference(part))
+            elif part.done:
+                yield import_pb.VerifyImportResponse(result=_verification(part))
+            else:
+                yield import_pb.VerifyImportResponse(progress=_verification(part))
 
     def PauseImport(self, request: import_pb.PauseImportRequest, context: grpc.ServicerContext) -> import_pb.DataImport:
         del context
@@ -312,6 +334,30 @@ def _finding(finding: BatchFinding) -> import_pb.ImportFinding:
         reason=finding.reason,
         skipped=finding.skipped,
         severity=_SEVERITIES[finding.severity],
+    )
+
+
+def _difference(difference: Difference) -> import_pb.ImportDifference:
+    return import_pb.ImportDifference(
+        kind=difference.kind,
+        model=difference.model,
+        ordinal=difference.ordinal,
+        pk=str(difference.old_pk),
+        new_pk=str(difference.new_pk),
+        reason=difference.reason,
+    )
+
+
+def _verification(counts: Verification) -> import_pb.ImportVerification:
+    return import_pb.ImportVerification(
+        compared_count=counts.compared,
+        merged_count=counts.merged,
+        left_out_count=counts.left_out,
+        difference_count=counts.differences,
+        explanations=[
+            import_pb.ImportVerification.Explanation(model=model, field=field, kind=kind, rows=rows)
+            for (model, field, kind), rows in sorted(counts.explanations.items())
+        ],
     )
 
 

@@ -77,12 +77,17 @@ def select_rows(reading: Reading, selection: Selection, silo: Silo) -> str:
             conditions.append(f"({value} IS NULL OR {is_exported(each, value)})")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     values = [reading.references[each.field] for each in models()[model].references]
-    json = "(t.fields || t.refs)::text"
-    if reading.fields is not None:
-        shown = {**reading.fields, **_nulled(reading, selection.scope), **selection.replaced}
-        fields = ", ".join(f'{value} AS "{name}"' for name, value in shown.items())
-        json = f"(SELECT row_to_json(f) FROM (SELECT {fields}) f)::text"
+    json = json_of(reading, {**_nulled(reading, selection.scope), **selection.replaced})
     return f"SELECT {', '.join(['t.id', *values, json])} FROM {reading.table} t{where} ORDER BY t.id"
+
+
+def json_of(reading: Reading, replaced: Mapping[str, str]) -> str:
+    """The row's fields as JSON text, as SQL over `t`; `replaced` gives fields other values, unless all are kept."""
+    if reading.fields is None:
+        return "(t.fields || t.refs)::text"
+    shown = {**reading.fields, **replaced}
+    fields = ", ".join(f'{value} AS "{name}"' for name, value in shown.items())
+    return f"(SELECT row_to_json(f) FROM (SELECT {fields}) f)::text"
 
 
 def _reading_of_kept(model: str) -> Reading:

@@ -112,9 +112,9 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
         _give_names(driver, target, statements.suffix)
     if batch.plan_id is not None:
         check_drift(driver, target, batch.plan_id, edited=batch.plan_was_edited)
-    driver.execute(statements.ledger.encode(), parameters)
     for each in statements.writes:
         driver.execute(each.encode(), parameters)
+    driver.execute(statements.ledger.encode(), parameters)
     found += _findings(driver, target, statements)
     return Written(counts, sorted(found, key=lambda each: each.ordinal))
 

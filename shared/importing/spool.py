@@ -111,12 +111,19 @@ class Spool:
 
     def check_room(self, more_bytes: int) -> None:
         """Raise SpoolFull (retryable) when `more_bytes` more than what stands there now do not fit."""
+        if self._used() + more_bytes > self._bytes_max:
+            raise SpoolFull(metadata={"maximum": str(self._bytes_max)}, retry_after_s=60)
+
+    def is_crowded(self) -> bool:
+        """Whether more than half of it is taken: what is not needed should go."""
+        return self._used() > self._bytes_max // 2
+
+    def _used(self) -> int:
         used = 0
         for entry in self._entries():
             with contextlib.suppress(FileNotFoundError):  # removed since it was listed
                 used += entry.stat().st_size
-        if used + more_bytes > self._bytes_max:
-            raise SpoolFull(metadata={"maximum": str(self._bytes_max)}, retry_after_s=60)
+        return used
 
     def _entries(self) -> Iterator["os.DirEntry[str]"]:
         with os.scandir(self._folder) as entries:

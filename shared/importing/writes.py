@@ -4,13 +4,21 @@ An import writes to the tables; a plan to its own, which have another name (shar
 """
 
 from shared.importing.decisions import Decision
+from shared.importing.digests import digest_of
 from shared.importing.planning import SUFFIX
 from shared.importing.targets import PLANNED, Conflict, Target
 
 
 def ledger_of_batch(target: Target, *, planned: bool) -> str:
-    """A plan notes too what has to be found unchanged: which rows are the silo's own, and what they hold."""
-    noted, values, join = "", "", ""
+    """The batch's part of the pk map, with the digests of the rows as they stand now; merged ones have none.
+
+    A plan leaves no row. It notes what has to be found unchanged: which rows are the silo's own, and what they hold.
+    """
+    digest = (
+        f"SELECT {digest_of(target.table, 't')} AS digest FROM {target.table} t"
+        f" WHERE t.id = r.new_pk AND r.decision <> {Decision.MERGE:d} LIMIT 1"
+    )
+    noted, values, join = ", digest", ", w.digest", f" LEFT JOIN LATERAL ({digest}) w ON true"
     if planned:
         noted = ", existing, told, before"
         values = (

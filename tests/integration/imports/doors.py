@@ -9,16 +9,21 @@ from typing import Any
 import grpc
 import pytest
 from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
+from siloway.internal.v1 import model_export_service_pb2_grpc as model_export_rpc
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 
 from control_silo.callbacks import servicer as callbacks
+from control_silo.model_exports import servicer as model_exports
 from control_silo.model_imports import servicer as model_imports
+from region_silo.exports.control_peer import ControlRows
 from region_silo.imports import servicer
 from region_silo.imports.control_peer import ControlSilo
 from region_silo.imports.runner import ImportRunner
+from region_silo.verification.usecases import VerificationUseCases
 from shared.errors import Unauthenticated
+from shared.exporting.imported import ImportedRow
 from shared.rpc.call import Caller
 from shared.rpc.channel import InternalChannel
 from shared.rpc.methods import Door, MethodTable
@@ -54,18 +59,27 @@ class Doors:
             table=MethodTable.of(*servicer.METHODS),
             door=Door.PUBLIC,
             servicers=[
-                (import_rpc.add_ImportServiceServicer_to_server, servicer.ImportServicer(stack.usecases, stack.clock))
+                (
+                    import_rpc.add_ImportServiceServicer_to_server,
+                    servicer.ImportServicer(
+                        stack.usecases, stack.clock, VerificationUseCases(stack.region, stack.spool, self)
+                    ),
+                )
             ],
             authenticate=_caller,
         )
         self.control = build_server(
             address="127.0.0.1:0",
-            table=MethodTable.of(*model_imports.METHODS, *callbacks.METHODS),
+            table=MethodTable.of(*model_imports.METHODS, *model_exports.METHODS, *callbacks.METHODS),
             door=Door.INTERNAL,
             servicers=[
                 (
                     model_import_rpc.add_ModelImportServiceServicer_to_server,
                     model_imports.ModelImportServicer(stack.model_imports),
+                ),
+                (
+                    model_export_rpc.add_ModelExportServiceServicer_to_server,
+                    model_exports.ModelExportServicer(stack.model_exports),
                 ),
                 (
                     callback_rpc.add_ControlCallbackServiceServicer_to_server,
@@ -81,10 +95,17 @@ class Doors:
         self.stub = import_rpc.ImportServiceStub(channel)
 
     def peer(self, region: str = REGION) -> ControlSilo:
+        return ControlSilo(self._channel(region))
+
+    def imported_rows(self, import_id: int, principal: str, model: str) -> Iterator[ImportedRow]:
+        """The verification's control: it is reached when it is needed."""
+        return ControlRows(self._channel(REGION)).imported_rows(import_id, principal, model)
+
+    def _channel(self, region: str) -> InternalChannel:
         address = f"127.0.0.1:{self.control.port}"
         channel = InternalChannel(address, peer="control", credentials=self.credentials[region])
         self._cleanup.callback(channel.close)
-        return ControlSilo(channel)
+        return channel
 
     def runner(self) -> ImportRunner:
         return ImportRunner(self.stack.region, self.stack.spool, self.peer(), self.stack.ids[REGION])

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from control_silo.model_exports.usecases import ModelExportUseCases, Right
 from control_silo.model_imports.plans import forget_plan
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.regions.usecases import number_of
@@ -96,6 +97,11 @@ class ImportStack:
             self.control,
             ids["control"],
             scopes_of=lambda principal, _at: self.scopes.get(principal, frozenset()),
+            number_of=lambda region: self.control.read(lambda transaction: number_of(transaction, region)),
+        )
+        self.model_exports = ModelExportUseCases(
+            self.control,
+            rights_of=lambda principal, _at: [Right(self.scopes.get(principal, frozenset()), None)],
             number_of=lambda region: self.control.read(lambda transaction: number_of(transaction, region)),
         )
         self.peer = DirectControl(silos, self.model_imports)

@@ -11,6 +11,7 @@ from typer.testing import Result
 from siloway_client.commands.imports import ImportFailed
 from siloway_client.refusal import refusal_of
 from tests.integration.imports import rows_of_files as rows
+from tests.integration.imports.doors import Doors
 
 pytestmark = pytest.mark.integration
 
@@ -66,3 +67,20 @@ def test_an_import_is_paused_resumed_and_cancelled(run: Run, tmp_path: Path) -> 
     refused: Any = run("imports", "resume", name).exception
     assert refusal_of(refused).reason == "IMPORT_STATE"
     assert run("imports", "retry", name, "--never").exit_code == 2
+
+
+def test_verify_exits_with_0_when_all_is_as_in_the_file_and_with_1_when_not(
+    run: Run, doors: Doors, working: None, tmp_path: Path
+) -> None:
+    answer = run("import", "organizations", _file(tmp_path, _GOOD), "--json")
+    name = json.loads(answer.stdout)["name"]
+    equal = run("verify", name)
+    assert equal.exit_code == 0, equal.output
+    assert "3 rows compared" in equal.output
+    doors.stack.change_in("region", "UPDATE team SET name = 'other' WHERE slug = 'one'")
+    differs = run("imports", "verify", name, "--json")
+    assert isinstance(differs.exception, ImportFailed)
+    difference, result = json.loads(differs.stdout)
+    assert (difference["difference"]["model"], difference["difference"]["pk"]) == ("sentry.team", "1")
+    assert result["result"]["difference_count"] == "1"
+    assert run("verify").exit_code == 2

@@ -18,6 +18,7 @@ from region_silo.imports.options import NO_OPTIONS
 from region_silo.imports.usecases import UploadHeader
 from shared import errors
 from shared.cleaner import Cleaner
+from shared.importing.spool import Spool
 from shared.rpc.call import Caller, acting
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.stack import CALLER, METHOD, OPERATOR, ImportStack
@@ -146,9 +147,24 @@ def test_an_import_is_seen_by_its_creator_and_by_operators_only(stack: ImportSta
         assert [each.id for each in stack.usecases.page(None, 10)] == [import_id]
 
 
-def test_the_file_goes_when_its_import_has_succeeded(stack: ImportStack) -> None:
-    import_id = stack.upload(FILE).id
+def test_the_file_of_an_import_that_succeeded_stays_for_a_while_and_goes_when_room_is_needed(
+    stack: ImportStack,
+) -> None:
+    kept, keep = stack.upload(FILE), timedelta(hours=2)
+    stack.run(kept.id)
+    assert clean_spool(stack.region, stack.spool, keep=keep) == 0
+    assert stack.spool.import_ids() == [str(kept.id)]
+    stack.spool = Spool(stack.spool_folder, len(FILE) * 2)
+    assert clean_spool(stack.region, stack.spool, keep=keep) == 1
+    stack.run(stack.upload(FILE).id)
+    assert stack.spool.import_ids() == []
+
+
+def test_the_file_of_an_import_that_succeeded_goes_after_its_time(stack: ImportStack) -> None:
+    import_id, keep = stack.upload(FILE).id, timedelta(hours=2)
     stack.run(import_id)
+    stack.clock.advance(keep.total_seconds() + 1)
+    assert clean_spool(stack.region, stack.spool, keep=keep) == 1
     assert stack.spool.import_ids() == []
 
 

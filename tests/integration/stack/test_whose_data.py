@@ -31,6 +31,7 @@ _CALLERS = {
     "GetImport",
     "GetUpload",
     "WatchImport",
+    "VerifyImport",
     "ListImports",
     "ListImportFindings",
     "ListPlanDecisions",

@@ -51,7 +51,7 @@ def test_the_way_of_an_import_that_goes_well() -> None:
 def test_organizations_are_opened_and_the_request_is_closed_with_the_success() -> None:
     assert change(State.RESERVING, Event.SLUGS_APPLIED) == (State.FINISHING, frozenset())
     _, effects = change(State.FINISHING, Event.FINISHED)
-    assert effects == {Effect.ACTIVATE_ORGANIZATIONS, Effect.CLOSE_REQUEST, Effect.REMOVE_FILE}
+    assert effects == {Effect.ACTIVATE_ORGANIZATIONS, Effect.CLOSE_REQUEST, Effect.SPARE_FILE}
 
 
 @pytest.mark.parametrize("state", [State.WRITING, State.RESERVING, State.FINISHING])

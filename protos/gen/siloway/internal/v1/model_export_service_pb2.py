@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.siloway/internal/v1/model_export_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\"\xff\x03\n\x11\x45xportRowsRequest\x12\x1a\n\texport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x36\n\tprincipal\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^(tokens|users)/[0-9]{1,16}$\x12G\n\x05scope\x18\x03 \x01(\x0e\x32,.siloway.internal.v1.ExportRowsRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x43\n\tusernames\x18\x04 \x01(\x0b\x32\x30.siloway.internal.v1.ExportRowsRequest.Usernames\x12K\n\rorganizations\x18\x05 \x01(\x0b\x32\x34.siloway.internal.v1.ExportRowsRequest.Organizations\x1a&\n\tUsernames\x12\x19\n\x06values\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x90N\x1a\'\n\rOrganizations\x12\x16\n\x03ids\x18\x01 \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\x90N\"j\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\x12\x10\n\x0cSCOPE_CONFIG\x10\x03\x12\x10\n\x0cSCOPE_GLOBAL\x10\x04\"\xa8\x01\n\x12\x45xportRowsResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x39\n\x04rows\x18\x02 \x03(\x0b\x32+.siloway.internal.v1.ExportRowsResponse.Row\x1aH\n\x03Row\x12\n\n\x02pk\x18\x01 \x01(\x03\x12\x12\n\nreferences\x18\x02 \x03(\x03\x12\x0e\n\x06\x66ields\x18\x03 \x01(\x0c\x12\x11\n\tcontinues\x18\x04 \x01(\x08\x32u\n\x12ModelExportService\x12_\n\nExportRows\x12&.siloway.internal.v1.ExportRowsRequest\x1a\'.siloway.internal.v1.ExportRowsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.siloway/internal/v1/model_export_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\"\xff\x03\n\x11\x45xportRowsRequest\x12\x1a\n\texport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x36\n\tprincipal\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^(tokens|users)/[0-9]{1,16}$\x12G\n\x05scope\x18\x03 \x01(\x0e\x32,.siloway.internal.v1.ExportRowsRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x43\n\tusernames\x18\x04 \x01(\x0b\x32\x30.siloway.internal.v1.ExportRowsRequest.Usernames\x12K\n\rorganizations\x18\x05 \x01(\x0b\x32\x34.siloway.internal.v1.ExportRowsRequest.Organizations\x1a&\n\tUsernames\x12\x19\n\x06values\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x90N\x1a\'\n\rOrganizations\x12\x16\n\x03ids\x18\x01 \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\x90N\"j\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\x12\x10\n\x0cSCOPE_CONFIG\x10\x03\x12\x10\n\x0cSCOPE_GLOBAL\x10\x04\"\xa8\x01\n\x12\x45xportRowsResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x39\n\x04rows\x18\x02 \x03(\x0b\x32+.siloway.internal.v1.ExportRowsResponse.Row\x1aH\n\x03Row\x12\n\n\x02pk\x18\x01 \x01(\x03\x12\x12\n\nreferences\x18\x02 \x03(\x03\x12\x0e\n\x06\x66ields\x18\x03 \x01(\x0c\x12\x11\n\tcontinues\x18\x04 \x01(\x08\"\x87\x01\n\x17ReadImportedRowsRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x36\n\tprincipal\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^(tokens|users)/[0-9]{1,16}$\x12\x18\n\x05model\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\"\xd8\x01\n\x18ReadImportedRowsResponse\x12?\n\x04rows\x18\x01 \x03(\x0b\x32\x31.siloway.internal.v1.ReadImportedRowsResponse.Row\x1a{\n\x03Row\x12\x0f\n\x07ordinal\x18\x01 \x01(\x03\x12\x0e\n\x06old_pk\x18\x02 \x01(\x03\x12\x0e\n\x06new_pk\x18\x03 \x01(\x03\x12\x10\n\x08\x64\x65\x63ision\x18\x04 \x01(\x05\x12\x0e\n\x06stands\x18\x05 \x01(\x08\x12\x0e\n\x06\x66ields\x18\x06 \x01(\x0c\x12\x11\n\tcontinues\x18\x07 \x01(\x08\x32\xe8\x01\n\x12ModelExportService\x12_\n\nExportRows\x12&.siloway.internal.v1.ExportRowsRequest\x1a\'.siloway.internal.v1.ExportRowsResponse0\x01\x12q\n\x10ReadImportedRows\x12,.siloway.internal.v1.ReadImportedRowsRequest\x1a-.siloway.internal.v1.ReadImportedRowsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTROWSREQUEST'].fields_by_name['principal']._serialized_options = b'\272H r\0362\034^(tokens|users)/[0-9]{1,16}$'
   _globals['_EXPORTROWSREQUEST'].fields_by_name['scope']._loaded_options = None
   _globals['_EXPORTROWSREQUEST'].fields_by_name['scope']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_READIMPORTEDROWSREQUEST'].fields_by_name['import_id']._loaded_options = None
+  _globals['_READIMPORTEDROWSREQUEST'].fields_by_name['import_id']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_READIMPORTEDROWSREQUEST'].fields_by_name['principal']._loaded_options = None
+  _globals['_READIMPORTEDROWSREQUEST'].fields_by_name['principal']._serialized_options = b'\272H r\0362\034^(tokens|users)/[0-9]{1,16}$'
+  _globals['_READIMPORTEDROWSREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_READIMPORTEDROWSREQUEST'].fields_by_name['model']._serialized_options = b'\272H\006r\004\020\003\030d'
   _globals['_EXPORTROWSREQUEST']._serialized_start=101
   _globals['_EXPORTROWSREQUEST']._serialized_end=612
   _globals['_EXPORTROWSREQUEST_USERNAMES']._serialized_start=425
@@ -54,6 +60,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTROWSRESPONSE']._serialized_end=783
   _globals['_EXPORTROWSRESPONSE_ROW']._serialized_start=711
   _globals['_EXPORTROWSRESPONSE_ROW']._serialized_end=783
-  _globals['_MODELEXPORTSERVICE']._serialized_start=785
-  _globals['_MODELEXPORTSERVICE']._serialized_end=902
+  _globals['_READIMPORTEDROWSREQUEST']._serialized_start=786
+  _globals['_READIMPORTEDROWSREQUEST']._serialized_end=921
+  _globals['_READIMPORTEDROWSRESPONSE']._serialized_start=924
+  _globals['_READIMPORTEDROWSRESPONSE']._serialized_end=1140
+  _globals['_READIMPORTEDROWSRESPONSE_ROW']._serialized_start=1017
+  _globals['_READIMPORTEDROWSRESPONSE_ROW']._serialized_end=1140
+  _globals['_MODELEXPORTSERVICE']._serialized_start=1143
+  _globals['_MODELEXPORTSERVICE']._serialized_end=1375
 # @@protoc_insertion_point(module_scope)

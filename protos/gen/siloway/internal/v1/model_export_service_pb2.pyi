@@ -197,3 +197,103 @@ class ExportRowsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportRowsResponse: _TypeAlias = ExportRowsResponse  # noqa: Y015
+
+@_typing.final
+class ReadImportedRowsRequest(_message.Message):
+    """ReadImportedRowsRequest names an import and a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.int
+    """The import's id, unique in the calling region."""
+    principal: _builtins.str
+    """The principal that started the import; control checks its scopes itself."""
+    model: _builtins.str
+    """The model, for example "sentry.user"."""
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.int = ...,
+        principal: _builtins.str = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "model", b"model", "principal", b"principal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadImportedRowsRequest: _TypeAlias = ReadImportedRowsRequest  # noqa: Y015
+
+@_typing.final
+class ReadImportedRowsResponse(_message.Message):
+    """ReadImportedRowsResponse is a run of rows of the ledger."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Row(_message.Message):
+        """One row."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ORDINAL_FIELD_NUMBER: _builtins.int
+        OLD_PK_FIELD_NUMBER: _builtins.int
+        NEW_PK_FIELD_NUMBER: _builtins.int
+        DECISION_FIELD_NUMBER: _builtins.int
+        STANDS_FIELD_NUMBER: _builtins.int
+        FIELDS_FIELD_NUMBER: _builtins.int
+        CONTINUES_FIELD_NUMBER: _builtins.int
+        ordinal: _builtins.int
+        """Its place among its model's rows in the file."""
+        old_pk: _builtins.int
+        """Its pk in the file."""
+        new_pk: _builtins.int
+        """Its pk here."""
+        decision: _builtins.int
+        """What was done, as ImportBatchResponse.Decision."""
+        stands: _builtins.bool
+        """It is still there."""
+        fields: _builtins.bytes
+        """Its fields, a JSON object; empty for a row that was there before, and for one that is gone. When it is too long for one
+        message, the next row of the stream continues it.
+        """
+        continues: _builtins.bool
+        """The next row of the stream continues this one's fields."""
+        def __init__(
+            self,
+            *,
+            ordinal: _builtins.int = ...,
+            old_pk: _builtins.int = ...,
+            new_pk: _builtins.int = ...,
+            decision: _builtins.int = ...,
+            stands: _builtins.bool = ...,
+            fields: _builtins.bytes = ...,
+            continues: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["continues", b"continues", "decision", b"decision", "fields", b"fields", "new_pk", b"new_pk", "old_pk", b"old_pk", "ordinal", b"ordinal", "stands", b"stands"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReadImportedRowsResponse.Row]:
+        """The rows; about 512 KiB at most."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___ReadImportedRowsResponse.Row] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadImportedRowsResponse: _TypeAlias = ReadImportedRowsResponse  # noqa: Y015

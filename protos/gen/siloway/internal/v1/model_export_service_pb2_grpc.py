@@ -40,6 +40,11 @@ class ModelExportServiceStub:
                 request_serializer=siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ExportRowsRequest.SerializeToString,
                 response_deserializer=siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ExportRowsResponse.FromString,
                 _registered_method=True)
+        self.ReadImportedRows = channel.unary_stream(
+                '/siloway.internal.v1.ModelExportService/ReadImportedRows',
+                request_serializer=siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ReadImportedRowsRequest.SerializeToString,
+                response_deserializer=siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ReadImportedRowsResponse.FromString,
+                _registered_method=True)
 
 
 class ModelExportServiceServicer:
@@ -54,6 +59,14 @@ class ModelExportServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadImportedRows(self, request, context):
+        """Sends the rows of one of control's models as an import has left them in its ledger, and as they stand now, by their pk in
+        the file. A stream that ends without an error was whole.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelExportServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +74,11 @@ def add_ModelExportServiceServicer_to_server(servicer, server):
                     servicer.ExportRows,
                     request_deserializer=siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ExportRowsRequest.FromString,
                     response_serializer=siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ExportRowsResponse.SerializeToString,
+            ),
+            'ReadImportedRows': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadImportedRows,
+                    request_deserializer=siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ReadImportedRowsRequest.FromString,
+                    response_serializer=siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ReadImportedRowsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +109,33 @@ class ModelExportService:
             '/siloway.internal.v1.ModelExportService/ExportRows',
             siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ExportRowsRequest.SerializeToString,
             siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ExportRowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadImportedRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/siloway.internal.v1.ModelExportService/ReadImportedRows',
+            siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ReadImportedRowsRequest.SerializeToString,
+            siloway_dot_internal_dot_v1_dot_model__export__service__pb2.ReadImportedRowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

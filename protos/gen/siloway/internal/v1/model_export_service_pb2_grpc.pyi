@@ -37,6 +37,10 @@ class ModelExportServiceStub:
     """Sends the rows of control's models, all from one moment: model after model in the order of their references, rows by pk. Rows
     about organizations of another region are left out. A stream that ends without an error was whole.
     """
+    ReadImportedRows: _grpc.UnaryStreamMultiCallable[_model_export_service_pb2.ReadImportedRowsRequest, _model_export_service_pb2.ReadImportedRowsResponse]
+    """Sends the rows of one of control's models as an import has left them in its ledger, and as they stand now, by their pk in
+    the file. A stream that ends without an error was whole.
+    """
 
 @_typing.type_check_only
 class ModelExportServiceAsyncStub(ModelExportServiceStub):
@@ -46,6 +50,10 @@ class ModelExportServiceAsyncStub(ModelExportServiceStub):
     ExportRows: _aio.UnaryStreamMultiCallable[_model_export_service_pb2.ExportRowsRequest, _model_export_service_pb2.ExportRowsResponse]  # type: ignore[assignment]
     """Sends the rows of control's models, all from one moment: model after model in the order of their references, rows by pk. Rows
     about organizations of another region are left out. A stream that ends without an error was whole.
+    """
+    ReadImportedRows: _aio.UnaryStreamMultiCallable[_model_export_service_pb2.ReadImportedRowsRequest, _model_export_service_pb2.ReadImportedRowsResponse]  # type: ignore[assignment]
+    """Sends the rows of one of control's models as an import has left them in its ledger, and as they stand now, by their pk in
+    the file. A stream that ends without an error was whole.
     """
 
 class ModelExportServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +67,16 @@ class ModelExportServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_model_export_service_pb2.ExportRowsResponse], _abc.AsyncIterator[_model_export_service_pb2.ExportRowsResponse]]:
         """Sends the rows of control's models, all from one moment: model after model in the order of their references, rows by pk. Rows
         about organizations of another region are left out. A stream that ends without an error was whole.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadImportedRows(
+        self,
+        request: _model_export_service_pb2.ReadImportedRowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_model_export_service_pb2.ReadImportedRowsResponse], _abc.AsyncIterator[_model_export_service_pb2.ReadImportedRowsResponse]]:
+        """Sends the rows of one of control's models as an import has left them in its ledger, and as they stand now, by their pk in
+        the file. A stream that ends without an error was whole.
         """
 
 def add_ModelExportServiceServicer_to_server(servicer: ModelExportServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

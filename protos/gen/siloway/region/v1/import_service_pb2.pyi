@@ -1189,3 +1189,177 @@ class ApplyImportRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___ApplyImportRequest: _TypeAlias = ApplyImportRequest  # noqa: Y015
+
+@_typing.final
+class VerifyImportRequest(_message.Message):
+    """VerifyImportRequest asks for the differences between an import's file and what stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"imports/{id}"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyImportRequest: _TypeAlias = VerifyImportRequest  # noqa: Y015
+
+@_typing.final
+class VerifyImportResponse(_message.Message):
+    """VerifyImportResponse is a part of the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def difference(self) -> Global___ImportDifference:
+        """A row that stands otherwise than in the file."""
+
+    @_builtins.property
+    def progress(self) -> Global___ImportVerification:
+        """How far it is."""
+
+    @_builtins.property
+    def result(self) -> Global___ImportVerification:
+        """The last part."""
+
+    def __init__(
+        self,
+        *,
+        difference: Global___ImportDifference | None = ...,
+        progress: Global___ImportVerification | None = ...,
+        result: Global___ImportVerification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "part", b"part", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "part", b"part", "progress", b"progress", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["difference", "progress", "result"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___VerifyImportResponse: _TypeAlias = VerifyImportResponse  # noqa: Y015
+
+@_typing.final
+class ImportDifference(_message.Message):
+    """ImportDifference is a row that stands otherwise than in the file, and nothing explains it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
+    PK_FIELD_NUMBER: _builtins.int
+    NEW_PK_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """ROW_GONE, or the name of the rule by which the row was compared, as `siloway compare` tells it."""
+    model: _builtins.str
+    """The model of the row."""
+    ordinal: _builtins.int
+    """The row's place among its model's rows in the file, from 1."""
+    pk: _builtins.str
+    """The row's pk in the file, as text."""
+    new_pk: _builtins.str
+    """The row's pk here, as text."""
+    reason: _builtins.str
+    """In words. Fields are named; of secrets and addresses only the ends are told."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        model: _builtins.str = ...,
+        ordinal: _builtins.int = ...,
+        pk: _builtins.str = ...,
+        new_pk: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "model", b"model", "new_pk", b"new_pk", "ordinal", b"ordinal", "pk", b"pk", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportDifference: _TypeAlias = ImportDifference  # noqa: Y015
+
+@_typing.final
+class ImportVerification(_message.Message):
+    """ImportVerification counts what was compared."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Explanation(_message.Message):
+        """Explanation is a reason why rows of a model stand otherwise than in the file."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MODEL_FIELD_NUMBER: _builtins.int
+        FIELD_FIELD_NUMBER: _builtins.int
+        KIND_FIELD_NUMBER: _builtins.int
+        ROWS_FIELD_NUMBER: _builtins.int
+        model: _builtins.str
+        """The model."""
+        field: _builtins.str
+        """The field."""
+        kind: _builtins.str
+        """The kind of the import's finding that tells it; BY_RULE or FILLED where a rule of the scope or the model changes it."""
+        rows: _builtins.int
+        """How many rows."""
+        def __init__(
+            self,
+            *,
+            model: _builtins.str = ...,
+            field: _builtins.str = ...,
+            kind: _builtins.str = ...,
+            rows: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "kind", b"kind", "model", b"model", "rows", b"rows"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    COMPARED_COUNT_FIELD_NUMBER: _builtins.int
+    MERGED_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_COUNT_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_COUNT_FIELD_NUMBER: _builtins.int
+    EXPLANATIONS_FIELD_NUMBER: _builtins.int
+    compared_count: _builtins.int
+    """Rows that the import wrote and that were compared."""
+    merged_count: _builtins.int
+    """Rows for which one that was there before stands: whether it is still there was looked at."""
+    left_out_count: _builtins.int
+    """Rows of the file that were not written; their findings tell why. Only in the result."""
+    difference_count: _builtins.int
+    """Differences."""
+    @_builtins.property
+    def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportVerification.Explanation]:
+        """What differs and is explained, by model and field. Only in the result."""
+
+    def __init__(
+        self,
+        *,
+        compared_count: _builtins.int = ...,
+        merged_count: _builtins.int = ...,
+        left_out_count: _builtins.int = ...,
+        difference_count: _builtins.int = ...,
+        explanations: _abc.Iterable[Global___ImportVerification.Explanation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared_count", b"compared_count", "difference_count", b"difference_count", "explanations", b"explanations", "left_out_count", b"left_out_count", "merged_count", b"merged_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportVerification: _TypeAlias = ImportVerification  # noqa: Y015

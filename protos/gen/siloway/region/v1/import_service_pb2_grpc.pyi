@@ -76,6 +76,12 @@ class ImportServiceStub:
     are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
     GetImport needs.
     """
+    VerifyImport: _grpc.UnaryStreamMultiCallable[_import_service_pb2.VerifyImportRequest, _import_service_pb2.VerifyImportResponse]
+    """Compares what stands now with the file of an import that SUCCEEDED, row by row: sends each difference, now and then how far
+    it is, and the result at the end; a stream without a result was cut short. What the import's own rules and findings explain
+    is counted, not sent. The file is kept for a time only: then it is SPOOL_MISSING. Few may verify at one time. Needs what
+    GetImport needs.
+    """
 
 @_typing.type_check_only
 class ImportServiceAsyncStub(ImportServiceStub):
@@ -123,6 +129,12 @@ class ImportServiceAsyncStub(ImportServiceStub):
     RetryImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.RetryImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
     """Takes up what failed, from the same file and into the same target: rows with errors and rows whose reference was missing
     are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
+    GetImport needs.
+    """
+    VerifyImport: _aio.UnaryStreamMultiCallable[_import_service_pb2.VerifyImportRequest, _import_service_pb2.VerifyImportResponse]  # type: ignore[assignment]
+    """Compares what stands now with the file of an import that SUCCEEDED, row by row: sends each difference, now and then how far
+    it is, and the result at the end; a stream without a result was cut short. What the import's own rules and findings explain
+    is counted, not sent. The file is kept for a time only: then it is SPOOL_MISSING. Few may verify at one time. Needs what
     GetImport needs.
     """
 
@@ -247,6 +259,18 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
         """Takes up what failed, from the same file and into the same target: rows with errors and rows whose reference was missing
         are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
+        GetImport needs.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyImport(
+        self,
+        request: _import_service_pb2.VerifyImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_import_service_pb2.VerifyImportResponse], _abc.AsyncIterator[_import_service_pb2.VerifyImportResponse]]:
+        """Compares what stands now with the file of an import that SUCCEEDED, row by row: sends each difference, now and then how far
+        it is, and the result at the end; a stream without a result was cut short. What the import's own rules and findings explain
+        is counted, not sent. The file is kept for a time only: then it is SPOOL_MISSING. Few may verify at one time. Needs what
         GetImport needs.
         """
 

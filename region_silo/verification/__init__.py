@@ -1,0 +1,1 @@
+"""Verifying an import: its file against what stands."""
