@@ -32,8 +32,8 @@ from shared.importing.decisions import BatchFinding, Counts, count_errors
 from shared.importing.drift import DriftedError
 from shared.importing.findings import Finding
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
-from shared.importing.index import NO_MODEL, ModelRows
-from shared.importing.registry import Silo, in_write_order, models, why_skipped
+from shared.importing.index import NO_MODEL
+from shared.importing.registry import Silo, models, why_skipped
 from shared.importing.rows import DecodedRows, RowDecoder, skipped_row, unreadable_object
 from shared.importing.targets import Target
 from shared.importing.upload import RawRow, UploadedFile
@@ -394,10 +394,3 @@ class FileWriter:
     def _rested(self, transaction: Transaction, wanted: State | None, errors: int) -> RestedError | None:
         event = after_batch(wanted, errors, self._import.continue_on_error)
         return None if event is None else rest(transaction, self._lease, self._import, self._state, event)
-
-
-def in_order_of_writing(found: tuple[ModelRows, ...]) -> list[ModelRows]:
-    """The file's models: those that are known in dependency order, then the others in the file's order."""
-    rows = {each.model: each for each in found}
-    known = in_write_order(rows)
-    return [rows[name] for name in known] + [each for each in found if each.model not in set(known)]

@@ -57,7 +57,6 @@ PLACES = (
     Place("us", "work", "import.before_finish"),
     Place("us", "work", "import.in_finish"),
     Place("us", "work", "import.finished"),
-    Place("us", "work", "spool.file_removed", 4),
     Place("us", "work", "after_claim", 2),
     Place("us", "work", "after_deliver.slugs_applied"),
     Place("us", "work", "before_settle", 2),

@@ -5,7 +5,7 @@ A crash is a transaction that is rolled back, or a call whose caller is gone; wh
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +42,7 @@ class CrashError(Exception):
 def crash_at(monkeypatch: pytest.MonkeyPatch, place: str) -> Iterator[None]:
     """The transaction that reaches this place is rolled back, as when its process dies there."""
 
-    def reach(name: str) -> None:
+    def reach(name: str, _kinds: Iterable[str] = ()) -> None:
         if name == place:
             raise CrashError(name)
 

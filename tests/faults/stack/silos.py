@@ -82,7 +82,7 @@ class FaultStack:
 
         def died() -> None:
             pids = self.running.pids
-            wait_until(lambda: not pids(point.silo, point.verb), f"nobody died at {point}", timeout_s=30.0)
+            wait_until(lambda: not pids(point.silo, point.verb), f"nobody died at {point}", timeout_s=90.0)
             assert not point.file(self.folder).exists(), "it died of something else"
 
         wait_until(lambda: len(self.running.pids(point.silo, point.verb)) == 1, f"{point.silo} {point.verb} is down")
@@ -173,7 +173,8 @@ class FaultStack:
         return {model: sorted(_without(slug, row) for row in rows) for model, rows in found.items()}
 
     def _nothing_to_tell(self) -> bool:
-        return not any(
+        members = any(self.running.value(silo, "SELECT count(*) FROM member_retelling") for silo in ("us", "de"))
+        return not members and not any(
             self.running.value(silo, "SELECT count(*) FROM outbox_message") for silo in ("control", "us", "de")
         )
 

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from siloway.internal.v1 import control_callback_service_pb2 as control_callback_pb
+from siloway.internal.v1 import model_export_service_pb2 as model_export_pb
 from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.internal.v1 import region_callback_service_pb2 as region_callback_pb
 from siloway.internal.v1 import region_comparison_service_pb2 as comparison_pb
@@ -30,6 +31,7 @@ _PUBLIC = {"control": control_wiring.PUBLIC_METHODS, "us": region_wiring.PUBLIC_
 _CONTROL_INTERNAL: list[ServiceDescriptor] = [
     control_callback_pb.DESCRIPTOR.services_by_name["ControlCallbackService"],
     model_import_pb.DESCRIPTOR.services_by_name["ModelImportService"],
+    model_export_pb.DESCRIPTOR.services_by_name["ModelExportService"],
 ]
 _REGION_INTERNAL: list[ServiceDescriptor] = [
     region_callback_pb.DESCRIPTOR.services_by_name["RegionCallbackService"],

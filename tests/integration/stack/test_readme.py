@@ -73,7 +73,7 @@ def test_the_siloway_commands_run_one_after_the_other(stack: RunningStack, folde
     assert [row["fields"]["slug"] for row in exported if row["model"] == "sentry.organization"] == ["my-org"]
     assert " planned, 61 of 61 objects" in told["plan organizations"][0]
     assert " succeeded, 61 of 61 objects" in told["apply export.json.plan"][0]
-    assert len(commands) == 11
+    assert len(commands) == 12
     _check_what_ci_jobs_do(folder)
 
 
