@@ -5,6 +5,7 @@ are pure: rows in, reasons out.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Pointer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparator:
+class Comparator(ABC):
     """Compares `fields`. Values are as `shared.exports.normalizing` gives them."""
 
     fields: tuple[str, ...]
@@ -53,11 +54,9 @@ class Comparator:
                 if row.get(field) is None and other.get(field) is not None:
                     yield f"the {side} `{field}` value was missing"
 
+    @abstractmethod
     def compare(self, left: Fields, right: Fields) -> Iterator[str]:
         """A reason for each field that differs."""
-        for field in self.fields:
-            if left.get(field) is not None and right.get(field) is not None:
-                yield from self._compare_field(field, left[field], right[field])
 
     def settled(self, row: Fields) -> bool:
         """True when two rows that are both like this one cannot differ by this rule."""
@@ -76,11 +75,21 @@ class Comparator:
                 told[f"{self.kind}::{field}"] = None if value is None else self.shown(value)
         return told
 
+
+class _ByField(Comparator):
+    """Compares each field by itself, when both sides have it."""
+
+    def compare(self, left: Fields, right: Fields) -> Iterator[str]:
+        for field in self.fields:
+            if left.get(field) is not None and right.get(field) is not None:
+                yield from self._compare_field(field, left[field], right[field])
+
+    @abstractmethod
     def _compare_field(self, field: str, left: Any, right: Any) -> Iterator[str]:
-        raise NotImplementedError
+        """A reason when these two values differ; neither is null."""
 
 
-class AutoSuffixComparator(Comparator):
+class AutoSuffixComparator(_ByField):
     """The right value may have got a suffix."""
 
     def _compare_field(self, field: str, left: Any, right: Any) -> Iterator[str]:
@@ -110,7 +119,7 @@ class DateUpdatedComparator(_Dates):
                 )
 
 
-class DatetimeEqualityComparator(_Dates):
+class DatetimeEqualityComparator(_Dates, _ByField):
     """Both are the same instant, whatever way it is written."""
 
     def _compare_field(self, field: str, left: Any, right: Any) -> Iterator[str]:
@@ -120,7 +129,7 @@ class DatetimeEqualityComparator(_Dates):
             yield f"the left value ({left}) of `{field}` was not equal to the right value ({right})"
 
 
-class ForeignKeyComparator(Comparator):
+class ForeignKeyComparator(_ByField):
     """Both point to the row of the same ordinal; the values are `Pointer`s."""
 
     def _compare_field(self, field: str, left: Pointer, right: Pointer) -> Iterator[str]:
@@ -138,7 +147,7 @@ class ForeignKeyComparator(Comparator):
         return all(row[field].ordinal is not None for field in self.fields if row.get(field) is not None)
 
 
-class _Obfuscating(Comparator):
+class _Obfuscating(_ByField):
     """Both are equal; only a part of the values is told."""
 
     def _compare_field(self, field: str, left: Any, right: Any) -> Iterator[str]:
@@ -151,8 +160,9 @@ class _Obfuscating(Comparator):
     def shown(self, value: Any) -> bool | list[str]:
         return [self._part(each) for each in (value if isinstance(value, list) else [value])]
 
+    @abstractmethod
     def _part(self, value: Any) -> str:
-        raise NotImplementedError
+        """What may be told of one value."""
 
 
 class EmailObfuscatingComparator(_Obfuscating):
@@ -220,7 +230,7 @@ class IgnoredComparator(Comparator):
         yield from ()
 
 
-class _Pattern(Comparator):
+class _Pattern(_ByField):
     """Both have a form."""
 
     def _compare_field(self, field: str, left: Any, right: Any) -> Iterator[str]:
@@ -231,11 +241,13 @@ class _Pattern(Comparator):
     def settled(self, row: Fields) -> bool:
         return all(self._fits(row[field]) for field in self.fields if row.get(field) is not None)
 
+    @abstractmethod
     def _fits(self, value: Any) -> bool:
-        raise NotImplementedError
+        """Whether a value has the form."""
 
+    @abstractmethod
     def _form(self) -> str:
-        raise NotImplementedError
+        """The form in words, as it follows "was not"."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +298,7 @@ class UUID4Comparator(_NewIdentity):
         return "a UUID of version 4"
 
 
-class UnorderedListComparator(Comparator):
+class UnorderedListComparator(_ByField):
     """Both hold the same things as often, in any order."""
 
     def _compare_field(self, field: str, left: Any, right: Any) -> Iterator[str]:
