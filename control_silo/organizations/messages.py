@@ -1,8 +1,5 @@
 """Between the messages of OrganizationService and the types of the features behind it."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.control.v1 import organization_service_pb2 as organization_pb
 
 from control_silo.changes.domain import Change, ChangeKind
@@ -15,7 +12,7 @@ from control_silo.slugs.swaps import Exchange
 from shared.deletion import DeletionStage
 from shared.names import organization_name, parse_organization
 from shared.requests import RequestState
-from shared.requests.servicer import stored_status
+from shared.rpc.wire import stored_status, timestamp
 
 _KINDS = {
     ChangeKind.PROVISION: organization_pb.OrganizationChange.KIND_PROVISION,
@@ -72,11 +69,11 @@ def organization(of: Mapping) -> organization_pb.Organization:
         display_name=of.name,
         region=of.region,
         region_address=of.region_address,
-        create_time=_time(of.created_at),
-        update_time=_time(of.updated_at),
+        create_time=timestamp(of.created_at),
+        update_time=timestamp(of.updated_at),
         state=_state(of),
-        delete_time=None if of.deleted_at is None else _time(of.deleted_at),
-        purge_time=None if of.purge_at is None else _time(of.purge_at),
+        delete_time=timestamp(of.deleted_at),
+        purge_time=timestamp(of.purge_at),
     )
 
 
@@ -90,8 +87,8 @@ def change(of: Change) -> organization_pb.OrganizationChange:
         slug=of.slug,
         region=of.region,
         error=None if of.error is None else stored_status(of.error),
-        create_time=_time(of.created_at),
-        update_time=_time(of.updated_at),
+        create_time=timestamp(of.created_at),
+        update_time=timestamp(of.updated_at),
     )
 
 
@@ -103,9 +100,3 @@ def _state(of: Mapping) -> organization_pb.Organization.State.ValueType:
     if of.state == IMPORTING:
         return organization_pb.Organization.STATE_IMPORTING
     return organization_pb.Organization.STATE_ACTIVE
-
-
-def _time(value: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(value)
-    return timestamp

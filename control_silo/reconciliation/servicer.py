@@ -1,9 +1,6 @@
 """ReconciliationService on the wire."""
 
-from datetime import datetime
-
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.control.v1 import reconciliation_service_pb2 as reconciliation_pb
 from siloway.control.v1 import reconciliation_service_pb2_grpc as reconciliation_rpc
 
@@ -15,6 +12,7 @@ from shared.comparing.domain import Kind
 from shared.database import Database
 from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method
+from shared.rpc.wire import timestamp
 
 _SERVICE = "/siloway.control.v1.ReconciliationService"
 
@@ -89,9 +87,9 @@ def _reconciliation(known: Reconciliation) -> reconciliation_pb.Reconciliation:
     return reconciliation_pb.Reconciliation(
         region=region_name(known.region),
         kind=_KINDS[known.kind],
-        equal_up_to_time=_time(known.equal_up_to),
-        start_time=_time(known.started_at),
-        finish_time=_time(known.finished_at),
+        equal_up_to_time=timestamp(known.equal_up_to),
+        start_time=timestamp(known.started_at),
+        finish_time=timestamp(known.finished_at),
         position=known.position,
         row_count=known.row_count,
         duration_ms=known.duration_ms,
@@ -111,19 +109,11 @@ def _difference(found: Difference) -> reconciliation_pb.Difference:
         state=_STATES[found.state],
         control_json=found.control_has,
         region_json=found.region_has,
-        first_seen_time=_time(found.first_seen_at),
-        last_seen_time=_time(found.last_seen_at),
-        resolve_time=_time(found.resolved_at),
+        first_seen_time=timestamp(found.first_seen_at),
+        last_seen_time=timestamp(found.last_seen_at),
+        resolve_time=timestamp(found.resolved_at),
         repair=_REPAIRS[found.repair],
-        repair_request_time=_time(found.repair_requested_at),
-        repair_time=_time(found.repaired_at),
+        repair_request_time=timestamp(found.repair_requested_at),
+        repair_time=timestamp(found.repaired_at),
         repair_count=found.repair_count,
     )
-
-
-def _time(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(at)
-    return timestamp

@@ -1,9 +1,6 @@
 """SlugReservationService on the wire."""
 
-from datetime import datetime
-
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.control.v1 import slug_reservation_service_pb2 as slug_pb
 from siloway.control.v1 import slug_reservation_service_pb2_grpc as slug_rpc
 
@@ -16,6 +13,7 @@ from shared.database import Database
 from shared.names import organization_name
 from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method, Whose
+from shared.rpc.wire import timestamp
 
 METHODS = (
     Method(
@@ -121,15 +119,9 @@ def _reservation(reservation: Reservation) -> slug_pb.SlugReservation:
         region=reservation.region,
         type=_TYPES[reservation.type],
         state=_STATES[reservation.state],
-        create_time=_time(reservation.created_at),
-        update_time=_time(reservation.updated_at),
-        expire_time=None if reservation.expires_at is None else _time(reservation.expires_at),
+        create_time=timestamp(reservation.created_at),
+        update_time=timestamp(reservation.updated_at),
+        expire_time=timestamp(reservation.expires_at),
         use_count=reservation.use_count,
-        last_use_time=None if reservation.last_used_at is None else _time(reservation.last_used_at),
+        last_use_time=timestamp(reservation.last_used_at),
     )
-
-
-def _time(value: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(value)
-    return timestamp

@@ -24,6 +24,7 @@ from shared.errors import Code, ServiceError
 from shared.exporting.files import ExportFiles
 from shared.exporting.handover import ControlPeer
 from shared.requests import StoredError
+from shared.rounds import go_round
 
 ENDED = Counter("siloway_exports_ended_total", "Exports that ended, by outcome.", ["outcome"])
 POSTPONED = Counter("siloway_exports_postponed_total", "Leases given back before the end, by reason.", ["reason"])
@@ -58,17 +59,7 @@ class ExportRunner:
     def run(self, stop: threading.Event, wait: Callable[[float], object] | None = None) -> None:
         """Work until `stop` is set. `wait` may return early when there is work."""
         self._stop = stop
-        while not stop.is_set():
-            try:
-                worked = self.run_once()
-            except ServiceError as error:
-                _log.warning("exports_wait", reason=error.reason)
-                worked = False
-            except Exception:  # noqa: BLE001 - the loop is the process's purpose
-                _log.exception("exports_failed")
-                worked = False
-            if not worked:
-                (wait or stop.wait)(self._settings.poll_s)
+        go_round("exports", stop, self.run_once, lambda: self._settings.poll_s, wait)
 
     def run_once(self) -> bool:
         """Take an export and build it; False when none waits."""

@@ -1,23 +1,19 @@
 """ExportService on the wire: messages in and out, nothing decided here."""
 
 from collections.abc import Iterator
-from datetime import datetime
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc import error_details_pb2, status_pb2
 from siloway.region.v1 import export_service_pb2 as export_pb
 from siloway.region.v1 import export_service_pb2_grpc as export_rpc
 
 from region_silo.exports.domain import DataExport, Scope
 from region_silo.exports.usecases import ExportUseCases, ExportWish
 from shared.names import organization_name
-from shared.requests import StoredError
 from shared.rpc import page_token
 from shared.rpc.call import current_caller, mutation
 from shared.rpc.methods import Budget, Door, Method, Whose
+from shared.rpc.wire import stored_status, timestamp
 
 _SERVICE = "/siloway.region.v1.ExportService"
 _SCOPES = ("org:admin", "silo:operate")
@@ -108,11 +104,11 @@ def _message(row: DataExport, *, whole: bool = True) -> export_pb.DataExport:
         size_bytes=row.size_bytes,
         sha256=row.sha256,
         object_count=row.object_count,
-        error=None if row.error is None else _status(row.error),
-        create_time=_timestamp(row.created_at),
-        start_time=_timestamp(row.started_at),
-        end_time=_timestamp(row.ended_at),
-        expire_time=_timestamp(row.expires_at),
+        error=None if row.error is None else stored_status(row.error),
+        create_time=timestamp(row.created_at),
+        start_time=timestamp(row.started_at),
+        end_time=timestamp(row.ended_at),
+        expire_time=timestamp(row.expires_at),
     )
     if row.usernames is not None:
         message.usernames.values[:] = row.usernames
@@ -135,17 +131,3 @@ def _position(token: str, digest: bytes) -> int | None:
     position = page_token.decode(token, digest, [int])[0]
     assert isinstance(position, int)
     return position
-
-
-def _status(error: StoredError) -> status_pb2.Status:
-    detail = AnyMessage()
-    detail.Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=_DOMAIN, metadata=error.metadata))
-    return status_pb2.Status(code=error.code, message=error.message, details=[detail])
-
-
-def _timestamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp

@@ -43,6 +43,7 @@ from shared import barrier, deadline, errors
 from shared.database import Database, Transaction
 from shared.errors import Code, ServiceError
 from shared.names import commit_fetch_name
+from shared.rounds import go_round
 from shared.rpc.call import Caller, acting
 
 ENDED = Counter("siloway_commit_fetches_ended_total", "Fetches of commits that ended, by outcome.", ["outcome"])
@@ -129,17 +130,7 @@ class FetchRunner:
     def run(self, stop: threading.Event, wait: Callable[[float], object] | None = None) -> None:
         """Work until `stop` is set; the ref at hand is finished."""
         self._stop = stop
-        while not stop.is_set():
-            try:
-                worked = self.run_once()
-            except ServiceError as error:
-                _log.warning("fetches_wait", reason=error.reason)
-                worked = False
-            except Exception:  # noqa: BLE001 - the loop is the process's purpose
-                _log.exception("fetches_failed")
-                worked = False
-            if not worked:
-                (wait or stop.wait)(self._settings.poll_s)
+        go_round("fetches", stop, self.run_once, lambda: self._settings.poll_s, wait)
 
     def run_once(self) -> bool:
         """Take one fetch as far as it goes now; False when none is there to be worked on."""

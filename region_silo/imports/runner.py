@@ -41,6 +41,7 @@ from shared.importing.drift import DriftedError
 from shared.importing.spool import Spool
 from shared.importing.upload import UploadedFile
 from shared.requests import StoredError
+from shared.rounds import go_round
 
 ENDED = Counter("siloway_imports_ended_total", "Imports that ended or rest, by state.", ["outcome"])
 POSTPONED = Counter("siloway_imports_postponed_total", "Leases given back before the end, by reason.", ["reason"])
@@ -96,18 +97,7 @@ class ImportRunner:
     def run(self, stop: threading.Event, wait: Callable[[float], object] | None = None) -> None:
         """Work until `stop` is set; the batch at hand is finished. `wait` may return early when there is work."""
         self._stop = stop
-        while not stop.is_set():
-            try:
-                worked = self.run_once()
-            except ServiceError as error:
-                _log.warning("imports_wait", reason=error.reason)
-                worked = False
-            except Exception:  # noqa: BLE001 - the loop is the process's purpose
-                _log.exception("imports_failed")
-                worked = False
-            if not worked:
-                idle_s = self._settings.slug_poll_s if self._waits_for_slugs else self._settings.poll_s
-                (wait or stop.wait)(idle_s)
+        go_round("imports", stop, self.run_once, self._idle_s, wait)
 
     def run_once(self) -> bool:
         """Take one import as far as it goes now; False when none is there to be worked on."""
@@ -148,6 +138,9 @@ class ImportRunner:
         self._planner.finish(lease, plan)
         ENDED.labels(State.PLANNED.name).inc()
         _log.info("import_planned", objects=plan.object_count)
+
+    def _idle_s(self) -> float:
+        return self._settings.slug_poll_s if self._waits_for_slugs else self._settings.poll_s
 
     def _write(self, lease: Lease, data_import: DataImport) -> None:
         if data_import.plan_id is not None:

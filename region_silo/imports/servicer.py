@@ -2,12 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc import error_details_pb2, status_pb2
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 
@@ -24,10 +20,10 @@ from shared.clock import Clock
 from shared.errors import InvalidArgument
 from shared.importing.decisions import BatchFinding
 from shared.importing.findings import Severity
-from shared.requests import StoredError
 from shared.rpc import page_token
 from shared.rpc.call import current_caller, mutation
 from shared.rpc.methods import Budget, Door, Method, Whose
+from shared.rpc.wire import stored_status, timestamp
 
 _SERVICE = "/siloway.region.v1.ImportService"
 _SCOPES = ("import:write", "silo:operate")
@@ -120,7 +116,7 @@ class ImportServicer(import_rpc.ImportServiceServicer):
             sha256=found.sha256,
             name=import_name(found.import_id),
             complete=found.complete,
-            expire_time=_timestamp(found.expires_at),
+            expire_time=timestamp(found.expires_at),
         )
 
     def GetImport(self, request: import_pb.GetImportRequest, context: grpc.ServicerContext) -> import_pb.DataImport:
@@ -234,17 +230,17 @@ class ImportServicer(import_rpc.ImportServiceServicer):
             done_count=row.done_count,
             objects_per_second=row.objects_per_second(self._clock.now()),
             finding_count=row.finding_count,
-            error=None if row.error is None else _status(row.error),
-            create_time=_timestamp(row.created_at),
-            start_time=_timestamp(row.started_at),
-            end_time=_timestamp(row.ended_at),
+            error=None if row.error is None else stored_status(row.error),
+            create_time=timestamp(row.created_at),
+            start_time=timestamp(row.started_at),
+            end_time=timestamp(row.ended_at),
             requested_state=0 if row.wanted is None else row.wanted.value,  # type: ignore[arg-type]  # as above
             error_count=row.error_count,
             continue_on_error=row.continue_on_error,
             retry_count=row.tries,
             plan=row.is_plan,
             applied_plan="" if row.plan_id is None else import_name(row.plan_id),
-            expire_time=_timestamp(row.expires_at),
+            expire_time=timestamp(row.expires_at),
         )
 
 
@@ -359,17 +355,3 @@ def _verification(counts: Verification) -> import_pb.ImportVerification:
             for (model, field, kind), rows in sorted(counts.explanations.items())
         ],
     )
-
-
-def _status(error: StoredError) -> status_pb2.Status:
-    detail = AnyMessage()
-    detail.Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=_DOMAIN, metadata=error.metadata))
-    return status_pb2.Status(code=error.code, message=error.message, details=[detail])
-
-
-def _timestamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp

@@ -1,11 +1,10 @@
 """DoctorService on the wire, the same in every silo."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.common.v1 import doctor_service_pb2 as doctor_pb
 from siloway.common.v1 import doctor_service_pb2_grpc as doctor_rpc
 
@@ -26,6 +25,7 @@ from shared.doctor.usecases import DoctorUseCases, key_texts
 from shared.outbox.domain import CHANNEL
 from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method
+from shared.rpc.wire import timestamp
 
 _SERVICE = "/siloway.common.v1.DoctorService"
 _OPERATE = ("silo:operate",)
@@ -129,11 +129,11 @@ class DoctorServicer(doctor_rpc.DoctorServiceServicer):
         return doctor_pb.Restoration(
             silo=life.silo,
             epoch=life.epoch,
-            restore_time=None if life.restored_at is None else _time(life.restored_at),
+            restore_time=timestamp(life.restored_at),
             id_marks=_places(life.marks),
             highest_ids=_places(life.highest),
             peers=[
-                doctor_pb.PeerEpoch(silo=peer.silo, epoch=peer.epoch, agree_time=_time(peer.agreed_at))
+                doctor_pb.PeerEpoch(silo=peer.silo, epoch=peer.epoch, agree_time=timestamp(peer.agreed_at))
                 for peer in life.peers
             ],
             waiting_message_count=life.waiting,
@@ -194,7 +194,7 @@ def _organization(record: OrganizationRecord) -> doctor_pb.OrganizationRecord:
         state=record.state,
         change_set=record.change_set,
         in_flight=record.in_flight,
-        purge_time=None if record.purge_at is None else _time(record.purge_at),
+        purge_time=timestamp(record.purge_at),
     )
 
 
@@ -206,9 +206,3 @@ def _token(record: TokenRecord) -> doctor_pb.TokenRecord:
 
 def _places(places: Iterable[IdPlace]) -> list[doctor_pb.IdPlace]:
     return [doctor_pb.IdPlace(layout=each.layout, number=each.number, position=each.position) for each in places]
-
-
-def _time(value: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(value)
-    return timestamp

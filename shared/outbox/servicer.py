@@ -3,7 +3,6 @@
 from datetime import datetime
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.common.v1 import outbox_service_pb2 as outbox_pb
 from siloway.common.v1 import outbox_service_pb2_grpc as outbox_rpc
 
@@ -17,6 +16,7 @@ from shared.outbox.payloads import shown
 from shared.outbox.registry import Registry
 from shared.rpc.call import mutation
 from shared.rpc.methods import Door, Method
+from shared.rpc.wire import timestamp
 
 _SERVICE = "/siloway.common.v1.OutboxService"
 _OPERATE = ("silo:operate",)
@@ -142,10 +142,10 @@ def _shard(shard: Shard, now: datetime) -> outbox_pb.OutboxShard:
         state=_state(shard, now, waits=waits),
         depth=shard.depth,
         parked_subject_count=shard.parked_subjects,
-        oldest_time=_time(shard.oldest_at),
+        oldest_time=timestamp(shard.oldest_at),
         refusals=shard.attempts,
-        next_attempt_time=_time(shard.available_at) if waits else None,
-        park_time=_time(shard.parked_at),
+        next_attempt_time=timestamp(shard.available_at) if waits else None,
+        park_time=timestamp(shard.parked_at),
     )
 
 
@@ -165,8 +165,8 @@ def _message(message: ShownMessage) -> outbox_pb.OutboxMessage:
         payload_json=shown(message.payload),
         refusals=message.attempts,
         last_error=message.last_error,
-        create_time=_time(message.created_at),
-        park_time=_time(message.parked_at),
+        create_time=timestamp(message.created_at),
+        park_time=timestamp(message.parked_at),
         skip_reason=message.skip_reason,
     )
 
@@ -178,14 +178,6 @@ def _subject(subject: ParkedSubject) -> outbox_pb.ParkedSubject:
         sequence=subject.sequence,
         refusals=subject.refusals,
         last_error=subject.last_error,
-        create_time=_time(subject.created_at),
-        park_time=_time(subject.parked_at),
+        create_time=timestamp(subject.created_at),
+        park_time=timestamp(subject.parked_at),
     )
-
-
-def _time(value: datetime | None) -> Timestamp | None:
-    if value is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(value)
-    return timestamp

@@ -2,17 +2,16 @@
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc import error_details_pb2, status_pb2
 from siloway.common.v1 import request_service_pb2 as request_pb
 from siloway.common.v1 import request_service_pb2_grpc as request_rpc
 
 from shared import errors
 from shared.database import Database
-from shared.requests.domain import RequestRecord, RequestState, StoredError
+from shared.requests.domain import RequestRecord, RequestState
 from shared.requests.usecases import find
 from shared.rpc.call import current_caller
 from shared.rpc.methods import Door, Method, Whose
-from shared.rpc.status import DOMAIN
+from shared.rpc.wire import stored_status
 
 METHODS = (Method("/siloway.common.v1.RequestService/GetRequest", Door.PUBLIC, whose=Whose.CALLER),)
 
@@ -52,10 +51,3 @@ def _request(record: RequestRecord) -> request_pb.Request:
         create_time=create_time,
         update_time=update_time,
     )
-
-
-def stored_status(error: StoredError) -> status_pb2.Status:
-    """A kept error as callers know it from a refused call."""
-    status = status_pb2.Status(code=error.code, message=error.message)
-    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata))
-    return status
