@@ -7,13 +7,11 @@ import pytest
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.options import ImportOptions
 from siloway_client.export_file import write_export
+from tests.genuine_exports import genuine_exports
 from tests.integration.imports.planned import apply, decisions, digests, ledger, plan, schemas, told
 from tests.integration.imports.stack import CALLER, OPERATOR, ImportStack
 
-_FILES = sorted((Path(__file__).resolve().parents[4] / "shared" / "data" / "exports").glob("*.json"))
-
-if not _FILES:  # before any test is collected: one without parameters would fail
-    pytest.skip("../shared/data/exports is absent: there are no real exports to read", allow_module_level=True)
+_FILES = genuine_exports()
 
 
 @pytest.mark.parametrize("scope", [Scope.ORGANIZATION, Scope.GLOBAL], ids=lambda scope: scope.name.lower())

@@ -12,18 +12,16 @@ import pytest
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.options import ImportOptions
 from siloway_client.export_file import write_export
+from tests.genuine_exports import genuine_exports
 from tests.integration.imports import expectations
 from tests.integration.imports.deciding import Before, Expected, Row, expect, read_models
 from tests.integration.imports.expectations import CONTROL_TABLES, MODELS, NEW, REGION_TABLES
 from tests.integration.imports.kept_expectations import check_kept
 from tests.integration.imports.stack import OPERATOR, ImportStack
 
-_FOLDER = Path(__file__).resolve().parents[4] / "shared" / "data" / "exports"
-_FILES = sorted(_FOLDER.glob("*.json"))
+_FILES = genuine_exports()
 _DECISIONS = {1: "INSERT", 2: "MERGE", 3: "OVERWRITE", 4: "SUFFIX"}
 
-if not _FILES:  # before any test is collected: one without parameters would fail
-    pytest.skip("../shared/data/exports is absent: there are no real exports to read", allow_module_level=True)
 
 _MODELS = read_models()
 _BETWEEN = {"full-23.12.0", "full-24.3.0", "full-24.5.0"}

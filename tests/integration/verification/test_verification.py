@@ -1,14 +1,12 @@
 """What stands is the file of its import, but for what the import's rules and findings explain."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 from siloway.region.v1 import import_service_pb2 as import_pb
 
-from region_silo.imports.domain import DataImport, Scope, State
+from region_silo.imports.domain import Scope
 from region_silo.imports.options import ImportOptions
 from region_silo.verification.domain import Verification
 from region_silo.verification.usecases import VerificationUseCases
@@ -17,12 +15,9 @@ from shared.rpc.call import acting
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.doors import Doors
 from tests.integration.imports.stack import METHOD, OPERATOR
+from tests.integration.verification.verifying import verify
 from tests.refusals import refusal_of
 
-_FOLDER = Path(__file__).resolve().parents[4] / "shared" / "data" / "exports"
-_FILES = sorted(_FOLDER.glob("*.json"))
-_GLOBAL = {"scope": Scope.GLOBAL, "caller": OPERATOR, "options": ImportOptions(add_to_silo=True)}
-_SCOPES: dict[str, dict[str, Any]] = {"organization": {}, "global": _GLOBAL}
 _FILE = [
     rows.user(1, "owner@example.com"),
     rows.email(1, "owner@example.com"),
@@ -35,31 +30,6 @@ _FILE = [
     rows.project_team(1, 1, 1),
     rows.project_key(1, 1, "a" * 32, "b" * 32),
 ]
-
-
-def _verify(
-    doors: Doors, done: DataImport, token: str = "operator"
-) -> tuple[list[tuple[str, str, str]], import_pb.ImportVerification]:
-    """The differences (kind, model, pk), and the result."""
-    answers = list(doors.call("VerifyImport", import_pb.VerifyImportRequest(name=done.name), token))
-    assert answers[-1].HasField("result")
-    found = [answer.difference for answer in answers if answer.HasField("difference")]
-    assert answers[-1].result.difference_count == len(found)
-    return [(each.kind, each.model, each.pk) for each in found], answers[-1].result
-
-
-@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("scope", _SCOPES)
-def test_a_genuine_file_stands_as_it_is_also_next_to_itself(doors: Doors, path: Path, scope: str) -> None:
-    for _ in range(2):
-        done = doors.stack.run(doors.stack.upload(path.read_bytes(), **_SCOPES[scope]).id)
-        assert done.state is State.SUCCEEDED
-        differences, result = _verify(doors, done)
-        assert differences == []
-        counts = [counts for _, counts in doors.stack.report(done.id).counts]
-        assert result.compared_count == sum(each.inserted + each.suffixed + each.overwritten for each in counts)
-        assert result.merged_count == sum(each.merged for each in counts)
-        assert result.left_out_count == sum(each.skipped for each in counts)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +53,9 @@ def test_a_row_that_was_tampered_with_is_told(
     doors: Doors, silo: str, statement: str, difference: tuple[str, str, str]
 ) -> None:
     done = doors.stack.do_import(_FILE)
-    assert _verify(doors, done)[0] == []
+    assert verify(doors, done)[0] == []
     doors.stack.change_in(silo, statement)
-    assert [each[1:] for each in _verify(doors, done)[0]] == [difference[1:]]
+    assert [each[1:] for each in verify(doors, done)[0]] == [difference[1:]]
 
 
 def test_a_reference_that_was_moved_is_told(doors: Doors) -> None:
@@ -93,21 +63,21 @@ def test_a_reference_that_was_moved_is_told(doors: Doors) -> None:
     done = doors.stack.do_import(file)
     statement = "UPDATE project_key SET project_id = (SELECT id FROM project WHERE slug = 'other')"
     doors.stack.change_in("region", statement)
-    assert _verify(doors, done)[0] == [("ForeignKeyComparator", "sentry.projectkey", "1")]
+    assert verify(doors, done)[0] == [("ForeignKeyComparator", "sentry.projectkey", "1")]
 
 
 def test_a_kept_row_that_was_tampered_with_is_told(doors: Doors) -> None:
     option = {"model": "sentry.option", "pk": 1, "fields": {"key": "a", "value": 1, "last_updated": rows.TIME}}
     done = doors.stack.do_import([option], scope=Scope.CONFIG, caller=OPERATOR)
-    assert _verify(doors, done)[0] == []
+    assert verify(doors, done)[0] == []
     doors.stack.change_in("region", "UPDATE kept_row SET fields = fields || '{\"value\": true}'")
-    assert _verify(doors, done)[0] == [("UnequalJSON", "sentry.option", "1")]
+    assert verify(doors, done)[0] == [("UnequalJSON", "sentry.option", "1")]
 
 
 def test_what_findings_and_rules_explain_is_counted_and_no_difference(doors: Doors) -> None:
     doors.stack.do_import(_FILE)
     done = doors.stack.do_import(_FILE)
-    differences, result = _verify(doors, done, "importer")
+    differences, result = verify(doors, done, "importer")
     assert differences == []
     told = {(each.model, each.field, each.kind, each.rows) for each in result.explanations}
     assert told >= {
@@ -132,7 +102,7 @@ def test_a_merged_row_tells_its_importer_nothing_but_that_it_is_there(doors: Doo
 def test_rows_that_were_left_out_are_counted(doors: Doors) -> None:
     bad = {"model": "sentry.team", "pk": 2, "fields": {"organization": 99, "slug": "x", "name": "x"}}
     done = doors.stack.do_import([*_FILE, bad], options=ImportOptions(continue_on_error=True))
-    differences, result = _verify(doors, done)
+    differences, result = verify(doors, done)
     assert differences == []
     assert (result.compared_count, result.merged_count, result.left_out_count) == (len(_FILE) - 1, 1, 1)
 
@@ -159,10 +129,10 @@ def test_rows_longer_than_a_message_are_compared_whole(doors: Doors) -> None:
     fields = {"key": "long", "value": value, "last_updated": rows.TIME}
     option = {"model": "sentry.controloption", "pk": 1, "fields": fields}
     done = doors.stack.do_import([option], scope=Scope.CONFIG, caller=OPERATOR)
-    assert _verify(doors, done)[0] == []
+    assert verify(doors, done)[0] == []
     statement = f"UPDATE kept_row SET fields = jsonb_set(fields, '{{value}}', to_jsonb('{value[:-1]}y'::text))"
     doors.stack.change_in("control", statement)
-    assert _verify(doors, done)[0] == [("UnequalJSON", "sentry.controloption", "1")]
+    assert verify(doors, done)[0] == [("UnequalJSON", "sentry.controloption", "1")]
 
 
 def test_a_control_that_is_away_is_told_and_nothing_is_called_equal(doors: Doors) -> None:

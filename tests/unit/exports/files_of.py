@@ -1,11 +1,9 @@
-"""Export files for the tests of the file tools, and where the genuine ones stand."""
+"""Export files for the tests of the file tools."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-REAL_FOLDER = Path(__file__).parents[3] / ".." / "shared" / "data" / "exports"
-REAL_FILES = sorted(REAL_FOLDER.glob("*.json")) if REAL_FOLDER.is_dir() else []
 TIME = "2024-10-02T23:17:48.714Z"
 
 

@@ -13,11 +13,8 @@ from shared.exports.pseudonyms import key_of_seed
 from shared.exports.sanitizing import sanitize_file
 from shared.importing.registry import REMOVED_MODELS
 from shared.importing.rows import RowDecoder
-from tests.unit.exports.files_of import REAL_FILES
+from tests.genuine_exports import genuine_exports
 from tests.unit.importing.rows_of import NOW, raw_row
-
-if not REAL_FILES:  # before any test is collected: one without parameters would fail
-    pytest.skip("../shared/data/exports is absent: there are no real exports to read", allow_module_level=True)
 
 # Columns whose texts are words of the product. Everything else counts as somebody's.
 STRUCTURE = frozenset(
@@ -61,7 +58,7 @@ def somebodys(rows: list[dict[str, Any]], length_min: int = 6) -> set[str]:
     return found
 
 
-@pytest.fixture(params=REAL_FILES, ids=lambda path: path.stem)
+@pytest.fixture(params=genuine_exports(), ids=lambda path: path.stem)
 def real(request: pytest.FixtureRequest) -> Path:
     path: Path = request.param
     return path

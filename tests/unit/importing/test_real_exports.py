@@ -16,13 +16,10 @@ from shared.importing.registry import REMOVED_FIELDS, ImportScope, models, why_s
 from shared.importing.rows import RowDecoder
 from shared.importing.spool import Spool
 from shared.importing.upload import Upload, UploadedFile
+from tests.genuine_exports import genuine_exports
 from tests.unit.importing.rows_of import NOW
 
-_FOLDER = Path(__file__).parents[3] / ".." / "shared" / "data" / "exports"
-_FILES = sorted(_FOLDER.glob("*.json")) if _FOLDER.is_dir() else []
-
-if not _FILES:  # before any test is collected: one without parameters would fail
-    pytest.skip("../shared/data/exports is absent: there are no real exports to read", allow_module_level=True)
+_FILES = genuine_exports()
 
 
 @pytest.fixture(params=_FILES, ids=lambda path: path.stem)

@@ -1,0 +1,27 @@
+"""The documents and genuine export files that stand beside the project. They are read in place, never copied in.
+
+A module of tests that asks for them is skipped as a whole where they are absent, before any of its tests is collected:
+one without parameters would fail.
+"""
+
+from pathlib import Path
+
+import pytest
+
+_BESIDE = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+def genuine_exports() -> list[Path]:
+    """The export files, by name."""
+    files = sorted((_BESIDE / "data" / "exports").glob("*.json"))
+    if not files:
+        pytest.skip("../shared/data/exports is absent: there are no genuine exports to read", allow_module_level=True)
+    return files
+
+
+def specification(name: str) -> Path:
+    """A file of the specification."""
+    path = _BESIDE / "spec" / name
+    if not path.is_file():
+        pytest.skip(f"../shared/spec/{name} is absent", allow_module_level=True)
+    return path
