@@ -20,11 +20,10 @@ from region_silo.imports.domain import (
     may_change,
 )
 from region_silo.imports.reports import visible
-from region_silo.imports.resting import request_key, why
+from region_silo.imports.resting import conclude, why
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import audit, errors, requests
 from shared.database import Database, Transaction
-from shared.importing import planning
 from shared.importing.spool import Spool
 from shared.requests import Mutation
 from shared.rpc.call import current_caller
@@ -137,13 +136,8 @@ class LifeUseCases:
 
     def _rest(self, transaction: Transaction, found: DataImport, event: Event) -> None:
         state, effects = change(found.state, event)
-        error = why(state)
-        life_store.rest(transaction, found.id, store.at_rest(transaction, state, error))
-        if state is State.CANCELLED and found.is_plan:
-            planning.drop(transaction, found.id)
-        if Effect.CLOSE_REQUEST in effects:
-            requests.finish(transaction, request_key(found), error=error)
-        if Effect.REMOVE_FILE in effects:
+        life_store.rest(transaction, found.id, store.at_rest(transaction, state, why(state)))
+        if Effect.REMOVE_FILE in conclude(transaction, found, state, effects):
             transaction.after_commit(lambda: self.spool.remove(found.file_id))
 
 
