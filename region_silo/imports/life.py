@@ -8,7 +8,7 @@ organizations are being deleted is not gone on with.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from region_silo.imports import life_store, store
+from region_silo.imports import life_store, plan_store, same_file, store
 from region_silo.imports.domain import (
     RUNNING,
     DataImport,
@@ -61,7 +61,9 @@ class LifeUseCases:
         return self._once(import_id, mutation, "import.cancel", self._cancel)
 
     def retry(self, import_id: int, mutation: Mutation, continue_on_error: bool | None) -> DataImport:
-        """Take up what failed. Raises ImportTargetGone, SpoolMissing when the file's retention has ended."""
+        """Take up what failed. Raises ImportTargetGone, SpoolMissing when the file's retention has ended,
+        FileBeingImported and PlanApplied when another import does meanwhile what this one was to do.
+        """
 
         def take_up(transaction: Transaction, found: DataImport, leased: bool) -> None:
             del leased  # nobody works on an import that has ended
@@ -129,6 +131,10 @@ class LifeUseCases:
             raise errors.WrongImportState("Nothing of this import failed.", metadata={"state": found.state.name})
         if not self.spool.holds(found.file_id):
             raise errors.SpoolMissing("The uploaded file is gone: what failed is kept for a time only.")
+        same_file.lock_file(transaction, found.sha256, found.scope)
+        same_file.refuse_same_file(transaction, found.sha256, found.scope)
+        if found.plan_id is not None:
+            plan_store.refuse_applied(transaction, found.plan_id, besides=found.id)
         _check_target(transaction, found)
         state, _ = change(found.state, Event.RETRIED)
         on_error = found.continue_on_error if continue_on_error is None else continue_on_error
