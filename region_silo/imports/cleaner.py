@@ -39,18 +39,18 @@ def clean_spool(database: Database, spool: Spool, *, keep: timedelta) -> int:
     older_than = database.clock.now() - keep
     dropped = set(database.transact(lambda transaction: store.delete_stale_uploads(transaction, older_than)))
     here = [int(each) for each in spool.import_ids()]
-    found = database.read(lambda transaction: store.find_all(transaction, here))
+    found = database.read(lambda transaction: store.with_file(transaction, here))
     removed = 0
     for import_id in here:
-        if import_id in dropped or _is_over(found.get(import_id), older_than, spool):
+        if import_id in dropped or all(_is_over(each, older_than, spool) for each in found.get(import_id, [])):
             spool.remove(str(import_id))
             removed += 1
     return removed
 
 
-def _is_over(data_import: DataImport | None, older_than: datetime, spool: Spool) -> bool:
-    """Whether nobody needs the file any more."""
-    if data_import is None or data_import.state is State.CANCELLED:
+def _is_over(data_import: DataImport, older_than: datetime, spool: Spool) -> bool:
+    """Whether this import needs its file no more."""
+    if data_import.state is State.CANCELLED:
         return True
     if data_import.state not in (State.SUCCEEDED, State.FAILED, State.STOPPED, State.PLANNED):
         return False

@@ -216,6 +216,13 @@ class DataImport:
         return self.error_count > 0 or self.state in (State.STOPPED, State.FAILED, State.PLANNED)
 
     @property
+    def needs_file(self) -> bool:
+        """Whether its file must not go: it works on it, or may yet."""
+        if self.state in (*RUNNING, State.PAUSED):
+            return True
+        return self.state is not State.CANCELLED and self.has_file_to_retry
+
+    @property
     def leaves_gaps(self) -> bool:
         """Whether rows are left out of models before they are looked at."""
         return self.options.filtered or self.edited

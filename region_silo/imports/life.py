@@ -8,7 +8,7 @@ organizations are being deleted is not gone on with.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from region_silo.imports import life_store, store
+from region_silo.imports import life_store, plan_store, same_file, store
 from region_silo.imports.domain import (
     RUNNING,
     DataImport,
@@ -20,11 +20,10 @@ from region_silo.imports.domain import (
     may_change,
 )
 from region_silo.imports.reports import visible
-from region_silo.imports.resting import request_key, why
+from region_silo.imports.resting import conclude, why
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import audit, errors, requests
 from shared.database import Database, Transaction
-from shared.importing import planning
 from shared.importing.spool import Spool
 from shared.requests import Mutation
 from shared.rpc.call import current_caller
@@ -62,7 +61,9 @@ class LifeUseCases:
         return self._once(import_id, mutation, "import.cancel", self._cancel)
 
     def retry(self, import_id: int, mutation: Mutation, continue_on_error: bool | None) -> DataImport:
-        """Take up what failed. Raises ImportTargetGone, SpoolMissing when the file's retention has ended."""
+        """Take up what failed. Raises ImportTargetGone, SpoolMissing when the file's retention has ended,
+        FileBeingImported and PlanApplied when another import does meanwhile what this one was to do.
+        """
 
         def take_up(transaction: Transaction, found: DataImport, leased: bool) -> None:
             del leased  # nobody works on an import that has ended
@@ -130,6 +131,10 @@ class LifeUseCases:
             raise errors.WrongImportState("Nothing of this import failed.", metadata={"state": found.state.name})
         if not self.spool.holds(found.file_id):
             raise errors.SpoolMissing("The uploaded file is gone: what failed is kept for a time only.")
+        same_file.lock_file(transaction, found.sha256, found.scope)
+        same_file.refuse_same_file(transaction, found.sha256, found.scope)
+        if found.plan_id is not None:
+            plan_store.refuse_applied(transaction, found.plan_id, besides=found.id)
         _check_target(transaction, found)
         state, _ = change(found.state, Event.RETRIED)
         on_error = found.continue_on_error if continue_on_error is None else continue_on_error
@@ -137,13 +142,8 @@ class LifeUseCases:
 
     def _rest(self, transaction: Transaction, found: DataImport, event: Event) -> None:
         state, effects = change(found.state, event)
-        error = why(state)
-        life_store.rest(transaction, found.id, store.at_rest(transaction, state, error))
-        if state is State.CANCELLED and found.is_plan:
-            planning.drop(transaction, found.id)
-        if Effect.CLOSE_REQUEST in effects:
-            requests.finish(transaction, request_key(found), error=error)
-        if Effect.REMOVE_FILE in effects:
+        life_store.rest(transaction, found.id, store.at_rest(transaction, state, why(state)))
+        if Effect.REMOVE_FILE in conclude(transaction, found, state, effects):
             transaction.after_commit(lambda: self.spool.remove(found.file_id))
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import insert as sql_insert
 from sqlalchemy import select as sql_select
 from sqlalchemy import text
 
-from region_silo.imports.domain import DataImport, State
+from region_silo.imports.domain import DataImport, State, import_name
 from region_silo.imports.store import DATA_IMPORT
+from shared import errors
 from shared.database import Transaction
 from shared.importing.registry import ORGANIZATION
 from shared.requests import Mutation
@@ -48,7 +49,11 @@ _SKIPPED = text(
     ORDER BY id LIMIT :rows_max
     """
 )
-_APPLIED = text("SELECT id FROM data_import WHERE plan_id = :plan_id AND state NOT IN (6, 9) ORDER BY id LIMIT 1")
+_APPLIED = text(
+    """
+    SELECT id FROM data_import WHERE plan_id = :plan_id AND state NOT IN (6, 9) AND id <> :besides ORDER BY id LIMIT 1
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -129,10 +134,11 @@ def skipped_page(transaction: Transaction, plan_id: int, after_id: int, model: s
     ]
 
 
-def applied_by(transaction: Transaction, plan_id: int) -> int | None:
-    """The import that applies the plan and has not failed or been cancelled."""
-    found: int | None = transaction.execute(_APPLIED, {"plan_id": plan_id}).scalar()
-    return found
+def refuse_applied(transaction: Transaction, plan_id: int, *, besides: int = 0) -> None:
+    """Raise PlanApplied when an import, `besides` this one, applies the plan and has not failed or been cancelled."""
+    found = transaction.execute(_APPLIED, {"plan_id": plan_id, "besides": besides}).scalar()
+    if found is not None:
+        raise errors.PlanApplied(metadata={"import": import_name(found)})
 
 
 def insert_application(

@@ -83,9 +83,7 @@ class PlanUseCases:
         _check_ready(plan)
         if plan.expires_at is None or plan.expires_at <= transaction.now:
             raise errors.PlanExpired
-        applied = plan_store.applied_by(transaction, plan_id)
-        if applied is not None:
-            raise errors.PlanApplied(metadata={"import": import_name(applied)})
+        plan_store.refuse_applied(transaction, plan_id)
         same_file.lock_file(transaction, plan.sha256, plan.scope)
         same_file.refuse_same_file(transaction, plan.sha256, plan.scope)
         if not self.spool.holds(plan.file_id):

@@ -8,6 +8,7 @@ from region_silo.imports.domain import DataImport, Effect, Event, State, after_b
 from region_silo.imports.store import Lease
 from shared import errors, requests
 from shared.database import Transaction
+from shared.importing import planning
 from shared.requests import RequestKey, StoredError
 
 
@@ -25,11 +26,27 @@ def rest(transaction: Transaction, lease: Lease, data_import: DataImport, state:
     LeaseLostError.
     """
     following, effects = change(state, event)
-    error = why(following)
-    store.end(transaction, lease, following, error)
+    store.end(transaction, lease, following, why(following))
+    return RestedError(following, conclude(transaction, data_import, following, effects))
+
+
+def conclude(
+    transaction: Transaction, data_import: DataImport, state: State, effects: frozenset[Effect]
+) -> frozenset[Effect]:
+    """What belongs to the rest in `state`, in its transaction; what is left of `effects` is done behind the commit.
+
+    A file that another import needs, for both have it of one plan, stays.
+    """
     if Effect.CLOSE_REQUEST in effects:
-        requests.finish(transaction, request_key(data_import), error=error)
-    return RestedError(following, effects)
+        requests.finish(transaction, request_key(data_import), error=why(state))
+    if data_import.is_plan and state is State.CANCELLED:
+        planning.drop(transaction, data_import.id)
+    if Effect.REMOVE_FILE in effects:
+        file_id = int(data_import.file_id)
+        having = store.with_file(transaction, [file_id]).get(file_id, [])
+        if any(each.needs_file for each in having if each.id != data_import.id):
+            effects -= {Effect.REMOVE_FILE}
+    return effects
 
 
 def rest_if_wanted(

@@ -143,7 +143,7 @@ class ImportRunner:
         return self._settings.slug_poll_s if self._waits_for_slugs else self._settings.poll_s
 
     def _write(self, lease: Lease, data_import: DataImport) -> None:
-        if data_import.plan_id is not None:
+        if data_import.plan_id is not None and _rows_left(data_import):
             self._planner.begin_application(lease, data_import)
         self._write_file(lease, data_import)
         barrier.reach("import.rows_written")
@@ -309,6 +309,11 @@ class ImportRunner:
             self._database.transact(work)
         except (LeaseLostError, ServiceError) as error:
             _log.warning("import_lease_left_to_run_out", error=type(error).__name__)
+
+
+def _rows_left(data_import: DataImport) -> bool:
+    """Whether its organizations have asked for no slugs yet: before that all rows are written but for the last ones."""
+    return data_import.done_count < sum(each.rows for each in data_import.models if each.model not in AFTER_SLUGS)
 
 
 def _will_pass(error: ServiceError) -> bool:

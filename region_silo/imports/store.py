@@ -208,10 +208,15 @@ def page(transaction: Transaction, principal: str | None, before_id: int | None,
     return [data_import_of(row) for row in transaction.execute(query.order_by(DATA_IMPORT.c.id.desc()).limit(rows_max))]
 
 
-def find_all(transaction: Transaction, import_ids: Iterable[int]) -> dict[int, DataImport]:
-    """Those that exist."""
-    query = sql_select(DATA_IMPORT).where(DATA_IMPORT.c.id.in_(list(import_ids)))
-    return {row.id: data_import_of(row) for row in transaction.execute(query)}
+def with_file(transaction: Transaction, file_ids: Iterable[int]) -> dict[int, list[DataImport]]:
+    """The imports that have these files: a plan's is also that of the imports that apply it."""
+    wanted = list(file_ids)
+    file_id = func.coalesce(DATA_IMPORT.c.plan_id, DATA_IMPORT.c.id)
+    having = or_(and_(DATA_IMPORT.c.id.in_(wanted), DATA_IMPORT.c.plan_id.is_(None)), DATA_IMPORT.c.plan_id.in_(wanted))
+    found: dict[int, list[DataImport]] = {}
+    for row in transaction.execute(sql_select(DATA_IMPORT, file_id.label("file_id")).where(having)):
+        found.setdefault(row.file_id, []).append(data_import_of(row))
+    return found
 
 
 def lease_next(transaction: Transaction, lease_s: float) -> tuple[Lease, DataImport] | None:

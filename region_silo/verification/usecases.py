@@ -71,9 +71,9 @@ class VerificationUseCases:
                 f"{found.name} is {found.state.name}; only an import that succeeded can be verified.",
                 metadata={"state": found.state.name},
             )
-        if not self.spool.holds(str(import_id)):
+        if not self.spool.holds(found.file_id):
             raise errors.SpoolMissing("The uploaded file is gone: it is kept for a time only.")
-        with self._place(), UploadedFile(self.spool, str(import_id), found.size_bytes) as file:
+        with self._place(), UploadedFile(self.spool, found.file_id, found.size_bytes) as file:
             yield from self._compare_all(found, file, is_wanted)
 
     def _compare_all(

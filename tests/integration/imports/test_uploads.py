@@ -203,10 +203,33 @@ def test_what_ended_imports_recorded_goes_at_the_end_of_its_retention(stack: Imp
         assert set(Cleaner(database, tasks[silo]).clean_once().values()) == {0}
     stack.clock.advance(timedelta(days=91).total_seconds())
     deleted = Cleaner(stack.region, tasks["region"]).clean_once()
-    recorded = {"import_row": 2, "import_filter": 0, "import_finding": 0, "import_chunk": 2}
+    recorded = {"import_row": 2, "import_before_image": 0, "import_filter": 0, "import_finding": 0, "import_chunk": 2}
     assert deleted == {**recorded, "data_import": 1, "plan": 0}
-    assert Cleaner(stack.control, tasks["control"]).clean_once() == {"import_row": 1, "import_chunk": 1}
+    assert Cleaner(stack.control, tasks["control"]).clean_once() == {
+        "import_before_image": 0,
+        "import_row": 1,
+        "import_chunk": 1,
+    }
     assert [row["id"] for row in stack.all_in("region", "SELECT id FROM data_import")] == [queued.id]
     with pytest.raises(errors.ImportNotFound):
         stack.report(done.id)
     assert stack.all_in("region", "SELECT slug FROM organization") == [{"slug": "acme"}]
+
+
+@pytest.mark.parametrize(("silo", "model"), [("region", "sentry.option"), ("control", "sentry.controloption")])
+def test_what_overwritten_rows_held_goes_with_the_ledger_of_their_import(
+    stack: ImportStack, silo: str, model: str
+) -> None:
+    how: dict[str, Any] = {"scope": Scope.CONFIG, "caller": OPERATOR, "options": ImportOptions(overwrite_configs=True)}
+    for value in ("old", "new"):
+        fields = {"key": "mail.from", "value": value, "last_updated": rows.TIME}
+        stack.do_import([{"model": model, "pk": 1, "fields": fields}], **how)
+    images = "SELECT image->'fields'->>'value' AS value FROM import_before_image"
+    assert stack.all_in(silo, images) == [{"value": "old"}]
+    stack.clock.advance(timedelta(days=91).total_seconds())
+    tasks, database = (
+        (import_tasks(), stack.region) if silo == "region" else (model_import_tasks(), stack.control)
+    )
+    assert Cleaner(database, tasks).clean_once()["import_before_image"] == 1
+    assert stack.all_in(silo, images) == []
+    assert [each["fields"]["value"] for each in stack.all_in(silo, "SELECT fields FROM kept_row")] == ["new"]
