@@ -42,6 +42,7 @@ _TRIES = 4
 _STATEMENT_TIMEOUT_MAX_S = 30.0
 _SNAPSHOT_STATEMENT_S = 300.0
 _POOL_WAIT_MAX_S = 10.0
+_TELLING_MAX_MS = 1000
 # A prepared statement whose objects are others now: what the connection has prepared is not to be used again.
 _SPOILED = ("0A", "XX")
 _LIMIT_KEY = "siloway_statement_timeout_ms"
@@ -252,8 +253,8 @@ class Database:
 
     def _begin(self, pooled: PoolProxiedConnection, begin: str) -> None:
         limit_ms = max(1, int(self._limit_s() * 1000))
-        # A lock that is not had in time is a conflict, not a slow statement: it must run out first.
-        lock_ms = max(1, limit_ms * 9 // 10)
+        # A lock that is not had in time is a conflict, not a slow statement: it must run out first, and be told in time.
+        lock_ms = max(1, limit_ms - min(limit_ms // 4, _TELLING_MAX_MS))
         limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
         command(_driver(pooled), limits.encode())
 

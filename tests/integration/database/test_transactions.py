@@ -327,6 +327,17 @@ def kill_all_sessions(database: Database) -> None:
         )
 
 
+def test_a_wait_for_a_lock_ends_early_enough_to_be_told(database: Database) -> None:
+    def hold(holder: Transaction) -> float | None:
+        holder.execute(text("SELECT FROM thing FOR UPDATE"))
+        with deadline.within(1.0):
+            with pytest.raises(errors.Aborted):
+                database.transact(lambda transaction: transaction.execute(text("UPDATE thing SET n = 1")))
+            return deadline.remaining_s()
+
+    assert (database.transact(hold) or 0) > 0.1
+
+
 def test_only_a_commit_without_messages_can_go_without_waiting_for_the_disk(database: Database) -> None:
     """A drainer may send a message as soon as it is seen: one that is lost then leaves its number to another."""
 
