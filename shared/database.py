@@ -22,11 +22,12 @@ import structlog
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, CursorResult, Engine, PoolProxiedConnection, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Executable
 
 from shared import barrier, deadline, errors
 from shared.clock import Clock
+from shared.database_errors import CONFLICTS, is_lost, refusal_of, sqlstate, translated
 from shared.outbox import metrics as outbox_metrics
 from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
 from shared.outbox.domain import OutboxNote
@@ -41,15 +42,12 @@ _TRIES = 4
 _STATEMENT_TIMEOUT_MAX_S = 30.0
 _SNAPSHOT_STATEMENT_S = 300.0
 _POOL_WAIT_MAX_S = 10.0
-_CONFLICTS = frozenset({"40001", "40P01", FORGOTTEN})
-_LOCK_NOT_AVAILABLE = "55P03"
+_TELLING_MAX_MS = 1000
 # A prepared statement whose objects are others now: what the connection has prepared is not to be used again.
 _SPOILED = ("0A", "XX")
-_QUERY_CANCELED = "57014"
 _LIMIT_KEY = "siloway_statement_timeout_ms"
 _KEPT_KEY = "siloway_statements"
 _LIMIT_STEPS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
-_CONNECTION_ENDED = frozenset({"57P01", "57P02", "57P03", "25P03"})
 
 
 class Transaction:
@@ -63,6 +61,7 @@ class Transaction:
         self._pooled = pooled
         self._kept: Kept = pooled.info.setdefault(_KEPT_KEY, {})
         self._notes: dict[OutboxNote | int, OutboxNote] = {}
+        self._waits = True
 
     @cached_property
     def connection(self) -> Connection:
@@ -90,6 +89,19 @@ class Transaction:
         """Keep an outbox message until just before COMMIT; a LATEST one of the same subject is kept once."""
         key = message if message.payload is None else len(self._notes)
         self._notes.setdefault(key, message)
+
+    def commit_without_waiting(self) -> None:
+        """Let COMMIT return before the disk has it: only for what a crash of the database may lose, being done again.
+
+        A transaction with messages waits all the same. They are sent as soon as they are seen: when one is lost behind
+        that, its sequence is another one's, which the receiver takes for a repeat.
+        """
+        self._waits = False
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether COMMIT returns only when the disk has all of it."""
+        return self._waits or bool(self._notes)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action` once COMMIT has succeeded, outside the transaction; its errors are logged and go no further."""
@@ -156,7 +168,7 @@ class Database:
             try:
                 return self._transact_once(work)
             except errors.Aborted as exc:
-                if sqlstate(exc.__cause__) not in _CONFLICTS:
+                if sqlstate(exc.__cause__) not in CONFLICTS:
                     raise
             _pause(attempt)
         return self._transact_once(work)
@@ -176,7 +188,7 @@ class Database:
         only thing that it may write to. It is for long readings: a statement may take minutes, and the server ends it
         when nothing was asked for `idle_s`. Raises as `read`.
         """
-        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE") as pooled, _translated():
+        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE") as pooled, translated():
             transaction = Transaction(self.engine, pooled, self.clock.now())
             limits = (
                 f"SET LOCAL statement_timeout = {int(_SNAPSHOT_STATEMENT_S * 1000)}",
@@ -204,14 +216,14 @@ class Database:
         self.engine.dispose()
 
     def _read_once(self, work: Callable[[Transaction], T]) -> T:
-        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as pooled, _translated():
+        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as pooled, translated():
             transaction = Transaction(self.engine, pooled, self.clock.now())
             answer = work(transaction)
             assert not transaction.notes, "a message was noted in a read"
             return answer
 
     def _ask_once(self, work: Callable[[Transaction], T]) -> T:
-        with self._permit(), _translated():
+        with self._permit(), translated():
             pooled = self.engine.raw_connection()
             try:
                 limit_ms = _step_ms(self._limit_s())
@@ -228,21 +240,21 @@ class Database:
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:
         with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") as pooled:
-            with _translated():
+            with translated():
                 transaction = Transaction(self.engine, pooled, self.clock.now())
                 answer = work(transaction)
                 if transaction.notes:
                     write_notes(transaction.connection, transaction.notes, transaction.now)
                 barrier.reach("before_commit")
                 deadline.check()
-            _commit(transaction.driver)
+            _commit(transaction.driver, waits=transaction.waits_for_disk)
         self._after_commit(transaction)
         return answer
 
     def _begin(self, pooled: PoolProxiedConnection, begin: str) -> None:
         limit_ms = max(1, int(self._limit_s() * 1000))
-        # A lock that is not had in time is a conflict, not a slow statement: it must run out first.
-        lock_ms = max(1, limit_ms * 9 // 10)
+        # A lock that is not had in time is a conflict, not a slow statement: it must run out first, and be told in time.
+        lock_ms = max(1, limit_ms - min(limit_ms // 4, _TELLING_MAX_MS))
         limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
         command(_driver(pooled), limits.encode())
 
@@ -280,7 +292,7 @@ class Database:
 
     def _connect_and_begin(self, begin: str) -> PoolProxiedConnection:
         """Tries a second, new connection when BEGIN fails: a restarted server leaves the pool full of dead ones."""
-        with _translated():
+        with translated():
             pooled = self.engine.raw_connection()
             try:
                 self._begin(pooled, begin)
@@ -315,56 +327,16 @@ def driver_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def constraint_name(exc: IntegrityError) -> str | None:
-    """The name of the constraint that refused the row: the way to tell unique violations apart."""
-    return exc.orig.diag.constraint_name if isinstance(exc.orig, psycopg.Error) else None
-
-
-def sqlstate(exc: BaseException | None) -> str | None:
-    """PostgreSQL's five letters, or None when it was not the server that spoke."""
-    original = exc.orig if isinstance(exc, DBAPIError) else exc
-    return original.sqlstate if isinstance(original, psycopg.Error) else None
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the driver raises before COMMIT into our errors: until then nothing has happened."""
-    try:
-        yield
-    except (DBAPIError, psycopg.Error) as exc:
-        refusal = _refusal(exc)
-        if refusal is None:
-            raise
-        raise refusal from exc
-
-
-def _commit(driver: Driver) -> None:
+def _commit(driver: Driver, *, waits: bool) -> None:
     # COMMIT of a failed transaction rolls back, and says so only in its tag.
     assert driver.pgconn.transaction_status != TransactionStatus.INERROR, "work swallowed a database error"
     try:
-        command(driver, b"COMMIT")
+        command(driver, b"COMMIT" if waits else b"SET LOCAL synchronous_commit = off; COMMIT")
     except psycopg.Error as exc:
-        refusal = errors.OutcomeUnknown(retry_after_s=1) if _is_lost(exc) else _refusal(exc)
+        refusal = errors.OutcomeUnknown(retry_after_s=1) if is_lost(exc) else refusal_of(exc)
         if refusal is None:
             raise
         raise refusal from exc
-
-
-def _refusal(exc: Exception) -> errors.ServiceError | None:
-    state = sqlstate(exc)
-    if state in _CONFLICTS or state == _LOCK_NOT_AVAILABLE:
-        return errors.Aborted(retry_after_s=0.1)
-    if state == _QUERY_CANCELED:
-        return errors.DeadlineExceeded("the database did not finish in time")
-    return errors.StoreUnreachable(retry_after_s=1) if _is_lost(exc) else None
-
-
-def _is_lost(exc: Exception) -> bool:
-    original = exc.orig if isinstance(exc, DBAPIError) else exc
-    if not isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
-        return False
-    state = original.sqlstate
-    return state is None or state.startswith("08") or state in _CONNECTION_ENDED
 
 
 def _driver(pooled: PoolProxiedConnection) -> Driver:

@@ -1,6 +1,6 @@
 """What a failed call tells, in one object, for all tests of doors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,13 +61,3 @@ def refused() -> Iterator[list[Refusal]]:
     with pytest.raises(grpc.RpcError) as caught:
         yield found
     found.append(refusal_of(caught.value))
-
-
-def refusal_in_time(call: Callable[[], object]) -> Refusal:
-    """How a call is refused that gives up just before its deadline: again, when a busy machine tells it too late."""
-    for _ in range(5):
-        with refused() as found:
-            call()
-        if found[0].code is not grpc.StatusCode.DEADLINE_EXCEEDED:
-            return found[0]
-    raise AssertionError("no answer came before the deadline")

@@ -22,7 +22,8 @@ from region_silo.releases import store as release_store
 from region_silo.releases.domain import release_not_found
 from region_silo.releases.permission import has_release_permission
 from shared import deadline, errors
-from shared.database import Database, Transaction, constraint_name
+from shared.database import Database, Transaction
+from shared.database_errors import constraint_name
 from shared.errors import Violation
 from shared.names import DeployName, Key, ReleaseName, deploy_name, parse_key
 from shared.requests.domain import Mutation

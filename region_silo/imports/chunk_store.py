@@ -83,7 +83,7 @@ def commit_without_waiting(transaction: Transaction) -> None:
     They are lost as a whole, chunks and all, and never earlier ones without later ones: the import goes on where its
     chunks end. The next transaction that waits, as each change of the import's state does, brings all of them to disk.
     """
-    transaction.driver.execute(b"SET LOCAL synchronous_commit = off", prepare=False)
+    transaction.commit_without_waiting()
 
 
 def insert_chunk(

@@ -31,7 +31,8 @@ from region_silo.projects import store as projects_store
 from region_silo.projects.lookup import ProjectLookup
 from region_silo.releases.domain import release_not_found
 from shared import deadline, errors
-from shared.database import Database, Transaction, constraint_name
+from shared.database import Database, Transaction
+from shared.database_errors import constraint_name
 from shared.names import IssueName, Key, ProjectName, ReleaseName, issue_name, parse_key, project_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once

@@ -20,7 +20,8 @@ from region_silo.organizations.lookup import OrganizationLookup
 from region_silo.projects import store as project_store
 from region_silo.projects.lookup import ProjectLookup
 from shared import audit, errors
-from shared.database import Database, Transaction, constraint_name
+from shared.database import Database, Transaction
+from shared.database_errors import constraint_name
 from shared.names import Key, MemberName, ProjectName, TeamName, member_name, project_name, team_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once

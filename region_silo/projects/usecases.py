@@ -14,7 +14,8 @@ from region_silo.projects import store
 from region_silo.projects.domain import Project, ProjectDraft, ProjectKeyPair, check_draft
 from region_silo.projects.lookup import ProjectLookup
 from shared import errors
-from shared.database import Database, Transaction, constraint_name
+from shared.database import Database, Transaction
+from shared.database_errors import constraint_name
 from shared.names import Key, ProjectName, project_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once

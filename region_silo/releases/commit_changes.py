@@ -29,7 +29,8 @@ from region_silo.releases.domain import Release, release_not_found
 from region_silo.releases.files import ChangedFile
 from region_silo.releases.permission import has_release_permission
 from shared import errors
-from shared.database import Database, Transaction, sqlstate
+from shared.database import Database, Transaction
+from shared.database_errors import sqlstate
 from shared.names import ReleaseName, release_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once

@@ -18,7 +18,8 @@ from region_silo.releases.facts import HEALTH, HEALTH_KEPT
 from region_silo.releases.permission import has_release_permission
 from region_silo.releases.tables import ACTIVITY_RELEASE
 from shared import errors
-from shared.database import Database, Transaction, constraint_name
+from shared.database import Database, Transaction
+from shared.database_errors import constraint_name
 from shared.names import ReleaseName, release_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once

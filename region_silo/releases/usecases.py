@@ -30,7 +30,8 @@ from region_silo.releases.permission import has_release_permission, has_unseen_p
 from region_silo.releases.reading import ReleaseReading
 from region_silo.releases.refs import CheckedRefs, RefChange, check_refs, write_refs
 from shared import deadline, errors
-from shared.database import Database, Transaction, constraint_name
+from shared.database import Database, Transaction
+from shared.database_errors import constraint_name
 from shared.errors import Violation
 from shared.names import Key, ReleaseName, parse_key, release_name
 from shared.requests.domain import Mutation

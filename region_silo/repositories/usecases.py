@@ -19,7 +19,8 @@ from region_silo.repositories.domain import (
     repository_not_found,
 )
 from shared import errors
-from shared.database import Database, Transaction, constraint_name
+from shared.database import Database, Transaction
+from shared.database_errors import constraint_name
 from shared.names import Key, RepositoryName, repository_name
 from shared.requests.domain import Mutation
 from shared.requests.usecases import once

@@ -6,7 +6,8 @@ from sqlalchemy.exc import IntegrityError
 
 from region_silo.slugs import domain, store
 from shared import barrier, delivery
-from shared.database import Transaction, constraint_name
+from shared.database import Transaction
+from shared.database_errors import constraint_name
 from shared.delivery import ApplySlugs, Cancel, SlugResult
 from shared.errors import Aborted
 from shared.outbox import enqueue, tombstones

@@ -274,7 +274,7 @@ class Drainer:
 
         def work(transaction: Transaction) -> DrainReport:
             if all(result.outcome is Outcome.APPLIED for _, result in answered):
-                store.commit_without_waiting(transaction)
+                transaction.commit_without_waiting()  # what a crash loses is sent again and dropped as repeats
             ours = store.lock_ours(transaction, target, claim.token, given)
             barrier.reach("before_settle")
             settled = [

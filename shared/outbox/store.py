@@ -27,12 +27,8 @@ _TARGETS = text(
     """
 )
 
-# Array sizes are guessed; a plan made once for all sizes is a bad one for most. What a crash of the database may lose
-# of a claim or of its end is only done again: the lease is free, or the messages are there and dropped as repeats.
-_SET_FOR_CLAIM = text(
-    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('synchronous_commit', 'off', true)"
-)
-_DO_NOT_WAIT = text("SELECT set_config('synchronous_commit', 'off', true)")
+# Array sizes are guessed; a plan made once for all sizes is a bad one for most.
+_PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 # Walks from shard to shard by the index, whatever their depth, then keeps those that are due and takes their leases.
 # A shard is due when nobody holds it, it is not parked, and it is not backing off or has got a message since it began.
@@ -218,7 +214,8 @@ def claim(
 
     The messages are read by a statement of their own: its snapshot is younger than every lease that was taken.
     """
-    transaction.execute(_SET_FOR_CLAIM)
+    transaction.execute(_PLAN_EACH_TIME)
+    transaction.commit_without_waiting()  # a claim that a crash of the database loses leaves free shards
     rows = transaction.execute(
         _CLAIM,
         {
@@ -249,11 +246,6 @@ def lock_ours(transaction: Transaction, target: str, token: str, aggregates: Seq
     """Those of the shards whose lease still carries the token, locked until the end."""
     found = transaction.execute(_LOCK_OURS, {"target": target, "token": token, "aggregates": list(aggregates)})
     return set(found.scalars().all())
-
-
-def commit_without_waiting(transaction: Transaction) -> None:
-    """COMMIT does not wait for the disk: only for what may be lost, being done again then."""
-    transaction.execute(_DO_NOT_WAIT)
 
 
 def settle_applied(transaction: Transaction, target: str, aggregates: Sequence[str], ids: Sequence[int]) -> None:

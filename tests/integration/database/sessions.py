@@ -8,8 +8,8 @@ from shared.database import Database
 
 _BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
-GIVES_UP_S = 2.0
-"""Of a call that waits for a lock in vain: a tenth is left for its answer, which a busy machine needs."""
+GIVES_UP_S = 3.0
+"""Of a call that waits for a lock in vain: a quarter is left for its answer."""
 
 
 def wait_for_a_blocked_session(database: Database) -> None:

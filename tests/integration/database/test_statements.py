@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import BigInteger, bindparam, column, select, table, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from shared.database import Database, Transaction, constraint_name
+from shared.database import Database, Transaction
+from shared.database_errors import constraint_name
 from shared.statements import Statement
 from tests.clock import FakeClock
 

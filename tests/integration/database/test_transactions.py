@@ -10,7 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from shared import barrier, deadline, errors
-from shared.database import Database, Transaction, constraint_name
+from shared.database import Database, Transaction
+from shared.database_errors import constraint_name
 from shared.outbox import Category, Mode, enqueue
 from shared.outbox.domain import CHANNEL
 from tests.clock import FakeClock
@@ -324,3 +325,49 @@ def kill_all_sessions(database: Database) -> None:
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
+
+
+def test_a_wait_for_a_lock_ends_early_enough_to_be_told(database: Database) -> None:
+    def hold(holder: Transaction) -> float | None:
+        holder.execute(text("SELECT FROM thing FOR UPDATE"))
+        with deadline.within(1.0):
+            with pytest.raises(errors.Aborted):
+                database.transact(lambda transaction: transaction.execute(text("UPDATE thing SET n = 1")))
+            return deadline.remaining_s()
+
+    assert (database.transact(hold) or 0) > 0.1
+
+
+def test_only_a_commit_without_messages_can_go_without_waiting_for_the_disk(database: Database) -> None:
+    """A drainer may send a message as soon as it is seen: one that is lost then leaves its number to another."""
+
+    def write(name: str, *, waits: bool, tells: bool) -> None:
+        def work(transaction: Transaction) -> None:
+            add(transaction, name)
+            if not waits:
+                transaction.commit_without_waiting()
+            if tells:
+                enqueue(transaction, target="us", aggregate="a", category=WORD, subject=name)
+
+        database.transact(work)
+
+    told = """
+        CREATE TABLE committed (name text, how text);
+        CREATE FUNCTION tell_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO committed VALUES (NEW.name, current_setting('synchronous_commit'));
+            RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON thing DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION tell_commit();
+        DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET synchronous_commit = on', current_database());
+        END $$
+    """
+    database.transact(lambda transaction: transaction.driver.execute(told))
+    database.close()  # new sessions have the new setting
+    write("c", waits=True, tells=False)
+    write("d", waits=False, tells=False)
+    write("e", waits=False, tells=True)
+    write("f", waits=True, tells=False)
+    rows = database.read(lambda transaction: transaction.execute(text("SELECT name, how FROM committed")).all())
+    assert dict(map(tuple, rows)) == {"c": "on", "d": "off", "e": "on", "f": "on"}

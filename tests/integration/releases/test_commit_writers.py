@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from shared.database import Transaction
 from tests.integration.database.sessions import GIVES_UP_S, wait_for_a_blocked_session
-from tests.refusals import refusal_in_time
+from tests.refusals import refused
 from tests.region_client import Client, new_id
 from tests.region_features import RegionFeatures
 
@@ -95,7 +95,9 @@ def test_release_case_27_row_17_a_writer_that_gets_no_turn_within_its_deadline_i
 ) -> None:
     call = locked_calls(client)[method]
     with held_release(features):
-        told = refusal_in_time(call)
+        with refused() as found:
+            call()
+        told = found[0]
         assert (told.code, told.reason) == (grpc.StatusCode.ABORTED, "RELEASE_COMMITS_LOCKED")
         assert told.metadata == {"release": "organizations/100/releases/1.0"}
         assert told.resource == ("siloway/Release", "organizations/100/releases/1.0")

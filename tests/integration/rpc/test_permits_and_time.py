@@ -145,7 +145,7 @@ def test_a_stream_of_a_silent_client_ends_with_the_methods_maximum() -> None:
     assert refusal_of(caught.value).code.name in ("CANCELLED", "DEADLINE_EXCEEDED")
 
 
-def test_a_message_larger_than_allowed_isrefused() -> None:
+def test_a_message_larger_than_allowed_is_refused() -> None:
     with public_server(message_bytes_max=10_000) as server, Client(server.port) as client:
         assert len(client.call("x" * 9_000)) == 9_000
         assert client.refused(text="x" * 11_000).code.name == "RESOURCE_EXHAUSTED"

@@ -91,7 +91,7 @@ def test_a_single_answer_has_the_request_id_in_its_trailer(client: Client) -> No
         ("Bearer stranger", "PERMISSION_DENIED", "TOKEN_AUDIENCE"),
     ],
 )
-def test_a_call_without_a_fitting_token_isrefused(client: Client, header: str | None, code: str, reason: str) -> None:
+def test_a_call_without_a_fitting_token_is_refused(client: Client, header: str | None, code: str, reason: str) -> None:
     client.metadata = (("authorization", header),) if header is not None else ()
     refusal = client.refused()
     assert (refusal.code.name, refusal.reason, refusal.domain) == (code, reason, "siloway")
