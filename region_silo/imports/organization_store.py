@@ -1,6 +1,11 @@
-"""SQL over the organizations that an import made: who waits for a slug, who is open to others."""
+"""SQL over the organizations that an import made: who waits for a slug, who is open to others.
 
-from collections.abc import Sequence
+A ledger that has grown since its last ANALYZE looks empty to the planner, which would compare thousands of
+organizations with thousands of its rows, one by one: what joins them is told not to.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import text
 
@@ -22,6 +27,7 @@ _WITHOUT_SLUG = text(
     ORDER BY o.id LIMIT :rows_max
     """
 )
+_NESTED_LOOPS = text("SELECT set_config('enable_nestloop', :setting, true)")
 _MADE = text("SELECT id, base_slug, slug FROM organization WHERE import_id = :import_id ORDER BY id LIMIT :rows_max")
 _CLOSED = text("SELECT id FROM organization WHERE import_id = :import_id AND state = 0 ORDER BY id LIMIT :rows_max")
 _OTHERS = text("SELECT EXISTS (SELECT FROM organization WHERE import_id IS DISTINCT FROM :import_id)")
@@ -43,7 +49,8 @@ def without_slug(transaction: Transaction, import_id: int, after_id: int, rows_m
     for nothing. What applies a plan wants the slugs that the plan told.
     """
     parameters = {"import_id": import_id, "after_id": after_id, "rows_max": rows_max}
-    return [SlugWish(row.id, row.base_slug, row.name) for row in transaction.execute(_WITHOUT_SLUG, parameters)]
+    with _without_nested_loops(transaction):
+        return [SlugWish(row.id, row.base_slug, row.name) for row in transaction.execute(_WITHOUT_SLUG, parameters)]
 
 
 def made_by(transaction: Transaction, import_id: int, rows_max: int) -> list[ImportedOrganization]:
@@ -54,7 +61,8 @@ def made_by(transaction: Transaction, import_id: int, rows_max: int) -> list[Imp
 
 def activate(transaction: Transaction, organization_ids: Sequence[int]) -> None:
     """Open organizations to others: as they are now, with their slugs, their import has left them."""
-    transaction.execute(_ACTIVATE, {"ids": list(organization_ids)})
+    with _without_nested_loops(transaction):
+        transaction.execute(_ACTIVATE, {"ids": list(organization_ids)})
 
 
 def holds_others(transaction: Transaction, import_id: int) -> bool:
@@ -66,3 +74,10 @@ def closed_ids(transaction: Transaction, import_id: int, rows_max: int) -> list[
     """The first organizations of the import that are not open yet."""
     parameters = {"import_id": import_id, "rows_max": rows_max}
     return list(transaction.execute(_CLOSED, parameters).scalars())
+
+
+@contextmanager
+def _without_nested_loops(transaction: Transaction) -> Iterator[None]:
+    transaction.execute(_NESTED_LOOPS, {"setting": "off"})
+    yield
+    transaction.execute(_NESTED_LOOPS, {"setting": "on"})
