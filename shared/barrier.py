@@ -24,6 +24,11 @@ _reached: Counter[str] = Counter()
 _lock = threading.Lock()
 
 
+def is_armed() -> bool:
+    """Whether somebody may be told of a point: then what is to be done before it is done."""
+    return bool(_actions)
+
+
 def reach(name: str, kinds: Iterable[str] = ()) -> None:
     """Say that the point `name` is reached, and "<name>.<kind>" for each kind of what is there at hand."""
     if not _actions:

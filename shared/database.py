@@ -10,29 +10,27 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import msgspec
-import psycopg
 import structlog
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, CursorResult, Engine, PoolProxiedConnection, create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql import Executable
 
 from shared import barrier, deadline, errors
 from shared.clock import Clock
 from shared.database_errors import CONFLICTS, is_lost, refusal_of, sqlstate, translated
 from shared.outbox import metrics as outbox_metrics
 from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
-from shared.outbox.domain import OutboxNote
 from shared.outbox.notes import write_notes
-from shared.statements import FORGOTTEN, Driver, Kept, Statement, command
+from shared.statements import FORGOTTEN, command
+from shared.transaction import Transaction, driver_of, give_back
+
+__all__ = ["Database", "Transaction", "driver_url"]
 
 T = TypeVar("T")
 
@@ -46,66 +44,10 @@ _TELLING_MAX_MS = 1000
 # A prepared statement whose objects are others now: what the connection has prepared is not to be used again.
 _SPOILED = ("0A", "XX")
 _LIMIT_KEY = "siloway_statement_timeout_ms"
-_KEPT_KEY = "siloway_statements"
+_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_BEGIN_READ = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+_BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
 _LIMIT_STEPS_MS = (250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
-
-
-class Transaction:
-    """One open transaction, as handed to work. `now` is the clock's time when it began."""
-
-    def __init__(self, engine: Engine, pooled: PoolProxiedConnection, now: datetime) -> None:
-        self.driver = _driver(pooled)
-        self.now = now
-        self.actions: list[Callable[[], None]] = []
-        self._engine = engine
-        self._pooled = pooled
-        self._kept: Kept = pooled.info.setdefault(_KEPT_KEY, {})
-        self._notes: dict[OutboxNote | int, OutboxNote] = {}
-        self._waits = True
-
-    @cached_property
-    def connection(self) -> Connection:
-        """SQLAlchemy's own connection, made when something needs it."""
-        return Connection(self._engine, self._pooled)
-
-    @property
-    def notes(self) -> list[OutboxNote]:
-        """The outbox messages noted so far."""
-        return list(self._notes.values())
-
-    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
-        """As Connection.execute. For COPY there is `driver`, the psycopg connection below."""
-        return cast("CursorResult[Any]", self.connection.execute(statement, parameters))
-
-    def one(self, statement: Statement, values: Mapping[str, object]) -> Any:
-        """The one row that a hot statement finds, as a named tuple of its columns; None without one."""
-        return statement.one(self.driver, self._kept, values)
-
-    def run(self, statement: Statement, values: Mapping[str, object]) -> int:
-        """Execute a hot statement; how many rows it found or changed."""
-        return statement.run(self.driver, self._kept, values)
-
-    def note(self, message: OutboxNote) -> None:
-        """Keep an outbox message until just before COMMIT; a LATEST one of the same subject is kept once."""
-        key = message if message.payload is None else len(self._notes)
-        self._notes.setdefault(key, message)
-
-    def commit_without_waiting(self) -> None:
-        """Let COMMIT return before the disk has it: only for what a crash of the database may lose, being done again.
-
-        A transaction with messages waits all the same. They are sent as soon as they are seen: when one is lost behind
-        that, its sequence is another one's, which the receiver takes for a repeat.
-        """
-        self._waits = False
-
-    @property
-    def waits_for_disk(self) -> bool:
-        """Whether COMMIT returns only when the disk has all of it."""
-        return self._waits or bool(self._notes)
-
-    def after_commit(self, action: Callable[[], None]) -> None:
-        """Run `action` once COMMIT has succeeded, outside the transaction; its errors are logged and go no further."""
-        self.actions.append(action)
 
 
 class Database:
@@ -188,8 +130,7 @@ class Database:
         only thing that it may write to. It is for long readings: a statement may take minutes, and the server ends it
         when nothing was asked for `idle_s`. Raises as `read`.
         """
-        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE") as pooled, translated():
-            transaction = Transaction(self.engine, pooled, self.clock.now())
+        with translated(), self._opened(_BEGIN_SNAPSHOT) as transaction:
             limits = (
                 f"SET LOCAL statement_timeout = {int(_SNAPSHOT_STATEMENT_S * 1000)}",
                 f"SET LOCAL idle_in_transaction_session_timeout = {int(idle_s * 1000)}",
@@ -216,9 +157,9 @@ class Database:
         self.engine.dispose()
 
     def _read_once(self, work: Callable[[Transaction], T]) -> T:
-        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY") as pooled, translated():
-            transaction = Transaction(self.engine, pooled, self.clock.now())
+        with translated(), self._opened(_BEGIN_READ) as transaction:
             answer = work(transaction)
+            transaction.begin()  # who asks nothing still learns whether the database answers
             assert not transaction.notes, "a message was noted in a read"
             return answer
 
@@ -229,52 +170,56 @@ class Database:
                 limit_ms = _step_ms(self._limit_s())
                 if pooled.info.get(_LIMIT_KEY) != limit_ms:
                     pooled.info[_LIMIT_KEY] = None
-                    command(_driver(pooled), f"SET statement_timeout = {limit_ms}".encode())
+                    command(driver_of(pooled), f"SET statement_timeout = {limit_ms}".encode())
                     pooled.info[_LIMIT_KEY] = limit_ms
                 transaction = Transaction(self.engine, pooled, self.clock.now())
                 answer = work(transaction)
                 assert not transaction.notes, "a message was noted in a read"
                 return answer
             finally:
-                _give_back(pooled)
+                give_back(pooled)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:
-        with self._begun("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") as pooled:
+        with self._opened(_BEGIN_WRITE) as transaction:
             with translated():
-                transaction = Transaction(self.engine, pooled, self.clock.now())
                 answer = work(transaction)
                 if transaction.notes:
-                    write_notes(transaction.connection, transaction.notes, transaction.now)
+                    write_notes(transaction, transaction.notes)
+                transaction.begin()  # COMMIT never goes with BEGIN: a dead connection would leave its outcome unknown
+                if barrier.is_armed():
+                    transaction.send()
                 barrier.reach("before_commit")
                 deadline.check()
-            _commit(transaction.driver, waits=transaction.waits_for_disk)
+            _commit(transaction)
         self._after_commit(transaction)
         return answer
-
-    def _begin(self, pooled: PoolProxiedConnection, begin: str) -> None:
-        limit_ms = max(1, int(self._limit_s() * 1000))
-        # A lock that is not had in time is a conflict, not a slow statement: it must run out first, and be told in time.
-        lock_ms = max(1, limit_ms - min(limit_ms // 4, _TELLING_MAX_MS))
-        limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
-        command(_driver(pooled), limits.encode())
 
     def _limit_s(self) -> float:
         left_s = deadline.remaining_s()
         return self._statement_timeout_s if left_s is None else min(left_s, self._statement_timeout_s)
 
     @contextmanager
-    def _begun(self, begin: str) -> Iterator[PoolProxiedConnection]:
-        """A connection with a new transaction; one left open is rolled back at the end, and a lost one is not kept."""
+    def _opened(self, begin: str) -> Iterator[Transaction]:
+        """A new transaction; one left open is rolled back at the end, and a lost connection is not kept."""
         with self._permit():
-            pooled = self._connect_and_begin(begin)
+            with translated():
+                pooled = self.engine.raw_connection()
+            opening = f"{begin}; {self._limits()}".encode()
+            transaction = Transaction(self.engine, pooled, self.clock.now(), opening)
             try:
-                yield pooled
+                yield transaction
             except DBAPIError as exc:
-                if (sqlstate(exc) or "").startswith(_SPOILED) and pooled.is_valid:
-                    pooled.invalidate()
+                if (sqlstate(exc) or "").startswith(_SPOILED) and transaction.pooled.is_valid:
+                    transaction.pooled.invalidate()
                 raise
             finally:
-                _give_back(pooled)
+                give_back(transaction.pooled)
+
+    def _limits(self) -> str:
+        limit_ms = max(1, int(self._limit_s() * 1000))
+        # A lock that is not had in time is a conflict, not a slow statement: it runs out first, and in time to be told.
+        lock_ms = max(1, limit_ms - min(limit_ms // 4, _TELLING_MAX_MS))
+        return f"SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
 
     @contextmanager
     def _permit(self) -> Iterator[None]:
@@ -289,23 +234,6 @@ class Database:
             yield
         finally:
             self._permits.release()
-
-    def _connect_and_begin(self, begin: str) -> PoolProxiedConnection:
-        """Tries a second, new connection when BEGIN fails: a restarted server leaves the pool full of dead ones."""
-        with translated():
-            pooled = self.engine.raw_connection()
-            try:
-                self._begin(pooled, begin)
-            except psycopg.Error:
-                _give_back(pooled)
-                self.engine.dispose()
-                pooled = self.engine.raw_connection()
-                try:
-                    self._begin(pooled, begin)
-                except BaseException:
-                    _give_back(pooled)
-                    raise
-        return pooled
 
     def _after_commit(self, transaction: Transaction) -> None:
         saved = Counter((note.target, note.category) for note in transaction.notes)
@@ -327,35 +255,17 @@ def driver_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def _commit(driver: Driver, *, waits: bool) -> None:
+def _commit(transaction: Transaction) -> None:
     # COMMIT of a failed transaction rolls back, and says so only in its tag.
-    assert driver.pgconn.transaction_status != TransactionStatus.INERROR, "work swallowed a database error"
+    status = driver_of(transaction.pooled).pgconn.transaction_status
+    assert status != TransactionStatus.INERROR, "work swallowed a database error"
     try:
-        command(driver, b"COMMIT" if waits else b"SET LOCAL synchronous_commit = off; COMMIT")
-    except psycopg.Error as exc:
+        transaction.commit()
+    except DBAPIError as exc:
         refusal = errors.OutcomeUnknown(retry_after_s=1) if is_lost(exc) else refusal_of(exc)
         if refusal is None:
             raise
         raise refusal from exc
-
-
-def _driver(pooled: PoolProxiedConnection) -> Driver:
-    return cast("Driver", pooled.driver_connection)
-
-
-def _give_back(pooled: PoolProxiedConnection) -> None:
-    if not pooled.is_valid:
-        return  # SQLAlchemy met an error that ended it, and has dropped it already
-    driver = _driver(pooled)
-    try:
-        if driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-            command(driver, b"ROLLBACK")  # the driver's own would make it forget all that is prepared
-    except psycopg.Error:
-        _log.info("rollback_failed")
-    if driver.pgconn.transaction_status == TransactionStatus.IDLE:  # it is UNKNOWN when closed
-        pooled.close()
-    else:
-        pooled.invalidate()
 
 
 def _step_ms(limit_s: float) -> int:

@@ -21,7 +21,7 @@ def counted(engine: Engine) -> Iterator[list[str]]:
     They are taken where all of them pass: at the driver's cursors, and where a Statement goes around these.
     """
     statements: list[str] = []
-    execute, execute_directly = psycopg.Cursor.execute, Statement._execute
+    execute, bound = psycopg.Cursor.execute, Statement.bound
 
     def note(cursor: Any, query: Any, *rest: Any, **options: Any) -> Any:
         text = query if isinstance(query, bytes) else query.encode()
@@ -32,12 +32,12 @@ def counted(engine: Engine) -> Iterator[list[str]]:
     def note_direct(statement: Statement, driver: Driver, kept: Kept, values: Mapping[str, object]) -> Any:
         if _place(driver) == place:
             statements.append(statement._compiled.sql.decode())
-        return execute_directly(statement, driver, kept, values)
+        return bound(statement, driver, kept, values)
 
     place = (engine.url.host, engine.url.port, engine.url.database)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(psycopg.Cursor, "execute", note)
-        patch.setattr(Statement, "_execute", note_direct)
+        patch.setattr(Statement, "bound", note_direct)
         yield statements
 
 

@@ -44,8 +44,8 @@ def insert(transaction: Transaction, mutation: Mutation, state: RequestState, re
 
 
 def succeed(transaction: Transaction, key: RequestKey, answer: bytes, resource: str) -> None:
-    """Keep the answer (JSON text)."""
-    transaction.run(
+    """Keep the answer (JSON text): it goes with what the transaction asks next, or with COMMIT."""
+    transaction.later(
         _SUCCEED,
         {
             "answer": answer.decode(),
