@@ -23,12 +23,13 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import barrier, deadline, errors
 from shared.clock import Clock
+from shared.connections import Connections
 from shared.database_errors import CONFLICTS, is_lost, refusal_of, sqlstate, translated
 from shared.outbox import metrics as outbox_metrics
 from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
 from shared.outbox.notes import write_notes
-from shared.statements import FORGOTTEN, command
-from shared.transaction import Transaction, driver_of, give_back
+from shared.statements import FORGOTTEN, command, driver_of
+from shared.transaction import Transaction
 
 __all__ = ["Database", "Transaction", "driver_url"]
 
@@ -55,6 +56,7 @@ class Database:
 
     def __init__(self, engine: Engine, *, clock: Clock, pool_size: int, statement_timeout_s: float) -> None:
         self.engine = engine
+        self._connections = Connections(engine)
         self.clock = clock
         self.wake: Callable[[str], None] | None = None
         self._permits = threading.BoundedSemaphore(pool_size)
@@ -80,9 +82,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             use_native_hstore=False,  # nothing is one, and its type would be looked up for every pool
-            pool_recycle=1800,
-            pool_use_lifo=True,
-            pool_reset_on_return=None,  # _give_back leaves no transaction open
+            pool_reset_on_return=None,  # Connections leaves no transaction open
             json_deserializer=msgspec.json.decode,  # payloads of messages are read by the thousand
             connect_args={
                 "application_name": application_name,
@@ -149,12 +149,12 @@ class Database:
         try:
             return self._ask_once(work)
         except errors.StoreUnreachable:
-            self.engine.dispose()
+            self._connections.close()
             return self._ask_once(work)
 
     def close(self) -> None:
         """Close the connections that nobody uses; the others close when they are given back."""
-        self.engine.dispose()
+        self._connections.close()
 
     def _read_once(self, work: Callable[[Transaction], T]) -> T:
         with translated(), self._opened(_BEGIN_READ) as transaction:
@@ -165,19 +165,19 @@ class Database:
 
     def _ask_once(self, work: Callable[[Transaction], T]) -> T:
         with self._permit(), translated():
-            pooled = self.engine.raw_connection()
+            pooled = self._connections.take()
             try:
                 limit_ms = _step_ms(self._limit_s())
                 if pooled.info.get(_LIMIT_KEY) != limit_ms:
                     pooled.info[_LIMIT_KEY] = None
                     command(driver_of(pooled), f"SET statement_timeout = {limit_ms}".encode())
                     pooled.info[_LIMIT_KEY] = limit_ms
-                transaction = Transaction(self.engine, pooled, self.clock.now())
+                transaction = Transaction(self._connections, pooled, self.clock.now())
                 answer = work(transaction)
                 assert not transaction.notes, "a message was noted in a read"
                 return answer
             finally:
-                give_back(pooled)
+                self._connections.give_back(pooled)
 
     def _transact_once(self, work: Callable[[Transaction], T]) -> T:
         with self._opened(_BEGIN_WRITE) as transaction:
@@ -203,9 +203,9 @@ class Database:
         """A new transaction; one left open is rolled back at the end, and a lost connection is not kept."""
         with self._permit():
             with translated():
-                pooled = self.engine.raw_connection()
+                pooled = self._connections.take()
             opening = f"{begin}; {self._limits()}".encode()
-            transaction = Transaction(self.engine, pooled, self.clock.now(), opening)
+            transaction = Transaction(self._connections, pooled, self.clock.now(), opening)
             try:
                 yield transaction
             except DBAPIError as exc:
@@ -213,7 +213,7 @@ class Database:
                     transaction.pooled.invalidate()
                 raise
             finally:
-                give_back(transaction.pooled)
+                self._connections.give_back(transaction.pooled)
 
     def _limits(self) -> str:
         limit_ms = max(1, int(self._limit_s() * 1000))

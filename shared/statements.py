@@ -20,7 +20,7 @@ from psycopg import abc
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import Escaping, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
-from sqlalchemy import text
+from sqlalchemy import PoolProxiedConnection, text
 from sqlalchemy.dialects.postgresql import psycopg as dialects
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import ClauseElement
@@ -167,6 +167,11 @@ def _text(command: bytes | _Bound, quote: Callable[[abc.Buffer], abc.Buffer]) ->
     if not values:
         return b"EXECUTE " + name
     return b"EXECUTE %b (%b)" % (name, b", ".join([b"NULL" if each is None else quote(each) for each in values]))
+
+
+def driver_of(pooled: PoolProxiedConnection) -> Driver:
+    """The driver's connection below SQLAlchemy's."""
+    return cast("Driver", pooled.driver_connection)
 
 
 def command(driver: Driver, sql: bytes) -> None:

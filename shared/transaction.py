@@ -9,19 +9,15 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
-import psycopg
-import structlog
-from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
-from sqlalchemy import Connection, CursorResult, Engine, PoolProxiedConnection
+from sqlalchemy import Connection, CursorResult, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Executable
 
+from shared.connections import Connections
 from shared.database_errors import is_lost
 from shared.outbox.domain import OutboxNote
-from shared.statements import Asked, Driver, Kept, Statement, command, together
-
-_log = structlog.get_logger("siloway.database")
+from shared.statements import Asked, Driver, Kept, Statement, driver_of, together
 
 _KEPT_KEY = "siloway_statements"
 _COMMIT = b"COMMIT"
@@ -34,11 +30,13 @@ class Transaction:
     `begin` are the commands that open it; without them every statement is by itself.
     """
 
-    def __init__(self, engine: Engine, pooled: PoolProxiedConnection, now: datetime, begin: bytes = b"") -> None:
+    def __init__(
+        self, connections: Connections, pooled: PoolProxiedConnection, now: datetime, begin: bytes = b""
+    ) -> None:
         self.now = now
         self.pooled = pooled
         self.actions: list[Callable[[], None]] = []
-        self._engine = engine
+        self._connections = connections
         self._connection: Connection | None = None
         self._kept = kept_by(pooled)
         self._waiting: list[bytes | Asked] = [begin] if begin else []
@@ -57,7 +55,7 @@ class Transaction:
         """SQLAlchemy's own connection, made when something needs it; to be asked for anew behind `later`."""
         self.send()
         if self._connection is None:
-            self._connection = Connection(self._engine, self.pooled)
+            self._connection = Connection(self._connections.engine, self.pooled)
         return self._connection
 
     @property
@@ -130,35 +128,12 @@ class Transaction:
         except DBAPIError as exc:
             if had_begun or not is_lost(exc):
                 raise
-        give_back(self.pooled)
-        self._engine.dispose()
-        self.pooled = self._engine.raw_connection()
+        self.pooled = self._connections.replace(self.pooled)
         self._kept = kept_by(self.pooled)
         return together(driver_of(self.pooled), self._kept, batch)
-
-
-def driver_of(pooled: PoolProxiedConnection) -> Driver:
-    """Psycopg's connection."""
-    return cast("Driver", pooled.driver_connection)
 
 
 def kept_by(pooled: PoolProxiedConnection) -> Kept:
     """What the connection has prepared; it goes with the connection."""
     kept: Kept = pooled.info.setdefault(_KEPT_KEY, {})
     return kept
-
-
-def give_back(pooled: PoolProxiedConnection) -> None:
-    """Roll back what is open, and give the connection to its pool unless it is lost."""
-    if not pooled.is_valid:
-        return  # SQLAlchemy met an error that ended it, and has dropped it already
-    driver = driver_of(pooled)
-    try:
-        if driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-            command(driver, b"ROLLBACK")  # the driver's own would make it forget all that is prepared
-    except psycopg.Error:
-        _log.info("rollback_failed")
-    if driver.pgconn.transaction_status == TransactionStatus.IDLE:  # it is UNKNOWN when closed
-        pooled.close()
-    else:
-        pooled.invalidate()

@@ -11,50 +11,50 @@ from shared.requests.domain import Mutation, RequestKey, RequestRecord, RequestS
 from shared.schema import request_record
 from shared.statements import Statement
 
-_SUCCEED = Statement(
-    """
-    UPDATE request_record
-    SET state = 'SUCCEEDED', answer = CAST(:answer AS jsonb), resource = NULLIF(:resource, ''), updated_at = :now
-    WHERE principal = :principal AND request_id = CAST(:request_id AS uuid)
-    """
+_LOCK = Statement(
+    "SELECT pg_advisory_xact_lock(hashtextextended(CAST(:principal AS text) || ' ' || CAST(:request_id AS text), 0))"
 )
 
-_INSERT = Statement(
+_FIND = Statement(
+    "SELECT state FROM request_record WHERE principal = :principal AND request_id = CAST(:request_id AS uuid)"
+)
+
+_INSERT_RUNNING = Statement(
     """
     INSERT INTO request_record
         (principal, request_id, method, fingerprint, state, resource, created_at, updated_at)
-    VALUES (:principal, CAST(:request_id AS uuid), :method, :fingerprint, :state, :resource, :now, :now)
+    VALUES (:principal, CAST(:request_id AS uuid), :method, :fingerprint, 'RUNNING', :resource, :now, :now)
     ON CONFLICT ON CONSTRAINT request_record_pkey DO NOTHING
     """
 )
 
-
-def insert(transaction: Transaction, mutation: Mutation, state: RequestState, resource: str | None = None) -> bool:
-    """Insert the record unless the key is there; waits for a transaction that is just inserting it."""
-    row = {
-        "principal": mutation.principal,
-        "request_id": mutation.request_id,
-        "method": mutation.method,
-        "fingerprint": mutation.fingerprint,
-        "state": state.value,
-        "resource": resource,
-        "now": transaction.now,
-    }
-    return transaction.run(_INSERT, row) == 1
+_INSERT_SUCCEEDED = Statement(
+    """
+    INSERT INTO request_record
+        (principal, request_id, method, fingerprint, state, answer, resource, created_at, updated_at)
+    VALUES (:principal, CAST(:request_id AS uuid), :method, :fingerprint, 'SUCCEEDED', CAST(:answer AS jsonb),
+        NULLIF(:resource, ''), :now, :now)
+    """
+)
 
 
-def succeed(transaction: Transaction, key: RequestKey, answer: bytes, resource: str) -> None:
-    """Keep the answer (JSON text): it goes with what the transaction asks next, or with COMMIT."""
-    transaction.later(
-        _SUCCEED,
-        {
-            "answer": answer.decode(),
-            "resource": resource,
-            "now": transaction.now,
-            "principal": key.principal,
-            "request_id": key.request_id,
-        },
-    )
+def claim(transaction: Transaction, key: RequestKey) -> bool:
+    """Keep the key to this transaction until it ends, waiting for another one that has it; whether it has no record."""
+    values = {"principal": key.principal, "request_id": key.request_id}
+    transaction.later(_LOCK, values)
+    return transaction.one(_FIND, values) is None  # a statement of its own: it sees what the wait was for
+
+
+def insert_running(transaction: Transaction, mutation: Mutation, resource: str) -> bool:
+    """Insert the record unless the key has one; waits as `claim` does."""
+    transaction.later(_LOCK, {"principal": mutation.principal, "request_id": mutation.request_id})
+    return transaction.run(_INSERT_RUNNING, {**_columns(transaction, mutation), "resource": resource}) == 1
+
+
+def insert_succeeded(transaction: Transaction, mutation: Mutation, answer: bytes, resource: str) -> None:
+    """Insert the record of a key that was claimed, with the answer (JSON text); it goes with COMMIT."""
+    values = {**_columns(transaction, mutation), "answer": answer.decode(), "resource": resource}
+    transaction.later(_INSERT_SUCCEEDED, values)
 
 
 def close(
@@ -81,6 +81,16 @@ def find(transaction: Transaction, key: RequestKey) -> RequestRecord | None:
     )
     row = transaction.execute(statement).one_or_none()
     return None if row is None else _record(row)
+
+
+def _columns(transaction: Transaction, mutation: Mutation) -> dict[str, object]:
+    return {
+        "principal": mutation.principal,
+        "request_id": mutation.request_id,
+        "method": mutation.method,
+        "fingerprint": mutation.fingerprint,
+        "now": transaction.now,
+    }
 
 
 def _record(row: Row[Any]) -> RequestRecord:

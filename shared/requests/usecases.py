@@ -1,7 +1,8 @@
 """Runs a mutating request at most once, whatever its caller repeats.
 
-The record is the first row that a request's transaction writes: a repeat that comes meanwhile waits on its key, up to
-its deadline, and then gets the first answer. A request that is refused rolls its record back with everything else.
+The lock of its key is the first that a request's transaction takes: a repeat that comes meanwhile waits for it, up to
+its deadline, and then gets the first answer. A request of one step writes its record last, with its answer: one that is
+refused has none.
 """
 
 from collections.abc import Callable
@@ -39,10 +40,10 @@ def once(
     not belong in it. `resource` tells the canonical name to show in the record. Raises RequestIdReused, and what
     `work` raises.
     """
-    if store.insert(transaction, mutation, RequestState.RUNNING):
+    if store.claim(transaction, mutation.key):
         answer = work()
         shown = "" if resource is None else resource(answer)
-        store.succeed(transaction, mutation.key, msgspec.json.encode(answer), shown)
+        store.insert_succeeded(transaction, mutation, msgspec.json.encode(answer), shown)
         return answer
     record = _first_record(transaction, mutation)
     if record.state is not RequestState.SUCCEEDED:
@@ -55,7 +56,7 @@ def start(transaction: Transaction, mutation: Mutation, resource: str) -> Starte
 
     On a repeat: the first call's resource, and `first` is False. Raises RequestIdReused.
     """
-    if store.insert(transaction, mutation, RequestState.RUNNING, resource):
+    if store.insert_running(transaction, mutation, resource):
         return Started(resource, first=True)
     return Started(_first_record(transaction, mutation).resource, first=False)
 

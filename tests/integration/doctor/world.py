@@ -100,7 +100,7 @@ class World:
 
     def back_up(self, silo: str) -> str:
         """A copy of a silo's rows as they are now."""
-        self._databases[silo].engine.dispose()
+        self._databases[silo].close()
         return self.copy(self.urls[silo])
 
     def restore(self, silo: str, backup: str, *, notice: bool = True) -> None:
