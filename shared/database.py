@@ -159,7 +159,7 @@ class Database:
     def _read_once(self, work: Callable[[Transaction], T]) -> T:
         with translated(), self._opened(_BEGIN_READ) as transaction:
             answer = work(transaction)
-            transaction.begin()  # who asks nothing still learns whether the database answers
+            transaction.send()  # who asks nothing still learns whether the database answers
             assert not transaction.notes, "a message was noted in a read"
             return answer
 

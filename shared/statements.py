@@ -136,8 +136,8 @@ def together(driver: Driver, kept: Kept, commands: Sequence[bytes | Asked]) -> P
     """Execute commands without values, like BEGIN, and statements in this order; the result of the last.
 
     They are sent as one text, in which libpq has quoted the values, and awaited once; with large values each is sent by
-    itself. They must stand in one transaction, BEGIN and COMMIT included: behind one that fails none is executed.
-    Raises DBAPIError.
+    itself. They must stand in one transaction, BEGIN and COMMIT included: behind one that fails none is executed. The
+    server's own log shows the text of one that fails, values included. Raises DBAPIError.
     """
     asked = [each[0] for each in commands if not isinstance(each, bytes)]
     try:

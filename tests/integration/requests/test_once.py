@@ -88,6 +88,18 @@ def test_a_repeat_that_comes_meanwhile_waits_and_returns_the_first_answer(databa
     assert things(database) == ["a"]
 
 
+def test_a_request_of_several_steps_waits_for_the_key_of_a_request_of_one_step(database: Database) -> None:
+    mutation = a_mutation("a")
+
+    def holding(transaction: Transaction) -> None:
+        create(transaction, mutation, "a")
+        with deadline.within(0.3), pytest.raises((errors.DeadlineExceeded, errors.Aborted)):
+            database.transact(lambda t: start(t, mutation, "imports/1"))
+
+    database.transact(holding)
+    assert not database.transact(lambda t: start(t, mutation, "imports/1")).first
+
+
 def test_a_repeat_waits_no_longer_than_its_deadline(database: Database) -> None:
     mutation = a_mutation("a")
 
