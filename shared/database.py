@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -236,13 +237,12 @@ class Database:
             self._permits.release()
 
     def _after_commit(self, transaction: Transaction) -> None:
-        saved = Counter((note.target, note.category) for note in transaction.notes)
-        for (target, category), count in saved.items():
-            outbox_metrics.SAVED.labels(target, category).inc(count)
-        actions = transaction.actions
-        wake = self.wake
-        if wake is not None and saved:
-            actions = [*actions, lambda: wake(OUTBOX_CHANNEL)]
+        actions, wake = transaction.actions, self.wake
+        if notes := transaction.notes:
+            for (target, category), count in Counter((note.target, note.category) for note in notes).items():
+                outbox_metrics.SAVED.labels(target, category).inc(count)
+            if wake is not None:
+                actions = [*actions, partial(wake, OUTBOX_CHANNEL)]
         for action in actions:
             try:
                 action()

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from shared.clock import Clock
 from shared.errors import AudienceMismatch, TokenExpired, TokenRevoked, Unauthenticated, UserSuspended
@@ -117,7 +118,7 @@ class Authenticator:
         self._confirm = confirm
         self._clock = clock
         self._silo = silo
-        self._found: OrderedDict[bytes, tuple[float, Token]] = OrderedDict()
+        self._found: OrderedDict[bytes, _Known] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, secret: str) -> Caller:
@@ -127,35 +128,48 @@ class Authenticator:
         if not is_secret(secret):
             raise Unauthenticated
         secret_hash = hash_secret(secret)
-        token = self._known(secret_hash)
-        if token is None:
+        known = self._known(secret_hash)
+        if known is None:
             asked_at = self._clock.monotonic()
             token = self._find(secret_hash)
             # The index has compared hashes; this keeps the verdict from depending on how it compares.
             if token is None or not hmac.compare_digest(token.secret_hash, secret_hash):
                 raise Unauthenticated
-            self._remember(secret_hash, asked_at, token)
-        check(token, silo=self._silo, now=self._clock.now())
+            known = _Known(asked_at, token, _caller_with(token))
+            self._remember(secret_hash, known)
+        check(known.token, silo=self._silo, now=self._clock.now())
         self._confirm()
-        return Caller(
-            token.principal,
-            scopes=frozenset(token.scopes),
-            organization_id=token.organization_id,
-            token_id=token.id,
-            user_id=token.user_id,
-            calls_per_minute=token.calls_per_minute,
-            ids_per_minute=token.ids_per_minute,
-        )
+        return known.caller
 
-    def _known(self, secret_hash: bytes) -> Token | None:
+    def _known(self, secret_hash: bytes) -> "_Known | None":
         found = self._found.get(secret_hash)
-        if found is None or self._clock.monotonic() - found[0] >= CACHE_TTL_S:
+        if found is None or self._clock.monotonic() - found.asked_at >= CACHE_TTL_S:
             return None
-        return found[1]
+        return found
 
-    def _remember(self, secret_hash: bytes, asked_at: float, token: Token) -> None:
+    def _remember(self, secret_hash: bytes, known: "_Known") -> None:
         with self._lock:
-            self._found[secret_hash] = (asked_at, token)
+            self._found[secret_hash] = known
             self._found.move_to_end(secret_hash)
             while len(self._found) > _CACHED_MAX:
                 self._found.popitem(last=False)
+
+
+class _Known(NamedTuple):
+    """A token as it was read, and who calls with it."""
+
+    asked_at: float
+    token: Token
+    caller: Caller
+
+
+def _caller_with(token: Token) -> Caller:
+    return Caller(
+        token.principal,
+        scopes=frozenset(token.scopes),
+        organization_id=token.organization_id,
+        token_id=token.id,
+        user_id=token.user_id,
+        calls_per_minute=token.calls_per_minute,
+        ids_per_minute=token.ids_per_minute,
+    )

@@ -64,8 +64,10 @@ def bound_logger() -> Any:  # structlog's own type is Any as well
 
 def blot_secrets(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Drop secret fields and blot out secrets inside texts."""
-    for key in [key for key in event if key in _SECRET_FIELDS]:
+    for key in event.keys() & _SECRET_FIELDS:
         del event[key]
+    if not _SECRET_TEXT.search("\n".join([value for value in event.values() if isinstance(value, str)])):
+        return event  # nearly every line: one look at all of it
     for key, value in event.items():
         if isinstance(value, str) and _SECRET_TEXT.search(value):
             event[key] = _SECRET_TEXT.sub(lambda match: next(filter(None, match.groups())) + "***", value)
