@@ -17,6 +17,7 @@ from siloway_client.commands import (
     files,
     ids,
     import_life,
+    import_run,
     imports,
     issues,
     members,
@@ -47,7 +48,7 @@ from siloway_client.refusal import refusal_of
 from siloway_client.targets import TargetUnknown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.add_typer(imports.run_app, name="import")
+app.add_typer(import_run.app, name="import")
 app.add_typer(imports.app, name="imports")
 app.add_typer(plans.app, name="plan")
 app.command("apply")(plans.apply_plan)
