@@ -40,6 +40,7 @@ from siloway_client.commands.doctor import doctor
 from siloway_client.commands.local import restored, up
 from siloway_client.decryption import DecryptionFailed
 from siloway_client.downloads import DownloadFailed
+from siloway_client.encryption import EncryptionFailed
 from siloway_client.entry import DEFAULT_FOLDER
 from siloway_client.git_log import GitFailed
 from siloway_client.options import Session, advice
@@ -95,6 +96,7 @@ _REFUSED = (
     DownloadFailed,
     organizations.ChangeFailed,
     DecryptionFailed,
+    EncryptionFailed,
     GitFailed,
     OSError,
 )

@@ -1,6 +1,7 @@
-"""The findings file of an import or a plan: a JSON array, sorted keys, indented by 2, ASCII; it appears when whole.
+"""The findings file of an import, a plan or an export: JSON array, sorted keys, indented by 2, ASCII.
 
-An entry has what those of `siloway compare` have, and says field and severity besides. Source: spec imports.md 12.
+An entry has what those of `siloway compare` have, and says field and severity besides. The file appears when it is
+whole. Source: spec imports.md 12.
 """
 
 import json
@@ -11,7 +12,8 @@ from typing import Annotated
 
 import grpc
 import typer
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
+from siloway.region.v1 import export_service_pb2 as export_pb
 from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client.client import RegionClient
@@ -29,6 +31,7 @@ FindingsFile = Annotated[
     ),
 ]
 _ERROR = "RpcImportError"
+_EXPORT_ERROR = "RpcExportError"
 _REMARK = "ImportFinding"
 _Entry = dict[str, object]
 
@@ -38,15 +41,24 @@ def write_import(path: Path, client: RegionClient, found: import_pb.DataImport) 
     _write(path, _entries(client, found))
 
 
+def write_export(path: Path, found: export_pb.DataExport) -> None:
+    """Write why an export that ended has no file; an empty array when it has one. Raises OSError."""
+    if found.state == export_pb.DataExport.STATE_SUCCEEDED:
+        _write(path, [])
+        return
+    why = (_reason(found.error), found.error.message) if found.HasField("error") else ("CANCELLED", "it was cancelled")
+    _write(path, [_entry(_EXPORT_ERROR, *why)])
+
+
 @contextmanager
-def refusals_written(path: Path | None) -> Iterator[None]:
+def refusals_written(path: Path | None, *, is_export: bool = False) -> Iterator[None]:
     """What a silo refuses meanwhile becomes the one entry; a failure that no silo has explained leaves no file."""
     try:
         yield
     except grpc.RpcError as error:
         refusal = refusal_of(error)
         if path is not None and refusal.reason != refusal.code:
-            _write(path, [_entry(_ERROR, refusal.reason, refusal.message)])
+            _write(path, [_entry(_EXPORT_ERROR if is_export else _ERROR, refusal.reason, refusal.message)])
         raise
 
 
@@ -58,7 +70,7 @@ def _entries(client: RegionClient, found: import_pb.DataImport) -> Iterator[_Ent
         entry["on"] = {"model": each.model, "ordinal": each.ordinal or None}
         yield {**entry, "left_pk": _pk(each.pk), "field": each.field or None}
     if found.state == import_pb.DataImport.STATE_FAILED:
-        yield _entry(_ERROR, _reason(found), found.error.message)
+        yield _entry(_ERROR, _reason(found.error), found.error.message)
 
 
 def _entry(kind_of_finding: str, kind: str, reason: str, severity: str = "error") -> _Entry:
@@ -79,9 +91,9 @@ def _pk(text: str) -> int | str | None:
     return int(text) if text.isascii() and text.isdecimal() else text or None
 
 
-def _reason(found: import_pb.DataImport) -> str:
+def _reason(error: status_pb2.Status) -> str:
     info = error_details_pb2.ErrorInfo()
-    return next((info.reason for each in found.error.details if each.Unpack(info)), "")
+    return next((info.reason for each in error.details if each.Unpack(info)), "")
 
 
 def _write(path: Path, entries: Iterable[_Entry]) -> None:
