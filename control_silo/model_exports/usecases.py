@@ -8,9 +8,7 @@ principal may do is read here, and so is who is a member of which of the region'
 """
 
 import itertools
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,13 +18,14 @@ from control_silo.model_exports.kept_rows import KeptRows
 from control_silo.model_exports.readings import READINGS, SECRETS, selection
 from shared import barrier
 from shared.database import Database
-from shared.errors import InvalidArgument, PeerRefused, ResourceExhausted, ScopeMissing
+from shared.errors import InvalidArgument, PeerRefused, ScopeMissing
 from shared.exporting import closure
 from shared.exporting.handover import HandedRow, RowsWanted
 from shared.exporting.imported import ImportedRow, imported_rows, select_imported
 from shared.exporting.readings import select_rows
 from shared.exporting.snapshot import read_rows
 from shared.importing.registry import ImportScope, Silo
+from shared.places import Places
 from shared.snowflake.domain import NotASnowflakeError, describe
 
 _OPERATE = "silo:operate"
@@ -58,7 +57,7 @@ class ModelExportUseCases:
     rights_of: Callable[[str, datetime], Sequence[Right]]
     number_of: Callable[[str], int | None]
     keeping: Keeping = field(default_factory=Keeping)
-    places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(_AT_ONCE_MAX))
+    places: Places = field(default_factory=lambda: Places(_AT_ONCE_MAX, doing="exports take rows", again_s=_AGAIN_S))
 
     def rows(self, region: str, wanted: RowsWanted) -> Iterator[HandedRow | None]:
         """The rows, models in the registry's order, rows by pk; before them None now and then, while they are read.
@@ -67,7 +66,7 @@ class ModelExportUseCases:
         are taken or the disk is full.
         """
         operates = self._check(region, wanted)
-        with self._place(), KeptRows(self.keeping) as kept:
+        with self.places.taken(), KeptRows(self.keeping) as kept:
             yield from tell_while(
                 lambda still: self._keep(kept, region, wanted, operates=operates, still_wanted=still),
                 self.keeping.tell_every_s,
@@ -96,19 +95,6 @@ class ModelExportUseCases:
                         return
                     kept.add(HandedRow(model.name, *row))
                     barrier.reach("model_export.row")
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self.places.acquire(blocking=False):
-            raise ResourceExhausted(
-                "too many exports take control's rows already",
-                metadata={"limit": str(_AT_ONCE_MAX)},
-                retry_after_s=_AGAIN_S,
-            )
-        try:
-            yield
-        finally:
-            self.places.release()
 
     def imported_rows(self, region: str, import_id: int, principal: str, model: str) -> Iterator[ImportedRow]:
         """The rows of one of control's models that an import of the region wrote or met, as they stand.

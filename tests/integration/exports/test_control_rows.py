@@ -16,11 +16,13 @@ from shared import barrier, errors
 from shared.database import Transaction
 from shared.exporting.handover import HandedRow, RowsWanted
 from shared.importing.registry import ImportScope
+from shared.places import Places
 from shared.rpc.idle import IdleWatch
 from tests.integration.exports.doors import Doors
 from tests.integration.exports.stack import ExportStack
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.stack import OPERATOR, REGION
+from tests.stack import wait_until
 
 _OPEN_TRANSACTIONS = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -47,7 +49,9 @@ def keeping(tmp_path: Path, bytes_max: int) -> Keeping:
 @pytest.fixture
 def control(stack: ExportStack, keeping: Keeping) -> ModelExportUseCases:
     """Has one place; the doors, which a test asks for behind it, serve it too."""
-    stack.model_exports = replace(stack.model_exports, keeping=keeping, places=threading.BoundedSemaphore(1))
+    stack.model_exports = replace(
+        stack.model_exports, keeping=keeping, places=Places(1, doing="exports take rows", again_s=10.0)
+    )
     return stack.model_exports
 
 
@@ -118,14 +122,13 @@ def test_more_rows_than_may_be_kept_fail_the_export_at_once_and_leave_no_file(
 def test_an_export_waits_while_control_has_no_place_for_its_rows(control: ModelExportUseCases, doors: Doors) -> None:
     doors.stack.import_all([rows.user(1, "ada")])
     export_id = doors.stack.create(Scope.USER).id
-    assert control.places.acquire(blocking=False)
-    assert doors.runner().run_once()
+    with control.places.taken():
+        assert doors.runner().run_once()
     assert doors.stack.get(export_id).state is State.BUILDING
-    control.places.release()
     doors.stack.clock.advance(31)
     assert doors.runner().run_once()
     assert doors.stack.get(export_id).state is State.SUCCEEDED
-    assert control.places.acquire(blocking=False), "it is free again"
+    assert control.places.in_use == 0
 
 
 def test_control_tells_that_it_reads_and_stops_when_nobody_waits_for_it(
@@ -144,7 +147,7 @@ def test_control_tells_that_it_reads_and_stops_when_nobody_waits_for_it(
         assert reads.wait(20)
         taken.close()  # type: ignore[attr-defined]  # it is a generator
         told.set()
-        assert control.places.acquire(timeout=20), "the call has ended"
+        wait_until(lambda: not control.places.in_use, "the call has not ended")
     assert _open_files(_folder(control)) == []
     assert _open_transactions(doors.stack) == 0
 
@@ -158,12 +161,12 @@ def test_a_statement_for_which_nobody_waits_is_ended(stack: ExportStack, control
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("export-rows")]
 
     stack.control.transact(work)
-    assert control.places.acquire(blocking=False), "it is free again"
+    assert control.places.in_use == 0
 
 
 def test_rows_that_were_never_asked_for_take_no_place(stack: ExportStack, control: ModelExportUseCases) -> None:
     control.rows(REGION, _wanted(stack))
-    assert control.places.acquire(blocking=False)
+    assert control.places.in_use == 0
     assert _open_files(_folder(control)) == []
 
 
@@ -177,7 +180,7 @@ def test_a_region_that_takes_nothing_for_long_is_cut_off(
     monkeypatch.setattr(servicer, "_UNTAKEN", IdleWatch(0.1, look_every_s=0.02))
     taken = doors.peer().rows(replace(_wanted(doors.stack), scope=ImportScope.CONFIG))
     next(row for row in taken if row is not None)
-    assert control.places.acquire(timeout=20), "the call has ended"
+    wait_until(lambda: not control.places.in_use, "the call has not ended")
     with pytest.raises(errors.PeerUnavailable):
         list(taken)
     assert _open_files(_folder(control)) == []
