@@ -88,8 +88,9 @@ def save(
         try:
             for chunk in chunks_of(client, name, begun=begun, on_taken=on_taken):
                 file.write(chunk)
-        except DownloadFailed:
-            part.unlink()
+        except BaseException as error:
+            if isinstance(error, DownloadFailed) or file.tell() == 0:
+                part.unlink()
             raise
     made = destination.with_name(f"{part.name}.new")
     try:

@@ -1,5 +1,6 @@
 """Options that several commands share, and what the main command found out before the sub-command runs."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -40,10 +41,20 @@ def request_id_of(given: str | None) -> str:
 
 
 def checked_destination(path: Path | None) -> Path | None:
-    """The callback of an option that names a file to write; BadParameter before any work when its folder is missing."""
+    """The callback of an option that names a file to write; BadParameter before any work when it cannot be one."""
     if path is not None and not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}")
+    if path is not None and path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder")
     return path
+
+
+def resource_name(collection: str, identifier: str) -> str:
+    """The name COLLECTION/ID of a name or id. Raises BadParameter for anything else."""
+    number = identifier.removeprefix(f"{collection}/")
+    if not re.fullmatch("[0-9]{1,16}", number):
+        raise typer.BadParameter(f'"{identifier}" is no id, nor {collection}/ID')
+    return f"{collection}/{number}"
 
 
 def set_voice(context: typer.Context, *, no_prompt: bool, silent: bool) -> None:

@@ -26,6 +26,7 @@ from siloway_client.options import (
     Silent,
     checked_destination,
     request_id_of,
+    resource_name,
     session,
     set_voice,
 )
@@ -41,11 +42,21 @@ Scope = export_pb.DataExport.Scope
 State = export_pb.DataExport.State
 _WAITING = (State.STATE_QUEUED, State.STATE_BUILDING)
 _STDOUT = "-"
+_KEY_BYTES_MAX = 64 << 10
 
 
 def _checked(destination: str) -> str:
     checked_destination(None if destination == _STDOUT else Path(destination))
     return destination
+
+
+def _public_key(path: Path | None) -> Path | None:
+    """Told before an export is built; whether it is a key at all is found by those who use it."""
+    if path is not None:
+        with path.open("rb") as file:
+            if b" PUBLIC KEY-----" not in file.read(_KEY_BYTES_MAX):
+                raise typer.BadParameter(f"{path} holds no public key in PEM form")
+    return path
 
 
 Destination = Annotated[
@@ -60,6 +71,7 @@ EncryptWith = Annotated[
         "--encrypt-with",
         exists=True,
         dir_okay=False,
+        callback=_public_key,
         help="An RSA public key (PEM): the file is encrypted on this machine for the owner of the key.",
     ),
 ]
@@ -262,6 +274,7 @@ def _export(context: typer.Context, wish: export_pb.CreateExportRequest, how: _H
         found = _wait_for(client, name, how.wait_max_s)
         if how.findings_file is not None:
             write_export(how.findings_file, found)
+        output.complain(f"{name}: {_word(found)}, {found.object_count} objects")
         if found.state != State.STATE_SUCCEEDED:
             why = found.error.message if found.HasField("error") else f"it is {_word(found)}"
             raise ExportFailed(f"{name} has no file: {why}")
@@ -325,7 +338,7 @@ def _show(found: export_pb.DataExport, json_output: bool) -> None:
 
 
 def _name(identifier: str) -> str:
-    return identifier if identifier.startswith("exports/") else f"exports/{identifier}"
+    return resource_name("exports", identifier)
 
 
 def _word(found: export_pb.DataExport) -> str:

@@ -12,7 +12,7 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client import output
 from siloway_client.client import RegionClient
-from siloway_client.options import Json, Region, session
+from siloway_client.options import Json, Region, resource_name, session
 from siloway_client.refusal import refusal_of
 
 POLL_S = 1.0
@@ -214,8 +214,8 @@ def tell_end(found: import_pb.DataImport, json_output: bool) -> None:
 
 
 def name_of(identifier: str) -> str:
-    """An import's name, of its name or id."""
-    return identifier if identifier.startswith("imports/") else f"imports/{identifier}"
+    """An import's name, of its name or id. Raises BadParameter."""
+    return resource_name("imports", identifier)
 
 
 def word(found: import_pb.DataImport) -> str:

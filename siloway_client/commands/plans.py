@@ -35,7 +35,7 @@ from siloway_client.commands.imports import (
 from siloway_client.decryption import decrypted
 from siloway_client.findings import findings_of
 from siloway_client.findings_file import FindingsFile, refusals_written, write_import
-from siloway_client.options import Json, Region, RequestId, request_id_of, session
+from siloway_client.options import Json, Region, RequestId, checked_destination, request_id_of, session
 from siloway_client.plans import application, decisions_of, read_plan, write_plan
 
 app = typer.Typer(no_args_is_help=True, help="Find out what the import of a file would do, without doing it.")
@@ -44,7 +44,12 @@ _State = import_pb.DataImport.State
 
 PlanFile = Annotated[
     Path | None,
-    typer.Option("--plan-file", dir_okay=False, help="Where the plan is written; the source's name and .plan else."),
+    typer.Option(
+        "--plan-file",
+        dir_okay=False,
+        callback=checked_destination,
+        help="Where the plan is written; the source's name and .plan else.",
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 from siloway.region.v1 import export_service_pb2 as export_pb
 from typer.testing import CliRunner, Result
@@ -68,6 +69,7 @@ def test_the_file_alone_goes_to_standard_output(run: Run) -> None:
     found = json.loads(result.stdout_bytes)
     assert values(found, "sentry.organization", "slug") == ["acme"]
     assert "is queued" in result.stderr
+    assert f": succeeded, {len(found)} objects\n" in result.stderr, "an export of nobody is noticed"
 
 
 def test_an_export_goes_into_a_file_and_nothing_else_is_left_beside_it(run: Run, tmp_path: Path) -> None:
@@ -160,6 +162,13 @@ def test_a_place_that_is_none_is_refused_before_anything_is_asked_for(run: Run, 
         run("export", "users", str(tmp_path / "no" / "file.json"))
     assert caught.value.code == 2
     assert "none" in run("exports", "list").stdout
+
+
+def test_a_download_of_nothing_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(grpc.RpcError):
+        run("exports", "download", "1", str(tmp_path / "x.json"))
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_broken_download_goes_on_where_it_ended(doors: Doors, tmp_path: Path) -> None:
