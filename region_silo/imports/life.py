@@ -8,7 +8,7 @@ organizations are being deleted is not gone on with.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from region_silo.imports import life_store, plan_store, same_file, store
+from region_silo.imports import finding_store, life_store, plan_store, same_file, store
 from region_silo.imports.domain import (
     RUNNING,
     DataImport,
@@ -138,7 +138,9 @@ class LifeUseCases:
         _check_target(transaction, found)
         state, _ = change(found.state, Event.RETRIED)
         on_error = found.continue_on_error if continue_on_error is None else continue_on_error
-        life_store.take_up(transaction, found.id, state, on_error)
+        # Drifts are of no row that failed: what they are about is decided anew, and compared with the plan again.
+        drifts = 0 if found.plan_id is None else finding_store.take_drifts(transaction, found.id)
+        life_store.take_up(transaction, found.id, state, on_error, forgotten=drifts)
 
     def _rest(self, transaction: Transaction, found: DataImport, event: Event) -> None:
         state, effects = change(found.state, event)
