@@ -124,6 +124,12 @@ class ExportExpired(FailedPrecondition):
     reason = "EXPORT_EXPIRED"
 
 
+class FileNotComparable(FailedPrecondition):
+    """A file is no export whose rows can be compared: one cannot be read, or nobody knows its model."""
+
+    reason = "FILE_NOT_COMPARABLE"
+
+
 class MessageParked(FailedPrecondition):
     """The other silo refuses a message of this request; it is given up until an operator replays it."""
 
