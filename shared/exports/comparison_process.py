@@ -8,6 +8,7 @@ reads it any more.
 
 import errno
 import os
+import signal
 import sys
 import time
 from itertools import islice
@@ -124,4 +125,5 @@ def _hex(digest: bytes | None) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt of the whole group is the starter's to deal with
     sys.exit(main(sys.argv[1:], sys.stdout.buffer))

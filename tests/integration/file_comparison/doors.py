@@ -74,9 +74,9 @@ class Doors:
         assert self.stack.get(found.id, caller).state is State.SUCCEEDED
         return found.name
 
-    def call(self, left: str, right: str, token: str = "operator", **more: Any) -> Any:
+    def call(self, left: str, right: str, token: str = "operator", *, timeout_s: float = 30, **more: Any) -> Any:
         request = comparison_pb.CompareFilesRequest(left=left, right=right, **more)
-        return self.stub.CompareFiles(request, timeout=30, metadata=(("authorization", f"Bearer {token}"),))
+        return self.stub.CompareFiles(request, timeout=timeout_s, metadata=(("authorization", f"Bearer {token}"),))
 
     def compare(self, left: str, right: str, token: str = "operator", **more: Any) -> Answer:
         return Answer(list(self.call(left, right, token, **more)))

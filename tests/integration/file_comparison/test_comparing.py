@@ -80,7 +80,13 @@ def test_each_kind_of_difference_between_rows_is_told_without_secrets(doors: Doo
     assert "Renamed" in told
     assert not [secret for secret in (user["email"], user["password"], "z" * 32, _TOKEN) if secret in told]
     differs = {model for model, each in answer.models.items() if each.left_digest != each.right_digest}
-    assert differs == {"sentry.user", "sentry.organization", "sentry.organizationmember", "sentry.team", "sentry.project"}
+    assert differs == {
+        "sentry.user",
+        "sentry.organization",
+        "sentry.organizationmember",
+        "sentry.team",
+        "sentry.project",
+    }
 
 
 def test_what_keeps_rows_from_being_matched_is_all_that_is_told(doors: Doors) -> None:
@@ -114,7 +120,9 @@ def test_who_may_import_only_is_told_which_fields_differ_and_operators_what_they
     names = [doors.upload(file, caller=CALLER) for file in (_file(), _file(team={"name": "Renamed", "extra": 1}))]
     told = {}
     for token in ("importer", "operator"):
-        (told[token],) = (each.reason for each in doors.compare(*names, token).findings if each.kind == "UnequalJSON")
+        (told[token],) = (
+            each.reason for each in doors.compare(names[0], names[1], token).findings if each.kind == "UnequalJSON"
+        )
     assert told["importer"] == "these fields differ: `extra`, `name`"
     assert '+  "name": "Renamed"' in told["operator"]
 
