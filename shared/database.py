@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -42,6 +42,7 @@ _TRIES = 4
 _STATEMENT_TIMEOUT_MAX_S = 30.0
 _SNAPSHOT_STATEMENT_S = 300.0
 _POOL_WAIT_MAX_S = 10.0
+_CANCEL_MAX_S = 5.0
 _TELLING_MAX_MS = 1000
 # A prepared statement whose objects are others now: what the connection has prepared is not to be used again.
 _SPOILED = ("0A", "XX")
@@ -102,6 +103,13 @@ class Transaction:
     def waits_for_disk(self) -> bool:
         """Whether COMMIT returns only when the disk has all of it."""
         return self._waits or bool(self._notes)
+
+    def cancel(self) -> None:
+        """From another thread: have the server end the statement that runs. Nothing when none does, or it cannot be
+        asked.
+        """
+        with suppress(psycopg.Error):
+            self.driver.cancel_safe(timeout=_CANCEL_MAX_S)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action` once COMMIT has succeeded, outside the transaction; its errors are logged and go no further."""
@@ -253,7 +261,7 @@ class Database:
 
     def _begin(self, pooled: PoolProxiedConnection, begin: str) -> None:
         limit_ms = max(1, int(self._limit_s() * 1000))
-        # A lock that is not had in time is a conflict, not a slow statement: it must run out first, and be told in time.
+        # A lock that is not had in time is a conflict, not a slow statement: it runs out first, and is told in time.
         lock_ms = max(1, limit_ms - min(limit_ms // 4, _TELLING_MAX_MS))
         limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
         command(_driver(pooled), limits.encode())

@@ -5,10 +5,9 @@ Few are compared at one time, each in a process of its own: memory stays the sam
 what grows with them stands in the spool, within its limit, until the comparison ends.
 """
 
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from region_silo.exports import usecases as exports
@@ -22,6 +21,7 @@ from shared.database import Database, Transaction
 from shared.exporting.files import ExportFiles
 from shared.exports.comparison_lines import Told
 from shared.importing.spool import Spool
+from shared.places import Places
 from shared.rpc.call import Caller, current_caller, is_stopping
 
 _COMPARERS_MAX = 2
@@ -38,7 +38,9 @@ class FileComparisonUseCases:
     database: Database
     spool: Spool
     exports: ExportFiles
-    places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(_COMPARERS_MAX))
+    places: Places = field(
+        default_factory=lambda: Places(_COMPARERS_MAX, doing="pairs of files are compared", again_s=_AGAIN_S)
+    )
 
     def compare(
         self, left: FileName, right: FileName, findings_max: int, is_wanted: Callable[[], bool] = lambda: True
@@ -54,7 +56,7 @@ class FileComparisonUseCases:
         found = self.database.transact(lambda transaction: self._admit(transaction, left, right, caller))
         files = [self._file(each) for each in found]
         wanted_bytes = _ROW_BYTES * sum(each.rows for each in files)
-        with self._place(), self.spool.workspace(wanted_bytes) as folder:
+        with self.places.taken(), self.spool.workspace(wanted_bytes) as folder:
             lines = run(
                 files[0].path,
                 files[1].path,
@@ -88,19 +90,6 @@ class FileComparisonUseCases:
             reader = self.exports.open(found.id, found.file_token, found.size_bytes)
         with reader:
             return ComparedFile(reader.path, found.object_count)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self.places.acquire(blocking=False):
-            raise errors.ResourceExhausted(
-                f"{_COMPARERS_MAX} pairs of files are being compared already; try again later.",
-                metadata={"limit": str(_COMPARERS_MAX)},
-                retry_after_s=_AGAIN_S,
-            )
-        try:
-            yield
-        finally:
-            self.places.release()
 
 
 def _found(transaction: Transaction, name: FileName, caller: Caller) -> DataExport | DataImport:

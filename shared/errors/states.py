@@ -130,6 +130,12 @@ class FileNotComparable(FailedPrecondition):
     reason = "FILE_NOT_COMPARABLE"
 
 
+class ExportTooLarge(FailedPrecondition):
+    """Control's rows of the export are more than it may keep on disk; the metadata has the maximum in bytes."""
+
+    reason = "EXPORT_TOO_LARGE"
+
+
 class MessageParked(FailedPrecondition):
     """The other silo refuses a message of this request; it is given up until an operator replays it."""
 

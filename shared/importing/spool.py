@@ -274,9 +274,16 @@ class SpoolReader:
 def write_all(descriptor: int, data: bytes | bytearray) -> None:
     """Write every byte; a full disk is SpoolFull."""
     view = memoryview(data)
-    try:
+    with room_told():
         while view:
             view = view[os.write(descriptor, view) :]
+
+
+@contextlib.contextmanager
+def room_told() -> Iterator[None]:
+    """A full disk, found inside, is SpoolFull."""
+    try:
+        yield
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise SpoolFull("The disk of the spool is full.", retry_after_s=60) from error

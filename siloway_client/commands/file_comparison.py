@@ -3,10 +3,8 @@
 What is shown, and the findings file, have the form that comparing files of this machine gives them.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,10 +13,10 @@ from typer.main import get_command
 
 from siloway_client import output
 from siloway_client.client import RegionClient
+from siloway_client.findings_file import COMPARATOR, FindingsFile, write_comparison
 from siloway_client.options import Json, Region, session
 
 _TIMEOUT_S = 2990.0
-_CLASS = "ComparatorFinding"
 _NAME = re.compile(r"(exports|imports)/[0-9]+")
 
 Left = Annotated[str, typer.Argument(help="exports/ID or imports/ID.", metavar="LEFT")]
@@ -52,9 +50,7 @@ def compare(
     right: Right,
     region: Region = "us",
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Find at most this many differences.")] = 1000,
-    findings_file: Annotated[
-        Path | None, typer.Option("--findings-file", dir_okay=False, help="Write the findings there, as JSON.")
-    ] = None,
+    findings_file: FindingsFile = None,
     json_output: Json = False,
 ) -> None:
     """Tell how two files that a region has differ; the exit code is 1 when they do."""
@@ -71,7 +67,7 @@ def compare(
     if not parts or not parts[-1].HasField("result"):
         raise ComparisonCutShort(f"{left} and {right} were not compared to the end; try again")
     if findings_file is not None:
-        _write(findings_file, (part.finding for part in parts if part.HasField("finding")))
+        write_comparison(findings_file, (part.finding for part in parts if part.HasField("finding")))
     if json_output:
         output.as_json(parts)
     if not parts[-1].result.equal:
@@ -110,23 +106,4 @@ def _pretty(finding: comparison_pb.FileFinding) -> str:
     lines += [f"right_pk: {finding.right_pk}"] if finding.right_pk else []
     lines += [f"reason: {finding.reason}"] if finding.reason else []
     body = ",\n    ".join(lines)
-    return f"{_CLASS}(\n    {body}\n)"
-
-
-def _write(path: Path, findings: Iterator[comparison_pb.FileFinding]) -> None:
-    """The file appears when it is whole."""
-    document = [
-        {
-            "finding": _CLASS,
-            "kind": each.kind,
-            "left_pk": int(each.left_pk) if each.left_pk else None,
-            "on": {"model": each.model, "ordinal": each.ordinal or None},
-            "reason": each.reason,
-            "right_pk": int(each.right_pk) if each.right_pk else None,
-        }
-        for each in findings
-    ]
-    made = path.with_name(f"{path.name}.part")
-    made.touch(mode=0o600)
-    made.write_text(json.dumps(document, sort_keys=True, indent=2) + "\n", "ascii")
-    made.replace(path)
+    return f"{COMPARATOR}(\n    {body}\n)"

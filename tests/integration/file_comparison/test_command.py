@@ -49,7 +49,7 @@ def test_equal_files_end_with_zero_and_others_with_one_and_all_findings(doors: D
     (finding,) = json.loads(told.read_text())
     assert (finding["left_pk"], finding["right_pk"]) == (1, 7)
     assert finding["on"] == {"model": "sentry.team", "ordinal": 1}
-    assert [path.name for path in tmp_path.glob("*.part")] == []
+    assert [path.name for path in tmp_path.glob("*.new")] == []
     machine = run(left, right, "--json", "--limit", "1")
     assert machine.exit_code == 1
     assert [[*part] for part in json.loads(machine.stdout)] == [

@@ -51,7 +51,7 @@ def test_a_call_that_is_cancelled_ends_its_process_and_gives_its_place_back(door
     pid = _process_of(doors)
     calls[1].cancel()
     wait_until(lambda: _is_over(doors, pid), "the second one goes on")
-    assert [doors.usecases.places.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+    wait_until(lambda: doors.usecases.places.in_use == 0, "a place is gone")
 
 
 @pytest.mark.usefixtures("waiting")
@@ -62,7 +62,8 @@ def test_a_call_whose_time_is_over_ends_its_process(doors: Doors) -> None:
     pid = _process_of(doors)
     with pytest.raises(grpc.RpcError) as caught:
         list(call)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    # Whichever side's clock is first.
+    assert caught.value.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
     wait_until(lambda: _is_over(doors, pid), "it goes on")
 
 

@@ -206,6 +206,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The export has no file: it has not ended yet, has failed or was cancelled."""
     ERROR_REASON_EXPORT_EXPIRED: _ErrorReason.ValueType  # 148
     """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
+    ERROR_REASON_EXPORT_TOO_LARGE: _ErrorReason.ValueType  # 149
+    """FAILED_PRECONDITION: Control's rows of the export are more than it may keep on disk; the metadata has the maximum in bytes."""
     ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: _ErrorReason.ValueType  # 152
     """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
     ERROR_REASON_PLAN_NOT_READY: _ErrorReason.ValueType  # 160
@@ -424,6 +426,8 @@ ERROR_REASON_EXPORT_NOT_READY: ErrorReason.ValueType  # 147
 """FAILED_PRECONDITION: The export has no file: it has not ended yet, has failed or was cancelled."""
 ERROR_REASON_EXPORT_EXPIRED: ErrorReason.ValueType  # 148
 """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
+ERROR_REASON_EXPORT_TOO_LARGE: ErrorReason.ValueType  # 149
+"""FAILED_PRECONDITION: Control's rows of the export are more than it may keep on disk; the metadata has the maximum in bytes."""
 ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: ErrorReason.ValueType  # 152
 """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
 ERROR_REASON_PLAN_NOT_READY: ErrorReason.ValueType  # 160
