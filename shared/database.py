@@ -261,7 +261,7 @@ class Database:
 
     def _begin(self, pooled: PoolProxiedConnection, begin: str) -> None:
         limit_ms = max(1, int(self._limit_s() * 1000))
-        # A lock that is not had in time is a conflict, not a slow statement: it runs out first, and is told in time.
+        # A lock that is not had in time is a conflict, not a slow statement: it must run out first and be told in time.
         lock_ms = max(1, limit_ms - min(limit_ms // 4, _TELLING_MAX_MS))
         limits = f"{begin}; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = {lock_ms}"
         command(_driver(pooled), limits.encode())

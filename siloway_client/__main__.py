@@ -14,6 +14,7 @@ from siloway_client import output
 from siloway_client.commands import (
     deploys,
     exports,
+    file_comparison,
     files,
     ids,
     import_life,
@@ -92,6 +93,8 @@ _REFUSED = (
     imports.StillRunning,
     PlanFileWrong,
     verification.CutShort,
+    file_comparison.FilesDiffer,
+    file_comparison.ComparisonCutShort,
     exports.ExportFailed,
     DownloadFailed,
     organizations.ChangeFailed,

@@ -14,6 +14,7 @@ import grpc
 import typer
 from google.rpc import error_details_pb2, status_pb2
 from siloway.region.v1 import export_service_pb2 as export_pb
+from siloway.region.v1 import file_comparison_service_pb2 as comparison_pb
 from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client.client import RegionClient
@@ -30,6 +31,7 @@ FindingsFile = Annotated[
         help="Where the findings are written, as a JSON array.",
     ),
 ]
+COMPARATOR = "ComparatorFinding"
 _ERROR = "RpcImportError"
 _EXPORT_ERROR = "RpcExportError"
 _REMARK = "ImportFinding"
@@ -48,6 +50,24 @@ def write_export(path: Path, found: export_pb.DataExport) -> None:
         return
     why = (_reason(found.error), found.error.message) if found.HasField("error") else ("CANCELLED", "it was cancelled")
     _write(path, [_entry(_EXPORT_ERROR, *why)])
+
+
+def write_comparison(path: Path, findings: Iterable[comparison_pb.FileFinding]) -> None:
+    """Write what differs between two files, as comparing files of this machine does. Raises OSError."""
+    _write(
+        path,
+        (
+            {
+                "finding": COMPARATOR,
+                "kind": each.kind,
+                "left_pk": _pk(each.left_pk),
+                "on": {"model": each.model, "ordinal": each.ordinal or None},
+                "reason": each.reason,
+                "right_pk": _pk(each.right_pk),
+            }
+            for each in findings
+        ),
+    )
 
 
 @contextmanager

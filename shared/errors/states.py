@@ -124,6 +124,12 @@ class ExportExpired(FailedPrecondition):
     reason = "EXPORT_EXPIRED"
 
 
+class FileNotComparable(FailedPrecondition):
+    """A file is no export whose rows can be compared: one cannot be read, or nobody knows its model."""
+
+    reason = "FILE_NOT_COMPARABLE"
+
+
 class ExportTooLarge(FailedPrecondition):
     """Control's rows of the export are more than it may keep on disk; the metadata has the maximum in bytes."""
 

@@ -74,6 +74,8 @@ def compare(
     """Tell how two exports differ; the exit code is 1 when they do. Ids, suffixes and later dates are no difference.
 
     What an import must make anew (some UUIDs and ids of subscriptions) is told where it is the same on both sides.
+
+    Two files that a region has, like exports/1 and imports/2, are compared there: siloway compare exports/1 --help.
     """
     with contextlib.ExitStack() as stack:
         plain = [

@@ -117,6 +117,8 @@ def test_the_commands_for_export_files_run_one_after_the_other(folder: Path) -> 
     assert answers["compare"] == "no differences\n"
     assert (folder / "differences.json").read_text() == "[]\n"
     assert "from-a-sealed-file" not in (folder / "shareable.json").read_text()
+    name = f"imports/{_first_id(answers['import'])}"
+    assert _run(f".venv/bin/siloway compare {name} {name} --region us", folder) == "no differences\n"
 
 
 def _write_export(file: Path) -> None:

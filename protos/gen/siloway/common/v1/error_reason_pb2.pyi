@@ -234,6 +234,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The same file is being imported; the metadata has the import."""
     ERROR_REASON_IMPORT_TARGET_GONE: _ErrorReason.ValueType  # 145
     """FAILED_PRECONDITION: An organization that the import made is deleted, so nothing more is written into it."""
+    ERROR_REASON_FILE_NOT_COMPARABLE: _ErrorReason.ValueType  # 168
+    """FAILED_PRECONDITION: A file is no export whose rows can be compared: one cannot be read, or nobody knows its model."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -452,4 +454,6 @@ ERROR_REASON_FILE_BEING_IMPORTED: ErrorReason.ValueType  # 144
 """FAILED_PRECONDITION: The same file is being imported; the metadata has the import."""
 ERROR_REASON_IMPORT_TARGET_GONE: ErrorReason.ValueType  # 145
 """FAILED_PRECONDITION: An organization that the import made is deleted, so nothing more is written into it."""
+ERROR_REASON_FILE_NOT_COMPARABLE: ErrorReason.ValueType  # 168
+"""FAILED_PRECONDITION: A file is no export whose rows can be compared: one cannot be read, or nobody knows its model."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
