@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from control_silo.deletions.domain import GRACE, QUARANTINE, Deletions
+from control_silo.model_exports.domain import Keeping
 from control_silo.reconciliation.domain import ReconciliationSettings, RepairMode
 from shared.settings import REGION_NAME, Reader, SiloSettings, one_of, read_silo
 
@@ -32,6 +33,7 @@ class ControlSettings:
     regions: tuple[RegionAddress, ...]
     deletions: Deletions
     reconciliation: ReconciliationSettings = field(default_factory=ReconciliationSettings)
+    export_keeping: Keeping = field(default_factory=Keeping)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def read_settings(environment: Mapping[str, str]) -> ControlSettings:
         regions=_read_regions(reader),
         deletions=_read_deletions(reader),
         reconciliation=_read_reconciliation(reader),
+        export_keeping=_read_export_keeping(reader),
     )
     reader.finish()
     return settings
@@ -84,6 +87,14 @@ def _read_reconciliation(reader: Reader) -> ReconciliationSettings:
         pause_s=reader.integer("SILOWAY_RECONCILIATION_PAUSE_MS", 100, 0, 60_000) / 1000,
         repair=RepairMode(repair) if repair in modes else RepairMode.LATEST,
     )
+
+
+def _read_export_keeping(reader: Reader) -> Keeping:
+    folder = reader.text(f"{PREFIX}_EXPORT_DIR", "")
+    if folder and not Path(folder).is_dir():
+        reader.problems.append(f"{PREFIX}_EXPORT_DIR: there is no folder {folder}")
+    mib_max = reader.integer(f"{PREFIX}_EXPORT_MIB_MAX", 4096, 1, 10_000_000)
+    return Keeping(Path(folder) if folder else None, mib_max << 20)
 
 
 def _read_regions(reader: Reader) -> tuple[RegionAddress, ...]:

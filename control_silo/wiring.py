@@ -19,6 +19,7 @@ from control_silo.changes.waiting import ChangeWaiter
 from control_silo.deletions.domain import Deletions
 from control_silo.doctor.part import ControlPart
 from control_silo.model_exports import servicer as model_exports
+from control_silo.model_exports.domain import Keeping
 from control_silo.model_exports.usecases import ModelExportUseCases, Right
 from control_silo.model_imports import servicer as model_imports
 from control_silo.model_imports.usecases import ModelImportUseCases
@@ -73,7 +74,12 @@ def serve(settings: ControlSettings) -> int:
             sends=sending_registry(),
             doctor=ControlPart(),
         ),
-        silo.internal_door(parts, INTERNAL_METHODS, internal_servicers(parts), admit=refuse_lost(parts.database)),
+        silo.internal_door(
+            parts,
+            INTERNAL_METHODS,
+            internal_servicers(parts, settings.export_keeping),
+            admit=refuse_lost(parts.database),
+        ),
     ]
     try:
         return silo.serve(parts, doors)
@@ -110,7 +116,7 @@ def public_servicers(parts: Parts, waiter: ChangeWaiter, deletions: Deletions) -
     ]
 
 
-def internal_servicers(parts: Parts) -> list[Servicer]:
+def internal_servicers(parts: Parts, export_keeping: Keeping) -> list[Servicer]:
     """The servicers of the internal door."""
     return [
         (
@@ -123,7 +129,7 @@ def internal_servicers(parts: Parts) -> list[Servicer]:
         ),
         (
             model_export_rpc.add_ModelExportServiceServicer_to_server,
-            model_exports.ModelExportServicer(_model_exports(parts)),
+            model_exports.ModelExportServicer(_model_exports(parts, export_keeping)),
         ),
     ]
 
@@ -138,7 +144,7 @@ def _model_imports(parts: Parts) -> ModelImportUseCases:
     )
 
 
-def _model_exports(parts: Parts) -> ModelExportUseCases:
+def _model_exports(parts: Parts, keeping: Keeping) -> ModelExportUseCases:
     database = parts.database
     return ModelExportUseCases(
         database,
@@ -147,4 +153,5 @@ def _model_exports(parts: Parts) -> ModelExportUseCases:
             for token in database.read(lambda transaction: tokens_of(transaction, principal, at))
         ],
         number_of=lambda region: database.read(lambda transaction: number_of(transaction, region)),
+        keeping=keeping,
     )

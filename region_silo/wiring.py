@@ -7,6 +7,7 @@ from siloway.internal.v1 import region_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import region_comparison_service_pb2_grpc as comparison_rpc
 from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
 from siloway.region.v1 import export_service_pb2_grpc as export_rpc
+from siloway.region.v1 import file_comparison_service_pb2_grpc as file_comparison_rpc
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from siloway.region.v1 import issue_service_pb2_grpc as issue_rpc
 from siloway.region.v1 import project_service_pb2_grpc as project_rpc
@@ -25,6 +26,8 @@ from region_silo.exports import servicer as exports
 from region_silo.exports.control_peer import ControlRows
 from region_silo.exports.usecases import ExportUseCases
 from region_silo.fetches.servicer import RefFeatures
+from region_silo.file_comparison import servicer as file_comparison
+from region_silo.file_comparison.usecases import FileComparisonUseCases
 from region_silo.imports import servicer as imports
 from region_silo.imports.usecases import ImportUseCases
 from region_silo.issues import servicer as issues
@@ -73,6 +76,7 @@ PUBLIC_METHODS = (
     *issues.METHODS,
     *imports.METHODS,
     *exports.METHODS,
+    *file_comparison.METHODS,
     *snowflakes.METHODS,
 )
 INTERNAL_METHODS = (*callbacks.METHODS, *comparison.METHODS)
@@ -172,6 +176,7 @@ def file_servicers(
     """The servicers that take and give files."""
     database, ids = parts.database, parts.ids
     spool = Spool(settings.spool_folder, settings.spool_bytes_max)
+    files = ExportFiles(settings.spool_folder, spool)
     return [
         (
             import_rpc.add_ImportServiceServicer_to_server,
@@ -190,15 +195,11 @@ def file_servicers(
         ),
         (
             export_rpc.add_ExportServiceServicer_to_server,
-            exports.ExportServicer(
-                ExportUseCases(
-                    database,
-                    ExportFiles(settings.spool_folder, spool),
-                    ids.take,
-                    organizations.find,
-                    parts.waker.wake,
-                )
-            ),
+            exports.ExportServicer(ExportUseCases(database, files, ids.take, organizations.find, parts.waker.wake)),
+        ),
+        (
+            file_comparison_rpc.add_FileComparisonServiceServicer_to_server,
+            file_comparison.FileComparisonServicer(FileComparisonUseCases(database, spool, files)),
         ),
     ]
 

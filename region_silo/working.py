@@ -33,11 +33,14 @@ from shared.exporting.files import ExportFiles
 from shared.importing.spool import Spool
 from shared.model_cache_gate import CacheGate
 from shared.parts import Parts
+from shared.rpc.methods import CONNECTION_GRACE_S
 from shared.wake import Listener
 
 _log = structlog.get_logger("siloway.imports")
 
 _SPOOL_CLEAN_EVERY_S = 300.0
+_WORKSPACES_KEEP_S = CONNECTION_GRACE_S + 600.0
+"""Longer than any call that has one."""
 
 
 def work(settings: RegionSettings) -> int:
@@ -104,6 +107,7 @@ def _spool_loop(parts: Parts, spool: Spool, files: ExportFiles, keep: timedelta)
             try:
                 clean_spool(parts.database, spool, keep=keep)
                 clean_files(parts.database, files)
+                spool.remove_workspaces(_WORKSPACES_KEEP_S)
             except ServiceError as error:
                 _log.warning("spool_waits", reason=error.reason)
             stop.wait(_SPOOL_CLEAN_EVERY_S)

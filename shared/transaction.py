@@ -6,9 +6,11 @@ the server in the order in which it was asked for, and before whatever else goes
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, cast
 
+import psycopg
 from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, CursorResult, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
@@ -19,6 +21,7 @@ from shared.database_errors import is_lost
 from shared.outbox.domain import OutboxNote
 from shared.statements import Asked, Driver, Kept, Statement, driver_of, together
 
+_CANCEL_MAX_S = 5.0
 _KEPT_KEY = "siloway_statements"
 _COMMIT = b"COMMIT"
 _DO_NOT_WAIT = b"SET LOCAL synchronous_commit = off"
@@ -106,6 +109,13 @@ class Transaction:
         that, its sequence is another one's, which the receiver takes for a repeat.
         """
         self._waits_for_disk = False
+
+    def cancel(self) -> None:
+        """From another thread: have the server end the statement that runs. Nothing when none does, or it cannot be
+        asked.
+        """
+        with suppress(psycopg.Error):
+            driver_of(self.pooled).cancel_safe(timeout=_CANCEL_MAX_S)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action` once COMMIT has succeeded, outside the transaction; its errors are logged and go no further."""

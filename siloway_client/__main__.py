@@ -14,9 +14,11 @@ from siloway_client import output
 from siloway_client.commands import (
     deploys,
     exports,
+    file_comparison,
     files,
     ids,
     import_life,
+    import_run,
     imports,
     issues,
     members,
@@ -39,6 +41,7 @@ from siloway_client.commands.doctor import doctor
 from siloway_client.commands.local import restored, up
 from siloway_client.decryption import DecryptionFailed
 from siloway_client.downloads import DownloadFailed
+from siloway_client.encryption import EncryptionFailed
 from siloway_client.entry import DEFAULT_FOLDER
 from siloway_client.git_log import GitFailed
 from siloway_client.options import Session, advice
@@ -47,7 +50,7 @@ from siloway_client.refusal import refusal_of
 from siloway_client.targets import TargetUnknown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-app.add_typer(imports.run_app, name="import")
+app.add_typer(import_run.app, name="import")
 app.add_typer(imports.app, name="imports")
 app.add_typer(plans.app, name="plan")
 app.command("apply")(plans.apply_plan)
@@ -90,10 +93,13 @@ _REFUSED = (
     imports.StillRunning,
     PlanFileWrong,
     verification.CutShort,
+    file_comparison.FilesDiffer,
+    file_comparison.ComparisonCutShort,
     exports.ExportFailed,
     DownloadFailed,
     organizations.ChangeFailed,
     DecryptionFailed,
+    EncryptionFailed,
     GitFailed,
     OSError,
 )

@@ -26,6 +26,7 @@ from siloway.control.v1 import token_service_pb2_grpc as token_rpc
 from siloway.control.v1 import user_service_pb2_grpc as user_rpc
 from siloway.region.v1 import deploy_service_pb2_grpc as deploy_rpc
 from siloway.region.v1 import export_service_pb2_grpc as export_rpc
+from siloway.region.v1 import file_comparison_service_pb2_grpc as file_comparison_rpc
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from siloway.region.v1 import issue_service_pb2_grpc as issue_rpc
@@ -123,6 +124,7 @@ class RegionClient(_Silo):
         self.deploys = deploy_rpc.DeployServiceStub(self.channel)
         self.imports = import_rpc.ImportServiceStub(self.channel)
         self.exports = export_rpc.ExportServiceStub(self.channel)
+        self.file_comparison = file_comparison_rpc.FileComparisonServiceStub(self.channel)
         self.snowflakes = snowflake_rpc.SnowflakeServiceStub(self.channel)
         self.requests = request_rpc.RequestServiceStub(self.channel)
 

@@ -25,7 +25,7 @@ def decrypted(source: Path, key: Path | None) -> Iterator[Path]:
     if key is None:
         yield source
         return
-    with _stopped_softly(), tempfile.TemporaryDirectory(prefix="siloway-") as folder:
+    with stopped_softly(), tempfile.TemporaryDirectory(prefix="siloway-") as folder:
         plain = Path(folder, "export.json")
         command = [sys.executable, "-m", "shared.exports", "decrypt", str(plain)]
         done = subprocess.run([*command, "--src", str(source), "--decrypt-with", str(key)], check=False)
@@ -35,7 +35,7 @@ def decrypted(source: Path, key: Path | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _stopped_softly() -> Iterator[None]:
+def stopped_softly() -> Iterator[None]:
     """SIGTERM ends the program by an exception inside, so that what is open is closed."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -5,6 +5,7 @@ Nothing but the file's bytes is handed on, each once and in order.
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -76,23 +77,24 @@ def save(
     change: Callable[[Iterator[bytes]], Iterator[bytes]] = lambda chunks: chunks,
     on_taken: Callable[[int, int], None] = lambda _taken, _whole: None,
 ) -> None:
-    """Write the file to `destination`, which is whole or untouched; `change` makes other bytes of it.
+    """Write the file to `destination`, which is whole or untouched and its owner's alone; `change` makes other bytes.
 
     What a broken download has taken stays in a file beside it, and the next call goes on there. Raises as `chunks_of`,
     and OSError.
     """
     part = destination.with_name(f"{destination.name}.{name.removeprefix('exports/')}.part")
     begun = _read(part) if part.exists() else iter(())
-    with part.open("ab") as file:
+    with open(part, "ab", opener=_private) as file:
         try:
             for chunk in chunks_of(client, name, begun=begun, on_taken=on_taken):
                 file.write(chunk)
-        except DownloadFailed:
-            part.unlink()
+        except BaseException as error:
+            if isinstance(error, DownloadFailed) or file.tell() == 0:
+                part.unlink()
             raise
     made = destination.with_name(f"{part.name}.new")
     try:
-        with made.open("wb") as file:
+        with open(made, "wb", opener=_private) as file:
             for chunk in change(_read(part)):
                 file.write(chunk)
         made.replace(destination)
@@ -114,6 +116,10 @@ def indented(chunks: Iterator[bytes], indent: int) -> Iterator[bytes]:
         with suppress(ValueError):  # a number that no double holds: such an object stays on its line
             shown = json.dumps(json.loads(shown), indent=indent, ensure_ascii=False, allow_nan=False)
         yield ("\n".join(space + each for each in shown.split("\n")) + comma + "\n").encode()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:

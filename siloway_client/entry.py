@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 DEFAULT_FOLDER = Path(".siloway")
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -16,8 +17,10 @@ def main() -> None:
         case ["up", *arguments]:
             become_stack(Path(os.environ.get("SILOWAY_FOLDER") or DEFAULT_FOLDER), arguments)
         case _:
-            from siloway_client.__main__ import main as run_command  # noqa: PLC0415 - see above
-
+            try:
+                from siloway_client.__main__ import main as run_command  # noqa: PLC0415 - see above
+            except KeyboardInterrupt:
+                sys.exit(_INTERRUPTED)
             run_command()
 
 

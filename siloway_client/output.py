@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf import json_format
@@ -26,6 +26,16 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """One line on stderr."""
     ERR.print(Text(text))
+
+
+def hushed() -> Callable[[], None]:
+    """Lines, tables and progress bars are told to nobody, until what this returns is called."""
+
+    def speak() -> None:
+        OUT.quiet = ERR.quiet = False
+
+    OUT.quiet = ERR.quiet = True
+    return speak
 
 
 def as_json(value: Message | Iterable[Message] | Mapping[str, object]) -> None:

@@ -78,8 +78,8 @@ def read_plan(path: Path) -> PlanFile:
     """Read a plan file back. Raises OSError, PlanFileWrong."""
     digest, rows = hashlib.sha256(), 0
     taken_out: dict[str, list[int]] = {}
-    with path.open(encoding="utf-8") as file:
-        head = _object(file.readline(), 1)
+    with path.open(encoding="utf-8", errors="replace") as file:  # what is no text has another digest
+        head = _head(path, file.readline())
         for number, line in enumerate(file, 2):
             row = _object(line, number)
             planned = row.get("planned")
@@ -89,7 +89,7 @@ def read_plan(path: Path) -> PlanFile:
                 continue
             if row.get("decision") != SKIP:
                 raise PlanFileWrong(f"line {number}: a decision can only be changed to {SKIP!r}")
-            taken_out.setdefault(str(row["model"]), []).append(int(row["pk"]))
+            taken_out.setdefault(str(row.get("model")), []).append(_pk(row, number))
     if (rows, digest.hexdigest()) != (head.get("rows"), head.get("sha256")):
         raise PlanFileWrong(f"{path}: something other than decisions was changed, or lines are missing")
     return PlanFile(str(head["plan"]), str(head["region"]), taken_out)
@@ -124,11 +124,29 @@ def _stable(row: dict[str, Any]) -> bytes:
     return json.dumps(kept, sort_keys=True).encode() + b"\n"
 
 
+def _head(path: Path, line: str) -> dict[str, Any]:
+    value = _value(line)
+    if not (isinstance(value, dict) and isinstance(value.get("plan"), str) and isinstance(value.get("region"), str)):
+        raise PlanFileWrong(f"{path} is no plan file: `siloway plan` writes one")
+    return value
+
+
 def _object(line: str, number: int) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
+    value = _value(line)
     if not isinstance(value, dict):
         raise PlanFileWrong(f"line {number}: not a JSON object")
     return value
+
+
+def _pk(row: dict[str, Any], number: int) -> int:
+    try:
+        return int(row["pk"])
+    except (KeyError, TypeError, ValueError):
+        raise PlanFileWrong(f"line {number}: a row without a pk cannot be taken out") from None
+
+
+def _value(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

@@ -4,6 +4,7 @@ A module of tests that asks for them is skipped as a whole where they are absent
 one without parameters would fail.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,11 @@ def genuine_exports() -> list[Path]:
     if not files:
         pytest.skip("../shared/data/exports is absent: there are no genuine exports to read", allow_module_level=True)
     return files
+
+
+def richest(files: Sequence[Path]) -> Path:
+    """The one with the most to tell: what holds for each in global scope is tried with it in another scope too."""
+    return max(files, key=lambda path: path.stat().st_size)
 
 
 def specification(name: str) -> Path:

@@ -56,10 +56,7 @@ def list_announcements(
     organization_id = mapping.organization_id
     _check_sees_all(transaction, organization_id, parent)
     digest = page_token.query_digest("announcements", organization_id, after, kind)
-    if token:
-        (position,) = page_token.decode(token, digest, (int,))
-        assert isinstance(position, int), "decode has checked the type"
-        after = position
+    after = page_token.decode_number(token, digest) or after
     size = page_token.page_size(page_size)
     page = store.list_page(transaction, organization_id, after=after, kind=kind, limit=size + 1)
     if len(page) <= size:

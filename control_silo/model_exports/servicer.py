@@ -1,10 +1,11 @@
 """ModelExportService on the wire: rows become messages of a bounded size, nothing is decided here.
 
-The rows are read while they are sent, from a transaction that only reads. A region writes them to its disk and waits
-for nothing else; one that stops taking them is cut off by the database's limit for an idle transaction.
+No transaction is open while a message waits to be taken. A region writes the rows to its disk and waits for nothing
+else; one that stops taking them is cut off, for it holds a place and room on control's disk.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 import grpc
 from siloway.internal.v1 import model_export_service_pb2 as model_export_pb
@@ -15,6 +16,7 @@ from shared.exporting.handover import HandedRow, RowsWanted
 from shared.exporting.imported import ImportedRow
 from shared.importing.registry import ImportScope
 from shared.rpc.call import current_caller
+from shared.rpc.idle import IdleWatch
 from shared.rpc.methods import PEER_REGION, Budget, Door, Method
 
 METHODS: tuple[Method, ...] = (
@@ -38,6 +40,8 @@ _MESSAGE_BYTES = 512 * 1024
 _ROW_BYTES = 64
 """About what a row takes besides its fields."""
 
+_UNTAKEN: Final = IdleWatch(60.0)
+
 _SCOPES = {
     model_export_pb.ExportRowsRequest.SCOPE_USER: ImportScope.USER,
     model_export_pb.ExportRowsRequest.SCOPE_ORGANIZATION: ImportScope.ORGANIZATION,
@@ -55,7 +59,6 @@ class ModelExportServicer(model_export_rpc.ModelExportServiceServicer):
     def ExportRows(
         self, request: model_export_pb.ExportRowsRequest, context: grpc.ServicerContext
     ) -> Iterator[model_export_pb.ExportRowsResponse]:
-        del context
         wanted = RowsWanted(
             request.export_id,
             request.principal,
@@ -63,7 +66,7 @@ class ModelExportServicer(model_export_rpc.ModelExportServiceServicer):
             tuple(request.usernames.values) if request.HasField("usernames") else None,
             tuple(request.organizations.ids) if request.HasField("organizations") else None,
         )
-        return _messages(self._usecases.rows(current_caller().silo or "", wanted))
+        yield from _while_taken(_messages(self._usecases.rows(current_caller().silo or "", wanted)), context)
 
     def ReadImportedRows(
         self, request: model_export_pb.ReadImportedRowsRequest, context: grpc.ServicerContext
@@ -73,9 +76,24 @@ class ModelExportServicer(model_export_rpc.ModelExportServiceServicer):
         return _imported(self._usecases.imported_rows(region, request.import_id, request.principal, request.model))
 
 
-def _messages(rows: Iterator[HandedRow]) -> Iterator[model_export_pb.ExportRowsResponse]:
+def _while_taken(
+    messages: Iterator[model_export_pb.ExportRowsResponse], context: grpc.ServicerContext
+) -> Iterator[model_export_pb.ExportRowsResponse]:
+    """End the call when a message lies untaken for long; how long it takes to make one does not count."""
+    with _UNTAKEN.watching(context) as heard:
+        heard(busy=True)
+        for message in messages:
+            heard()
+            yield message
+            heard(busy=True)
+
+
+def _messages(rows: Iterator[HandedRow | None]) -> Iterator[model_export_pb.ExportRowsResponse]:
     message, size = model_export_pb.ExportRowsResponse(), 0
     for row in rows:
+        if row is None:
+            yield model_export_pb.ExportRowsResponse()
+            continue
         for piece in _pieces(row):
             length = len(piece.fields) + _ROW_BYTES
             if message.rows and (message.model != row.model or size + length > _MESSAGE_BYTES):

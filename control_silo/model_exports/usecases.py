@@ -1,15 +1,22 @@
 """Reads the rows of control's models that a region's export asks for, all from one snapshot; and those of an import.
 
+An export's rows wait on disk until the snapshot is closed, an import's are read page by page: no transaction is open
+while a region takes them, however slowly it does.
+
 The region is believed in nothing that control knows itself: the export's id must carry the region's number, what the
 principal may do is read here, and so is who is a member of which of the region's organizations.
 """
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from control_silo.model_exports.aside import Wanted, tell_while
+from control_silo.model_exports.domain import Keeping
+from control_silo.model_exports.kept_rows import KeptRows
 from control_silo.model_exports.readings import READINGS, SECRETS, selection
+from shared import barrier
 from shared.database import Database
 from shared.errors import InvalidArgument, PeerRefused, ScopeMissing
 from shared.exporting import closure
@@ -18,13 +25,17 @@ from shared.exporting.imported import ImportedRow, imported_rows, select_importe
 from shared.exporting.readings import select_rows
 from shared.exporting.snapshot import read_rows
 from shared.importing.registry import ImportScope, Silo
+from shared.places import Places
 from shared.snowflake.domain import NotASnowflakeError, describe
 
 _OPERATE = "silo:operate"
 _ADMINISTER = "org:admin"
 _IMPORT = "import:write"
 _IDLE_S = 60.0
-"""How long a region may take nothing before its reading is ended."""
+"""How long the disk may take for what was read."""
+
+_AT_ONCE_MAX = 4
+_AGAIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -37,25 +48,42 @@ class Right:
 
 @dataclass(frozen=True)
 class ModelExportUseCases:
-    """`rights_of(principal, time)`: what it might do then, nothing once gone. `number_of(region)`: None if unknown."""
+    """`rights_of(principal, time)`: what it might do then, nothing once gone. `number_of(region)`: None if unknown.
+
+    `places` limits how many exports' rows a process keeps at a time.
+    """
 
     database: Database
     rights_of: Callable[[str, datetime], Sequence[Right]]
     number_of: Callable[[str], int | None]
+    keeping: Keeping = field(default_factory=Keeping)
+    places: Places = field(default_factory=lambda: Places(_AT_ONCE_MAX, doing="exports take rows", again_s=_AGAIN_S))
 
-    def rows(self, region: str, wanted: RowsWanted) -> Iterator[HandedRow]:
-        """The rows, models in the registry's order, rows by pk.
+    def rows(self, region: str, wanted: RowsWanted) -> Iterator[HandedRow | None]:
+        """The rows, models in the registry's order, rows by pk; before them None now and then, while they are read.
 
-        Raises PeerRefused (not the region's export), ScopeMissing.
+        Raises PeerRefused (not the region's export), ScopeMissing, ExportTooLarge, ResourceExhausted when all places
+        are taken or the disk is full.
         """
         operates = self._check(region, wanted)
+        with self.places.taken(), KeptRows(self.keeping) as kept:
+            yield from tell_while(
+                lambda still: self._keep(kept, region, wanted, operates=operates, still_wanted=still),
+                self.keeping.tell_every_s,
+            )
+            yield from kept.rows()
+
+    def _keep(self, kept: KeptRows, region: str, wanted: RowsWanted, *, operates: bool, still_wanted: Wanted) -> None:
         parameters = {
             "region": region,
             "usernames": list(wanted.usernames or ()),
             "organizations": list(wanted.organizations or ()),
         }
         remembered = closure.remembered(wanted.scope)
-        with self.database.snapshot(closure.CREATE, idle_s=_IDLE_S) as transaction:
+        with (
+            self.database.snapshot(closure.CREATE, idle_s=_IDLE_S) as transaction,
+            still_wanted.reading(transaction),
+        ):
             for model in closure.exported_models(wanted.scope):
                 reading = READINGS.get(model.name)
                 if reading is None:
@@ -63,7 +91,10 @@ class ModelExportUseCases:
                 statement = select_rows(reading, selection(model.name, wanted, operates=operates), Silo.CONTROL)
                 remembering = model.name in remembered
                 for row in read_rows(transaction, model.name, statement, parameters, remembering=remembering):
-                    yield HandedRow(model.name, *row)
+                    if not still_wanted:
+                        return
+                    kept.add(HandedRow(model.name, *row))
+                    barrier.reach("model_export.row")
 
     def imported_rows(self, region: str, import_id: int, principal: str, model: str) -> Iterator[ImportedRow]:
         """The rows of one of control's models that an import of the region wrote or met, as they stand.

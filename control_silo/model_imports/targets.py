@@ -6,22 +6,15 @@ knows, and must be claimed. Rules: spec imports.md 10.
 
 from functools import cache
 
-from shared.importing.columns import columns_of
 from shared.importing.decisions import Decision, WriteKind
 from shared.importing.kept import kept_target
 from shared.importing.minting import alphanumerics, password_hashes
 from shared.importing.policies import with_policy
 from shared.importing.registry import ImportScope
-from shared.importing.targets import PLANNED, Conflict, Minted, Target, UniqueSet
+from shared.importing.targets import PLANNED, Conflict, Minted, Target, UniqueSet, as_staged
 from shared.importing.terms import Terms
 
 _USERNAME_LENGTH_MAX = 128
-
-
-def _as_staged(model: str, *names: str) -> dict[str, str]:
-    known = {column.name for column in columns_of(model)}
-    assert known.issuperset(names), f"{model} has no such columns: {set(names) - known}"
-    return {name: f"s.{name}" for name in names}
 
 
 _KEEP_ADDRESS = f"""
@@ -61,9 +54,9 @@ def _user(terms: Terms) -> Target:
         table="user_account",
         snowflake=True,
         values={
-            **_as_staged("sentry.user", "username", "name", "email", "is_active", "is_sentry_app", "is_suspended"),
-            **_as_staged("sentry.user", "session_nonce", "avatar_type", "avatar_url"),
-            **_as_staged("sentry.user", "date_joined", "last_login", "last_active"),
+            **as_staged("sentry.user", "username", "name", "email", "is_active", "is_sentry_app", "is_suspended"),
+            **as_staged("sentry.user", "session_nonce", "avatar_type", "avatar_url"),
+            **as_staged("sentry.user", "date_joined", "last_login", "last_active"),
             "flags": "COALESCE(s.flags, 0)",
             **{power: f"s.{power}" if has_powers else "false" for power in powers},
             **claimable,
@@ -86,7 +79,7 @@ def _user(terms: Terms) -> Target:
 _EMAIL = Target(
     model="sentry.email",
     table="email_address",
-    values=_as_staged("sentry.email", "email", "date_added"),
+    values=as_staged("sentry.email", "email", "date_added"),
     unique=(UniqueSet(("email",), Conflict.MERGE, folded=True),),
 )
 
@@ -99,11 +92,11 @@ def _user_email(terms: Terms) -> Target:
         "date_hash_added": "%(now)s::timestamptz",
     }
     if terms.scope is ImportScope.GLOBAL:
-        verified = _as_staged("sentry.useremail", *verified)
+        verified = as_staged("sentry.useremail", *verified)
     return Target(
         model="sentry.useremail",
         table="user_email",
-        values={"user_id": "r_user.new_pk", **_as_staged("sentry.useremail", "email"), **verified},
+        values={"user_id": "r_user.new_pk", **as_staged("sentry.useremail", "email"), **verified},
         unique=(UniqueSet(("user_id", "email"), Conflict.ADOPT, folded=True),),
         minted=(Minted("new_validation_hash", alphanumerics),),
         refused={WriteKind.EXISTING_USER: ("user", f"r_user.decision = {Decision.MERGE:d}")},

@@ -159,9 +159,7 @@ class ModelImportUseCases:
             tried = [row.ordinal for row in rows]
             store.replace_findings(transaction, batch.import_id, batch.model, tried, written.findings)
             barrier.reach("model_import.in_batch")
-            wanted = {row.ordinal for row in batch.rows}
-            stored = _stored(transaction, batch)
-            return HandedAnswer([row for row in stored.rows if row.ordinal in wanted], written.findings)
+            return _stored(transaction, batch)
 
         return _unless_meanwhile(lambda: self.database.transact(work))
 
@@ -195,7 +193,17 @@ def _unless_meanwhile(write: Callable[[], HandedAnswer]) -> HandedAnswer:
 
 
 def _stored(transaction: Transaction, batch: HandedBatch) -> HandedAnswer:
-    return store.answer(transaction, batch.import_id, batch.model, batch.first_ordinal, batch.last_ordinal)
+    """For the rows of the batch alone: those of a filtered one, or of one that comes again, have others between them.
+
+    What was found when a row that stands was tried again is told with it each time: nobody knows whether the region
+    has heard it.
+    """
+    stored = store.answer(transaction, batch.import_id, batch.model, batch.first_ordinal, batch.last_ordinal)
+    wanted = {row.ordinal for row in batch.rows}
+    return HandedAnswer(
+        [row for row in stored.rows if row.ordinal in wanted],
+        [finding for finding in stored.findings if finding.ordinal in wanted],
+    )
 
 
 def _raw(row: HandedRow) -> RawRow:

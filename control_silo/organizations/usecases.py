@@ -104,11 +104,7 @@ def list_organizations(
         raise InvalidArgument.of("region", "is no region's name")
     bound_to = current_caller().organization_id
     digest = page_token.query_digest("organizations", region, bound_to, show_deleted)
-    after_id = 0
-    if token:
-        (position,) = page_token.decode(token, digest, (int,))
-        assert isinstance(position, int), "decode has checked the type"
-        after_id = position
+    after_id = page_token.decode_number(token, digest) or 0
     size = page_token.page_size(page_size)
     page = store.list_page(
         transaction,

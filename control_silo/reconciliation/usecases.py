@@ -38,11 +38,7 @@ def list_differences(
     """
     kind = "" if query.kind is None else query.kind.value
     digest = page_token.query_digest("differences", query.region, kind, query.show_pending, query.show_resolved)
-    after_id = 0
-    if token:
-        (position,) = page_token.decode(token, digest, (int,))
-        assert isinstance(position, int), "decode has checked the type"
-        after_id = position
+    after_id = page_token.decode_number(token, digest) or 0
     size = page_token.page_size(page_size)
     found = store.list_page(transaction, query, after_id=after_id, limit=size + 1)
     if len(found) <= size:

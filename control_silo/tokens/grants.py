@@ -85,11 +85,7 @@ class TokenUseCases:
             organization_id = mapping.organization_id
         digest = page_token.query_digest("tokens", organization_id, user_id, show_revoked)
         size = page_token.page_size(page_size)
-        after_id = 0
-        if token:
-            (position,) = page_token.decode(token, digest, (int,))
-            assert isinstance(position, int), "decode has checked the type"
-            after_id = position
+        after_id = page_token.decode_number(token, digest) or 0
         page = self._database.read(
             lambda transaction: store.list_page(
                 transaction,

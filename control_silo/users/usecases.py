@@ -53,11 +53,7 @@ class UserUseCases:
         """A page by id and the token of the next one, empty at the end. Raises PermissionDenied, InvalidPageToken."""
         digest = page_token.query_digest("users", username.lower())
         size = page_token.page_size(page_size)
-        after_id = 0
-        if token:
-            (position,) = page_token.decode(token, digest, (int,))
-            assert isinstance(position, int), "decode has checked the type"
-            after_id = position
+        after_id = page_token.decode_number(token, digest) or 0
         page = self._database.read(
             lambda transaction: store.list_page(transaction, after_id=after_id, limit=size + 1, username=username)
         )

@@ -103,8 +103,11 @@ class FileBuilder:
     def _take_over(self, wanted: RowsWanted) -> None:
         with self._files.take_over(self._export.id, self._lease.token) as kept:
             for row in self._control.rows(wanted):
-                kept.add(row)
-                self._look_up()
+                if row is None:
+                    self._look_up()
+                else:
+                    kept.add(row)
+                    self._count()
             kept.finish()
 
     def _write_all(
@@ -152,14 +155,17 @@ class FileBuilder:
     def _write(self, array: JsonArray, model: str, pk: int, fields: bytes) -> None:
         array.add(model, pk, fields)
         self._rows[model] = self._rows.get(model, 0) + 1
-        self._look_up()
+        self._count()
         barrier.reach("export.row")
 
-    def _look_up(self) -> None:
-        """Now and then: may this go on? Tells the progress."""
+    def _count(self) -> None:
+        """Look up now and then."""
         self._seen += 1
-        if self._seen % _ROWS_BETWEEN_LOOKS:
-            return
+        if self._seen % _ROWS_BETWEEN_LOOKS == 0:
+            self._look_up()
+
+    def _look_up(self) -> None:
+        """May this go on? Tells the progress and holds on to the lease."""
         if self._stopping():
             raise StoppedError
         now_s = self._database.clock.monotonic()

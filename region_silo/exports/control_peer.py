@@ -26,7 +26,7 @@ class ControlRows:
         self._channel = channel
         self._models = model_export_rpc.ModelExportServiceStub(channel.channel)
 
-    def rows(self, wanted: RowsWanted) -> Iterator[HandedRow]:
+    def rows(self, wanted: RowsWanted) -> Iterator[HandedRow | None]:
         """As the protocol says."""
         request = model_export_pb.ExportRowsRequest(
             export_id=wanted.export_id, principal=wanted.principal, scope=_SCOPES[wanted.scope]
@@ -39,6 +39,8 @@ class ControlRows:
             request.organizations.ids.extend(wanted.organizations)
         begun = bytearray()
         for message in self._channel.stream(self._models.ExportRows, request, timeout_s=_TIMEOUT_S):
+            if not message.rows:
+                yield None
             for row in message.rows:
                 begun += row.fields
                 if row.continues:

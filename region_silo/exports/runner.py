@@ -114,7 +114,7 @@ class ExportRunner:
             _log.warning("export_waits", reason=error.reason)
             wait_s = max(error.retry_after_s or 0.0, back_off_s(data_export.peer_failures + 1))
             self._give_back(lease, wait_s, peer_failures=1)
-        elif isinstance(error, ServiceError) and error.code in _FINAL:
+        elif isinstance(error, errors.ExportTooLarge) or (isinstance(error, ServiceError) and error.code in _FINAL):
             self._give_up(lease, error)
         else:
             attempt = data_export.attempts + 1

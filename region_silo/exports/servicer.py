@@ -62,7 +62,7 @@ class ExportServicer(export_rpc.ExportServiceServicer):
     ) -> export_pb.ListExportsResponse:
         del context
         digest = page_token.query_digest("exports", current_caller().principal)
-        before_id = _position(request.page_token, digest)
+        before_id = page_token.decode_number(request.page_token, digest)
         rows_max = page_token.page_size(request.page_size)
         found = self._usecases.page(before_id, rows_max + 1)
         following = page_token.encode((found[rows_max - 1].id,), digest) if len(found) > rows_max else ""
@@ -123,11 +123,3 @@ def _message(row: DataExport, *, whole: bool = True) -> export_pb.DataExport:
 
 def _export_id(name: str) -> int:
     return int(name.removeprefix("exports/"))
-
-
-def _position(token: str, digest: bytes) -> int | None:
-    if not token:
-        return None
-    position = page_token.decode(token, digest, [int])[0]
-    assert isinstance(position, int)
-    return position

@@ -116,7 +116,7 @@ class ExportUseCases:
     def get(self, export_id: int) -> DataExport:
         """One export. Raises ExportNotFound, also for another's."""
         caller = current_caller()
-        return self.database.read(lambda transaction: _visible(transaction, export_id, caller))
+        return self.database.read(lambda transaction: visible(transaction, export_id, caller))
 
     def page(self, before_id: int | None, rows_max: int) -> list[DataExport]:
         """The caller's exports, newest first; with silo:operate those of all."""
@@ -135,7 +135,7 @@ class ExportUseCases:
         caller = current_caller()
 
         def work(transaction: Transaction) -> DataExport:
-            found = _visible(transaction, export_id, caller)
+            found = visible(transaction, export_id, caller)
             if found.state is State.SUCCEEDED:
                 audit.record(
                     transaction,
@@ -147,14 +147,10 @@ class ExportUseCases:
             return found
 
         found = self.database.transact(work)
-        resource = errors.Resource("siloway/Export", found.name)
-        if found.file_token is None or found.expires_at is None:
-            raise errors.ExportNotReady(metadata={"state": found.state.name}, resource=resource)
-        if found.expires_at <= self.database.clock.now():
-            raise errors.ExportExpired(resource=resource)
+        token = check_file(found, self.database.clock.now())
         if offset > found.size_bytes:
             raise errors.InvalidArgument.of("offset", f"is behind the file's end at {found.size_bytes}")
-        reader = self.files.open(found.id, found.file_token, found.size_bytes)
+        reader = self.files.open(found.id, token, found.size_bytes)
         return Download(FileDigest(found.size_bytes, found.sha256), reader, offset)
 
     def cancel(self, mutation: Mutation, export_id: int) -> DataExport:
@@ -162,7 +158,7 @@ class ExportUseCases:
         caller = current_caller()
 
         def work(transaction: Transaction) -> DataExport:
-            found = _visible(transaction, export_id, caller, locking=True)
+            found = visible(transaction, export_id, caller, locking=True)
             store.cancel(transaction, found)
             _audit(transaction, mutation, "export.cancel", export_id, found.organization_id)
             return _found(transaction, export_id)
@@ -174,7 +170,7 @@ class ExportUseCases:
         caller = current_caller()
 
         def work(transaction: Transaction) -> DataExport:
-            found = _visible(transaction, export_id, caller, locking=True)
+            found = visible(transaction, export_id, caller, locking=True)
             store.delete(transaction, export_id)
             _audit(transaction, mutation, "export.delete", export_id, found.organization_id)
             return found
@@ -209,6 +205,28 @@ def clean_files(database: Database, files: ExportFiles) -> int:
     return removed
 
 
+def visible(transaction: Transaction, export_id: int, caller: Caller, *, locking: bool = False) -> DataExport:
+    """The export, if the caller may see it. Raises ExportNotFound, PermissionDenied."""
+    found = store.find(transaction, export_id, locking=locking)
+    if found is not None and not _operates(caller):
+        is_own = found.principal == caller.principal and caller.organization_id in (None, found.organization_id)
+        if not is_own:
+            found = None
+        else:
+            _check_standing(transaction, caller, found.organization_id)
+    return found or _missing(export_id)
+
+
+def check_file(found: DataExport, now: datetime) -> str:
+    """The token that names the export's file. Raises ExportNotReady, ExportExpired."""
+    resource = errors.Resource("siloway/Export", found.name)
+    if found.file_token is None or found.expires_at is None:
+        raise errors.ExportNotReady(metadata={"state": found.state.name}, resource=resource)
+    if found.expires_at <= now:
+        raise errors.ExportExpired(resource=resource)
+    return found.file_token
+
+
 def _is_needed(owner: DataExport, lease_token: str | None, token: str, now: datetime) -> bool:
     if lease_token == token:
         return True
@@ -240,17 +258,6 @@ def _check_standing(transaction: Transaction, caller: Caller, organization_id: i
 
 def _operates(caller: Caller) -> bool:
     return _OPERATE in caller.scopes and caller.organization_id is None
-
-
-def _visible(transaction: Transaction, export_id: int, caller: Caller, *, locking: bool = False) -> DataExport:
-    found = store.find(transaction, export_id, locking=locking)
-    if found is not None and not _operates(caller):
-        is_own = found.principal == caller.principal and caller.organization_id in (None, found.organization_id)
-        if not is_own:
-            found = None
-        else:
-            _check_standing(transaction, caller, found.organization_id)
-    return found or _missing(export_id)
 
 
 def _found(transaction: Transaction, export_id: int) -> DataExport:

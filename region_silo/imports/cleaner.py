@@ -1,4 +1,5 @@
-"""How long the region keeps what imports left: uploaded files, then ledger, findings and chunks, then the import's row.
+"""How long the region keeps what imports left: uploaded files, then ledger, before-images, findings and chunks, then
+the import's row.
 
 Only imports that have ended are touched; the rows that they wrote stay, of course.
 """
@@ -19,7 +20,7 @@ RETENTION = timedelta(days=90)
 
 # Succeeded, failed, cancelled, stopped, planned.
 _ENDED = "(5, 6, 9, 10, 12)"
-_PARTS = ("import_row", "import_filter", "import_finding", "import_chunk")
+_PARTS = ("import_row", "import_before_image", "import_filter", "import_finding", "import_chunk")
 
 
 def import_tasks(retention: timedelta = RETENTION) -> tuple[Task, ...]:

@@ -44,6 +44,8 @@ _TAKE_FAILED = text(
     SELECT count(*) AS findings, count(*) FILTER (WHERE severity = 3) AS errors FROM gone
     """
 )
+# By the same index: a drift is an error.
+_TAKE_DRIFTS = text("DELETE FROM import_finding WHERE import_id = :import_id AND severity = 3 AND kind = 'DRIFTED'")
 _COUNT_ERRORS = text(
     "SELECT count(*) FROM import_finding WHERE import_id = :import_id AND model = :model AND severity = 3"
 )
@@ -88,6 +90,11 @@ def take_failed(transaction: Transaction, import_id: int, model: str, span: tupl
     """Remove the findings of those rows; how many, and how many of them were errors."""
     row = transaction.execute(_TAKE_FAILED, _place(import_id, model, span)).one()
     return row.findings, row.errors
+
+
+def take_drifts(transaction: Transaction, import_id: int) -> int:
+    """Remove what was found to differ from the import's plan; how many, and each was an error."""
+    return int(transaction.execute(_TAKE_DRIFTS, {"import_id": import_id}).rowcount)
 
 
 def count_errors_of(transaction: Transaction, import_id: int, model: str) -> int:

@@ -7,8 +7,9 @@ organizations are being deleted is not gone on with.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from region_silo.imports import life_store, plan_store, same_file, store
+from region_silo.imports import finding_store, life_store, plan_store, same_file, store
 from region_silo.imports.domain import (
     RUNNING,
     DataImport,
@@ -50,7 +51,8 @@ class LifeUseCases:
 
     def pause(self, import_id: int, mutation: Mutation) -> DataImport:
         """Pause it after the batch at hand; nothing when it is paused."""
-        return self._once(import_id, mutation, "import.pause", self._pause)
+        pause = partial(self._let_rest, state=State.PAUSED, event=Event.PAUSED)
+        return self._once(import_id, mutation, "import.pause", pause)
 
     def resume(self, import_id: int, mutation: Mutation) -> DataImport:
         """Let a paused one go on, or take a pause back; nothing when it runs. Raises ImportTargetGone."""
@@ -58,7 +60,8 @@ class LifeUseCases:
 
     def cancel(self, import_id: int, mutation: Mutation) -> DataImport:
         """End it for good after the batch at hand; nothing when it is cancelled."""
-        return self._once(import_id, mutation, "import.cancel", self._cancel)
+        end = partial(self._let_rest, state=State.CANCELLED, event=Event.CANCELLED)
+        return self._once(import_id, mutation, "import.cancel", end)
 
     def retry(self, import_id: int, mutation: Mutation, continue_on_error: bool | None) -> DataImport:
         """Take up what failed. Raises ImportTargetGone, SpoolMissing when the file's retention has ended,
@@ -96,15 +99,6 @@ class LifeUseCases:
 
         return self.database.transact(work)
 
-    def _pause(self, transaction: Transaction, found: DataImport, leased: bool) -> None:
-        if found.state is State.PAUSED:
-            return
-        _check(found, Event.PAUSED)
-        if leased:
-            life_store.want(transaction, found.id, State.PAUSED)
-        else:
-            self._rest(transaction, found, Event.PAUSED)
-
     def _resume(self, transaction: Transaction, found: DataImport, leased: bool) -> None:
         del leased  # nobody works on a paused import
         if found.state in RUNNING and found.wanted is not State.CANCELLED:
@@ -113,15 +107,6 @@ class LifeUseCases:
         _check(found, Event.RESUMED)
         _check_target(transaction, found)
         life_store.go_on(transaction, found.id, change(found.state, Event.RESUMED)[0])
-
-    def _cancel(self, transaction: Transaction, found: DataImport, leased: bool) -> None:
-        if found.state is State.CANCELLED:
-            return
-        _check(found, Event.CANCELLED)
-        if leased:
-            life_store.want(transaction, found.id, State.CANCELLED)
-        else:
-            self._rest(transaction, found, Event.CANCELLED)
 
     def _retry(self, transaction: Transaction, found: DataImport, continue_on_error: bool | None) -> None:
         _check(found, Event.RETRIED)
@@ -138,10 +123,20 @@ class LifeUseCases:
         _check_target(transaction, found)
         state, _ = change(found.state, Event.RETRIED)
         on_error = found.continue_on_error if continue_on_error is None else continue_on_error
-        life_store.take_up(transaction, found.id, state, on_error)
+        # Drifts are of no row that failed: what they are about is decided anew, and compared with the plan again.
+        drifts = 0 if found.plan_id is None else finding_store.take_drifts(transaction, found.id)
+        life_store.take_up(transaction, found.id, state, on_error, forgotten=drifts)
 
-    def _rest(self, transaction: Transaction, found: DataImport, event: Event) -> None:
-        state, effects = change(found.state, event)
+    def _let_rest(
+        self, transaction: Transaction, found: DataImport, leased: bool, *, state: State, event: Event
+    ) -> None:
+        if found.state is state:
+            return
+        _check(found, event)
+        if leased:
+            life_store.want(transaction, found.id, state)
+            return
+        _, effects = change(found.state, event)
         life_store.rest(transaction, found.id, store.at_rest(transaction, state, why(state)))
         if Effect.REMOVE_FILE in conclude(transaction, found, state, effects):
             transaction.after_commit(lambda: self.spool.remove(found.file_id))

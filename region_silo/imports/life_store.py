@@ -43,8 +43,12 @@ def go_on(transaction: Transaction, import_id: int, state: State) -> None:
     _change(transaction, import_id, state=state, available_at=transaction.now, wanted=0, went_on_at=None)
 
 
-def take_up(transaction: Transaction, import_id: int, state: State, continue_on_error: bool) -> None:
-    """Let it be worked on as one that has not failed yet, and what failed be tried again."""
+def take_up(
+    transaction: Transaction, import_id: int, state: State, continue_on_error: bool, *, forgotten: int = 0
+) -> None:
+    """Let it be worked on as one that has not failed yet, and what failed be tried again; `forgotten` errors are
+    told no more.
+    """
     _change(
         transaction,
         import_id,
@@ -54,6 +58,8 @@ def take_up(transaction: Transaction, import_id: int, state: State, continue_on_
         wanted=0,
         tries=DATA_IMPORT.c.tries + 1,
         continue_on_error=continue_on_error,
+        finding_count=DATA_IMPORT.c.finding_count - forgotten,
+        error_count=DATA_IMPORT.c.error_count - forgotten,
         error=None,
         ended_at=None,
         asked_at=None,

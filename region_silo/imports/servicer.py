@@ -128,7 +128,7 @@ class ImportServicer(import_rpc.ImportServiceServicer):
     ) -> import_pb.ListImportsResponse:
         del context
         digest = page_token.query_digest("imports", current_caller().principal)
-        before_id = _position(request.page_token, digest)
+        before_id = page_token.decode_number(request.page_token, digest)
         rows_max = page_token.page_size(request.page_size)
         found = self._usecases.page(before_id, rows_max + 1)
         following = page_token.encode((found[rows_max - 1].id,), digest) if len(found) > rows_max else ""
@@ -141,7 +141,7 @@ class ImportServicer(import_rpc.ImportServiceServicer):
     ) -> import_pb.ListImportFindingsResponse:
         del context
         digest = page_token.query_digest("findings", request.parent, request.kind)
-        after_id = _position(request.page_token, digest) or 0
+        after_id = page_token.decode_number(request.page_token, digest) or 0
         rows_max = page_token.page_size(request.page_size)
         found = self._usecases.findings(_import_id(request.parent), request.kind, after_id, rows_max + 1)
         following = page_token.encode((found[rows_max - 1][0],), digest) if len(found) > rows_max else ""
@@ -310,14 +310,6 @@ def _chunks(parts: Iterator[import_pb.UploadImportRequest]) -> Iterator[bytes | 
 
 def _import_id(name: str) -> int:
     return int(name.removeprefix("imports/"))
-
-
-def _position(token: str, digest: bytes) -> int | None:
-    if not token:
-        return None
-    position = page_token.decode(token, digest, [int])[0]
-    assert isinstance(position, int)
-    return position
 
 
 def _finding(finding: BatchFinding) -> import_pb.ImportFinding:

@@ -9,12 +9,11 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 
-from shared.importing.columns import columns_of
 from shared.importing.kept import TABLE as KEPT
 from shared.importing.kept import kept_target
 from shared.importing.policies import with_policy
 from shared.importing.registry import ORGANIZATION
-from shared.importing.targets import Conflict, Derived, Target, UniqueSet
+from shared.importing.targets import Conflict, Derived, Target, UniqueSet, as_staged
 from shared.importing.terms import Terms
 from shared.slugs import PROJECT_LENGTH_MAX, PROJECT_RESERVED, base_slug, random_slug
 
@@ -25,12 +24,6 @@ _AWAITS_APPROVAL = 3
 """The status of an organization that is hidden until somebody approves."""
 
 _random = random.SystemRandom()
-
-
-def _as_staged(model: str, *names: str) -> dict[str, str]:
-    known = {column.name for column in columns_of(model)}
-    assert known.issuperset(names), f"{model} has no such columns: {set(names) - known}"
-    return {name: f"s.{name}" for name in names}
 
 
 def _slug_of(name: str) -> str:
@@ -45,7 +38,7 @@ _ORGANIZATION = Target(
     table="organization",
     snowflake=True,
     values={
-        **_as_staged("sentry.organization", "name", "status", "default_role", "is_test", "flags", "date_added"),
+        **as_staged("sentry.organization", "name", "status", "default_role", "is_test", "flags", "date_added"),
         "base_slug": "COALESCE(NULLIF(s.slug, ''), s.name)",
         "state": f"{_IMPORTING}::int2",
         "import_id": "%(import_id)s::int8",
@@ -60,7 +53,7 @@ _TEAM = Target(
     snowflake=True,
     values={
         "organization_id": "r_organization.new_pk",
-        **_as_staged("sentry.team", "slug", "name", "status", "idp_provisioned"),
+        **as_staged("sentry.team", "slug", "name", "status", "idp_provisioned"),
         "date_added": "COALESCE(s.date_added, %(now)s::timestamptz)",
     },
     unique=(_SLUG_IN_ORGANIZATION,),
@@ -74,8 +67,8 @@ _MEMBER = Target(
         "organization_id": "r_organization.new_pk",
         "user_id": "r_user_id.new_pk",
         "inviter_id": "r_inviter_id.new_pk",
-        **_as_staged("sentry.organizationmember", "email", "role", "flags", "token", "token_expires_at", "type"),
-        **_as_staged("sentry.organizationmember", "has_global_access", "user_email", "user_is_active", "date_added"),
+        **as_staged("sentry.organizationmember", "email", "role", "flags", "token", "token_expires_at", "type"),
+        **as_staged("sentry.organizationmember", "has_global_access", "user_email", "user_is_active", "date_added"),
         "invite_status": "COALESCE(s.invite_status, 0)::int4",
     },
     unique=(
@@ -93,7 +86,7 @@ _MEMBER_TEAM = Target(
         "organization_id": "o_organizationmember.organization_id",
         "organization_member_id": "r_organizationmember.new_pk",
         "team_id": "r_team.new_pk",
-        **_as_staged("sentry.organizationmemberteam", "is_active", "role"),
+        **as_staged("sentry.organizationmemberteam", "is_active", "role"),
     },
     owners={"organizationmember": "organization_member", "team": "team"},
     unique=(UniqueSet(("team_id", "organization_member_id"), Conflict.SKIP),),
@@ -105,8 +98,8 @@ _PROJECT = Target(
     snowflake=True,
     values={
         "organization_id": "r_organization.new_pk",
-        **_as_staged("sentry.project", "slug", "name", "platform", "status", "public", "first_event"),
-        **_as_staged("sentry.project", "forced_color", "date_added"),
+        **as_staged("sentry.project", "slug", "name", "platform", "status", "public", "first_event"),
+        **as_staged("sentry.project", "forced_color", "date_added"),
         "flags": "COALESCE(s.flags, 0)",
         "template_id": "r_template.new_pk",
     },
@@ -132,8 +125,8 @@ _PROJECT_KEY = Target(
     values={
         "organization_id": "o_project.organization_id",
         "project_id": "r_project.new_pk",
-        **_as_staged("sentry.projectkey", "label", "roles", "status", "rate_limit_count", "rate_limit_window"),
-        **_as_staged("sentry.projectkey", "use_case", "date_added"),
+        **as_staged("sentry.projectkey", "label", "roles", "status", "rate_limit_count", "rate_limit_window"),
+        **as_staged("sentry.projectkey", "use_case", "date_added"),
         "public_key": "NULLIF(s.public_key, '')",
         "secret_key": "NULLIF(s.secret_key, '')",
         "data": "s.data::jsonb",
@@ -145,7 +138,7 @@ _PROJECT_KEY = Target(
 _ENVIRONMENT = Target(
     model="sentry.environment",
     table="environment",
-    values={"organization_id": "r_organization_id.new_pk", **_as_staged("sentry.environment", "name", "date_added")},
+    values={"organization_id": "r_organization_id.new_pk", **as_staged("sentry.environment", "name", "date_added")},
     unique=(UniqueSet(("organization_id", "name"), Conflict.SKIP),),
 )
 
@@ -156,7 +149,7 @@ _ENVIRONMENT_PROJECT = Target(
         "organization_id": "o_project.organization_id",
         "project_id": "r_project.new_pk",
         "environment_id": "r_environment.new_pk",
-        **_as_staged("sentry.environmentproject", "is_hidden"),
+        **as_staged("sentry.environmentproject", "is_hidden"),
     },
     owners={"project": "project", "environment": "environment"},
     unique=(UniqueSet(("project_id", "environment_id"), Conflict.SKIP),),
@@ -168,9 +161,7 @@ _REPOSITORY = Target(
     values={
         "organization_id": "r_organization_id.new_pk",
         "integration_id": "r_integration_id.new_pk",
-        **_as_staged(
-            "sentry.repository", "name", "url", "provider", "external_id", "status", "languages", "date_added"
-        ),
+        **as_staged("sentry.repository", "name", "url", "provider", "external_id", "status", "languages", "date_added"),
         "config": "s.config::jsonb",
     },
     unique=(
@@ -187,7 +178,7 @@ _COUNTER = Target(
     values={
         "organization_id": "o_project.organization_id",
         "project_id": "r_project.new_pk",
-        **_as_staged("sentry.counter", "value"),
+        **as_staged("sentry.counter", "value"),
     },
     owners={"project": "project"},
     unique=(UniqueSet(("project_id",), Conflict.SKIP),),

@@ -6,11 +6,11 @@ Each watcher asks the database by itself, so their number has a limit; who finds
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from region_silo.imports.domain import RESTING, ImportReport
 from shared import deadline, errors
+from shared.places import Places
 from shared.rpc.call import is_stopping
 
 _LOOK_EVERY_S = 0.5
@@ -34,7 +34,7 @@ class Watching:
     def __init__(self, read: Callable[[int], ImportReport], settings: WatchSettings | None = None) -> None:
         self._read = read
         self._settings = settings or WatchSettings()
-        self._places = threading.BoundedSemaphore(self._settings.watchers_max)
+        self._places = Places(self._settings.watchers_max, doing="watch imports", again_s=_AGAIN_S)
         self._pause = threading.Event()
 
     def watch(self, import_id: int, is_wanted: Callable[[], bool]) -> Iterator[ImportReport]:
@@ -42,7 +42,7 @@ class Watching:
 
         Raises ImportNotFound, ResourceExhausted when all places are taken, DeadlineExceeded, Stopping.
         """
-        with self._place():
+        with self._places.taken():
             told: ImportReport | None = None
             told_at = 0.0
             while is_wanted():
@@ -58,20 +58,6 @@ class Watching:
                 if left is not None and left < self._settings.look_every_s + _END_BEFORE_S:
                     raise errors.DeadlineExceeded
                 self._pause.wait(self._settings.look_every_s)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(blocking=False):
-            limit = str(self._settings.watchers_max)
-            raise errors.ResourceExhausted(
-                f"{limit} watch imports already; ask for the import instead.",
-                metadata={"limit": limit},
-                retry_after_s=_AGAIN_S,
-            )
-        try:
-            yield
-        finally:
-            self._places.release()
 
 
 def _differs(told: ImportReport, found: ImportReport) -> bool:

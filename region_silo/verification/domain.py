@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.exports.comparators import EXISTENCE, Pointer
-from shared.exports.comparison_findings import GeneralKind
+from shared.exports.comparison_findings import GeneralKind, named
 from shared.exports.comparison_rules import rules_of
 from shared.exports.normalizing import normalized
 from shared.exports.objects import ExportRow
@@ -20,7 +20,6 @@ from shared.importing.changes import explained
 from shared.importing.terms import Terms
 
 ROW_GONE = "ROW_GONE"
-_NAMES_MAX = 20
 _ROW = msgspec.json.Decoder(ExportRow)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -121,9 +120,7 @@ def _differences(model: str, left: dict[str, Any], right: dict[str, Any]) -> Ite
         comparator.scrub(right)
     names = sorted(name for name in {*left, *right} if not _is_same(left.get(name), right.get(name)))
     if names:
-        more = ", …" if len(names) > _NAMES_MAX else ""
-        told = ", ".join(f"`{name}`" for name in names[:_NAMES_MAX])
-        yield GeneralKind.UNEQUAL_JSON.value, f"the row has other values than the file: {told}{more}"
+        yield GeneralKind.UNEQUAL_JSON.value, named(names)
 
 
 def _is_same(left: Any, right: Any) -> bool:

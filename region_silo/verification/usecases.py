@@ -5,10 +5,8 @@ transaction is open while control is asked or the client is written to. What is 
 read; a row that is changed meanwhile may be told or not.
 """
 
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
@@ -26,6 +24,7 @@ from shared.importing.index import NO_MODEL
 from shared.importing.registry import Silo, models, why_skipped
 from shared.importing.spool import Spool
 from shared.importing.upload import UploadedFile
+from shared.places import Places
 from shared.rpc.call import current_caller, is_stopping
 
 _VERIFIERS_MAX = 2
@@ -54,7 +53,9 @@ class VerificationUseCases:
     spool: Spool
     control: ControlPeer
     heartbeat_s: float = _HEARTBEAT_S
-    places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(_VERIFIERS_MAX))
+    places: Places = field(
+        default_factory=lambda: Places(_VERIFIERS_MAX, doing="imports are verified", again_s=_AGAIN_S)
+    )
 
     def verify(
         self, import_id: int, is_wanted: Callable[[], bool] = lambda: True
@@ -73,7 +74,7 @@ class VerificationUseCases:
             )
         if not self.spool.holds(found.file_id):
             raise errors.SpoolMissing("The uploaded file is gone: it is kept for a time only.")
-        with self._place(), UploadedFile(self.spool, found.file_id, found.size_bytes) as file:
+        with self.places.taken(), UploadedFile(self.spool, found.file_id, found.size_bytes) as file:
             yield from self._compare_all(found, file, is_wanted)
 
     def _compare_all(
@@ -148,19 +149,6 @@ class VerificationUseCases:
             for target, pk in row.references(model):
                 wanted.setdefault(target, set()).add(pk)
         return store.new_pks(transaction, import_id, wanted), store.warnings(transaction, import_id, model, filed)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self.places.acquire(blocking=False):
-            raise errors.ResourceExhausted(
-                f"{_VERIFIERS_MAX} imports are being verified already; try again later.",
-                metadata={"limit": str(_VERIFIERS_MAX)},
-                retry_after_s=_AGAIN_S,
-            )
-        try:
-            yield
-        finally:
-            self.places.release()
 
 
 def _within(rows: Iterator[ImportedRow]) -> Iterator[ImportedRow]:

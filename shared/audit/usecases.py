@@ -69,11 +69,7 @@ def list_entries(
     digest = page_token.query_digest(
         "auditEntries", seen.organization_id, seen.principal, seen.action, _text(seen.since), _text(seen.until)
     )
-    before_id: int | None = None
-    if token:
-        (position,) = page_token.decode(token, digest, (int,))
-        assert isinstance(position, int), "decode has checked the type"
-        before_id = position
+    before_id = page_token.decode_number(token, digest)
     size = page_token.page_size(page_size)
     found = store.list_page(transaction, seen, before_id=before_id, limit=size + 1)
     if len(found) <= size:

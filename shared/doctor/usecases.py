@@ -94,7 +94,8 @@ class DoctorUseCases:
         store.bound(transaction)
         digest = page_token.query_digest("organizationRecords", region)
         size = page_token.page_size(page_size, RECORDS)
-        page = self._part.organizations(transaction, region, after_id=_after(token, digest), rows_max=size + 1)
+        after_id = page_token.decode_number(token, digest) or 0
+        page = self._part.organizations(transaction, region, after_id=after_id, rows_max=size + 1)
         if len(page) <= size:
             return page, ""
         return page[:size], page_token.encode((page[size - 1].organization_id,), digest)
@@ -106,7 +107,8 @@ class DoctorUseCases:
         store.bound(transaction)
         digest = page_token.query_digest("tokenRecords", region)
         size = page_token.page_size(page_size, RECORDS)
-        page = self._part.tokens(transaction, region, after_id=_after(token, digest), rows_max=size + 1)
+        after_id = page_token.decode_number(token, digest) or 0
+        page = self._part.tokens(transaction, region, after_id=after_id, rows_max=size + 1)
         if len(page) <= size:
             return page, ""
         return page[:size], page_token.encode((page[size - 1].token_id,), digest)
@@ -174,11 +176,3 @@ def key_texts(looked: Looked) -> list[tuple[str, str]]:
 
 def _key(position: Sequence[object] | None) -> tuple[str | int, ...] | None:
     return None if position is None else tuple(part for part in position if isinstance(part, str | int))
-
-
-def _after(token: str, digest: bytes) -> int:
-    if not token:
-        return 0
-    (position,) = page_token.decode(token, digest, (int,))
-    assert isinstance(position, int), "decode has checked the type"
-    return position

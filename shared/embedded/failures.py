@@ -1,6 +1,7 @@
 """What can keep the local servers from starting, each told in one line that says what to do.
 
-These are failures of the machine's set-up, never answers to a call: they end a command with exit code 1.
+These are failures of the machine's set-up, never answers to a call: they end a command with exit code 1, a setting that
+cannot be understood with 2.
 """
 
 

@@ -124,6 +124,18 @@ class ExportExpired(FailedPrecondition):
     reason = "EXPORT_EXPIRED"
 
 
+class FileNotComparable(FailedPrecondition):
+    """A file is no export whose rows can be compared: one cannot be read, or nobody knows its model."""
+
+    reason = "FILE_NOT_COMPARABLE"
+
+
+class ExportTooLarge(FailedPrecondition):
+    """Control's rows of the export are more than it may keep on disk; the metadata has the maximum in bytes."""
+
+    reason = "EXPORT_TOO_LARGE"
+
+
 class MessageParked(FailedPrecondition):
     """The other silo refuses a message of this request; it is given up until an operator replays it."""
 

@@ -9,15 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from shared.errors import SpoolMissing
 from shared.exporting.handover import HandedRow
+from shared.exporting.row_lines import BUFFER_BYTES, RowLines, rows_of
 from shared.importing.spool import Spool, SpoolReader, SpoolWriter
 
 _NAME = re.compile(r"([0-9]{1,20})\.([0-9a-f-]{36})\.(export|building|handed|handing)")
-_READ_BYTES = 1 << 20
-_Line = tuple[str, int, list[int | None], msgspec.Raw]
 
 
 class ExportFile(NamedTuple):
@@ -45,11 +42,8 @@ class ExportFiles:
 
     def handed_rows(self, export_id: int, token: str) -> Iterator[HandedRow]:
         """The rows that a finished HandedRowsWriter has kept, in their order."""
-        decoder = msgspec.json.Decoder(_Line)
-        with self._path(export_id, token, "handed").open("rb", buffering=_READ_BYTES) as file:
-            for line in file:
-                model, pk, references, fields = decoder.decode(line)
-                yield HandedRow(model, pk, tuple(references), bytes(fields))
+        with self._path(export_id, token, "handed").open("rb", buffering=BUFFER_BYTES) as file:
+            yield from rows_of(file)
 
     def open(self, export_id: int, token: str, expected_length: int) -> SpoolReader:
         """Open the export's file; SpoolMissing when it is not there, not readable, or of another length."""
@@ -98,18 +92,15 @@ class HandedRowsWriter:
 
     def __init__(self, writer: SpoolWriter) -> None:
         self._writer = writer
-        self._buffer = bytearray()
+        self._lines = RowLines(writer.write)
 
     def add(self, row: HandedRow) -> None:
         """Append a row. Raises SpoolFull."""
-        line: tuple[object, ...] = (row.model, row.pk, row.references, msgspec.Raw(row.fields))
-        self._buffer += msgspec.json.encode(line) + b"\n"
-        if len(self._buffer) >= _READ_BYTES:
-            self._flush()
+        self._lines.add(row)
 
     def finish(self) -> None:
         """Bring the file to disk. Raises SpoolFull."""
-        self._flush()
+        self._lines.flush()
         self._writer.finish()
 
     def __enter__(self) -> "HandedRowsWriter":
@@ -117,7 +108,3 @@ class HandedRowsWriter:
 
     def __exit__(self, *_: object) -> None:
         self._writer.abort()
-
-    def _flush(self) -> None:
-        self._writer.write(bytes(self._buffer))
-        self._buffer.clear()

@@ -33,9 +33,11 @@ class HandedRow(NamedTuple):
 class ControlPeer(Protocol):
     """What the exporter asks of control."""
 
-    def rows(self, wanted: RowsWanted) -> Iterator[HandedRow]:
-        """All rows of control's models, models in the registry's order, rows by pk; of one moment.
+    def rows(self, wanted: RowsWanted) -> Iterator[HandedRow | None]:
+        """All rows of control's models, models in the registry's order, rows by pk; of one moment. None now and then,
+        as long as control reads and has nothing to give yet.
 
-        Raises PeerUnavailable and the like when control cannot be reached, ScopeMissing for good, Internal for a bug.
+        Raises PeerUnavailable and the like when control cannot be reached, ScopeMissing and ExportTooLarge for good,
+        Internal for a bug.
         """
         ...

@@ -28,7 +28,18 @@ KEY_BYTES = 32
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="An export file.")]
-Destination = Annotated[Path, typer.Argument(dir_okay=False, metavar="DEST", help="The file to write.")]
+
+
+def _in_a_folder(path: Path | None) -> Path | None:
+    """BadParameter before any work when the folder of a file to write is missing."""
+    if path is not None and not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}")
+    return path
+
+
+Destination = Annotated[
+    Path, typer.Argument(dir_okay=False, metavar="DEST", callback=_in_a_folder, help="The file to write.")
+]
 Source = Annotated[Path, typer.Option("--src", exists=True, dir_okay=False, readable=True, help="The file to read.")]
 _PRIVATE = "The RSA private key (PEM, no passphrase) of "
 DecryptWith = Annotated[
@@ -54,12 +65,17 @@ def compare(
         Path | None, typer.Option("--decrypt-right-with", exists=True, dir_okay=False, help=_PRIVATE + "the right one.")
     ] = None,
     findings_file: Annotated[
-        Path | None, typer.Option("--findings-file", dir_okay=False, help="Write the findings there, as JSON.")
+        Path | None,
+        typer.Option(
+            "--findings-file", dir_okay=False, callback=_in_a_folder, help="Write the findings there, as JSON."
+        ),
     ] = None,
 ) -> None:
     """Tell how two exports differ; the exit code is 1 when they do. Ids, suffixes and later dates are no difference.
 
     What an import must make anew (some UUIDs and ids of subscriptions) is told where it is the same on both sides.
+
+    Two files that a region has, like exports/1 and imports/2, are compared there: siloway compare exports/1 --help.
     """
     with contextlib.ExitStack() as stack:
         plain = [

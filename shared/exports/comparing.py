@@ -8,14 +8,14 @@ import contextlib
 import difflib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from shared.exports.comparators import EXISTENCE
 from shared.exports.comparison_digests import SideDigests, resolved
-from shared.exports.comparison_findings import ComparisonFinding, GeneralKind
+from shared.exports.comparison_findings import ComparisonFinding, GeneralKind, named
 from shared.exports.comparison_index import SideIndex, ordinals_of
 from shared.exports.comparison_order import order_by_content
 from shared.exports.comparison_rules import in_order, rules_of
@@ -26,27 +26,63 @@ _DIFF_LINES_MAX = 2_000
 _LINE_MAX = 2_000
 _TAIL = "... and more"
 
+Unequal = Callable[[dict[str, Any], dict[str, Any]], str]
+"""Tells how two JSON objects differ, "" when they are equal."""
+
+
+@dataclass(frozen=True)
+class ModelOutcome:
+    """One model: its rows on both sides, and digests of all of them; None before rows were matched, and for a side
+    with a row that a rule must look at.
+    """
+
+    model: str
+    left_rows: int
+    right_rows: int
+    left_digest: bytes | None
+    right_digest: bytes | None
+
 
 @dataclass(frozen=True)
 class OrganizationOutcome:
-    """One organization of both files; not `alike` also when a rule wants something in it to differ."""
+    """One organization of both files with all that belongs to it, and the digests of that, as for a model."""
 
     left_pk: int
     right_pk: int
-    alike: bool
+    left_digest: bytes | None
+    right_digest: bytes | None
+
+    @property
+    def alike(self) -> bool:
+        """Whether it is the same on both sides; not when a rule wants something in it to differ, either."""
+        return self.left_digest is not None and self.left_digest == self.right_digest
 
 
 class Comparison:
     """Two plain exports, opened to be compared; a context that gives files and temporary folder back."""
 
-    def __init__(self, left: Path, right: Path) -> None:
-        """Reads both files. Raises InvalidExport, UnknownModel, OSError."""
+    def __init__(
+        self,
+        left: Path,
+        right: Path,
+        *,
+        folder: Path | None = None,
+        shows_values: bool = True,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Reads both files; `folder` gets what grows with them. `tick` is called for each row that is read. Unless it
+        `shows_values`, the fields that no comparator takes are named where they differ, without what they hold.
+
+        Raises InvalidExport, UnknownModel, OSError.
+        """
+        self._unequal = unequal_json if shows_values else unequal_fields
         self._digests: tuple[SideDigests, SideDigests] | None = None
         self._stack = contextlib.ExitStack()
         try:
-            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="siloway-")))
-            self._left = self._stack.enter_context(SideIndex(left, folder / "left"))
-            self._right = self._stack.enter_context(SideIndex(right, folder / "right"))
+            temporary = tempfile.TemporaryDirectory(prefix="siloway-", dir=folder)
+            inside = Path(self._stack.enter_context(temporary))
+            self._left = self._stack.enter_context(SideIndex(left, inside / "left", tick))
+            self._right = self._stack.enter_context(SideIndex(right, inside / "right", tick))
         except BaseException:
             self._stack.close()
             raise
@@ -54,21 +90,41 @@ class Comparison:
     def findings(self) -> Iterator[ComparisonFinding]:
         """What differs; nothing when the files are equal. Rows are compared only when all of them can be matched."""
         told = False
+        for finding in self.mismatches():
+            told = True
+            yield finding
+        if not told:
+            yield from self.differences()
+
+    def mismatches(self) -> Iterator[ComparisonFinding]:
+        """What keeps the rows from being matched. When nothing does, they are, and what follows has something to
+        tell.
+        """
+        told = False
         for finding in _of_shape(self._left, self._right):
             told = True
             yield finding
         if not told:
             self._digests = SideDigests(self._left), SideDigests(self._right)
-            yield from _of_rows(self._left, self._right, self._digests)
+
+    def differences(self) -> Iterator[ComparisonFinding]:
+        """What differs between rows that were matched."""
+        if self._digests is not None:
+            yield from _of_rows(self._left, self._right, self._digests, self._unequal)
+
+    def models(self) -> Iterator[ModelOutcome]:
+        """Every model of either file, referred-to models first."""
+        for model in in_order({*self._left.models, *self._right.models}):
+            digests = [None, None] if self._digests is None else [each.models.get(model) for each in self._digests]
+            yield ModelOutcome(model, self._left.rows(model), self._right.rows(model), *digests)
 
     def organizations(self) -> Iterator[OrganizationOutcome]:
-        """Whether each organization is the same with all that belongs to it; nothing before its rows were matched."""
+        """Each organization; nothing before its rows were matched."""
         if self._digests is None:
             return
         for ordinal in ordinals_of(self._left, ORGANIZATION):
-            digests = [side.organization(ordinal) for side in self._digests]
-            pks = [side.pk(side.slot_of(ORGANIZATION, ordinal)) for side in (self._left, self._right)]
-            yield OrganizationOutcome(pks[0], pks[1], alike=digests[0] is not None and digests[0] == digests[1])
+            left, right = (side.pk(side.slot_of(ORGANIZATION, ordinal)) for side in (self._left, self._right))
+            yield OrganizationOutcome(left, right, *(side.organization(ordinal) for side in self._digests))
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +168,7 @@ def _unordered(side: SideIndex, *, left: bool) -> Iterator[ComparisonFinding]:
 
 
 def _of_rows(
-    left: SideIndex, right: SideIndex, digests: tuple[SideDigests, SideDigests]
+    left: SideIndex, right: SideIndex, digests: tuple[SideDigests, SideDigests], unequal: Unequal
 ) -> Iterator[ComparisonFinding]:
     for model in in_order(left.models):
         whole = digests[0].models[model]
@@ -121,10 +177,12 @@ def _of_rows(
         for ordinal in ordinals_of(left, model):
             digest = digests[0].row(model, ordinal)
             if digest is None or digest != digests[1].row(model, ordinal):
-                yield from _of_row(left, right, model, ordinal)
+                yield from _of_row(left, right, model, ordinal, unequal)
 
 
-def _of_row(left: SideIndex, right: SideIndex, model: str, ordinal: int) -> Iterator[ComparisonFinding]:
+def _of_row(
+    left: SideIndex, right: SideIndex, model: str, ordinal: int, unequal: Unequal
+) -> Iterator[ComparisonFinding]:
     slots = left.slot_of(model, ordinal), right.slot_of(model, ordinal)
     pks = left.pk(slots[0]), right.pk(slots[1])
     rows = resolved(left, model, left.read(slots[0])), resolved(right, model, right.read(slots[1]))
@@ -141,9 +199,15 @@ def _of_row(left: SideIndex, right: SideIndex, model: str, ordinal: int) -> Iter
     for comparator in comparators:
         for row in rows:
             comparator.scrub(row)
-    difference = unequal_json(*rows)
+    difference = unequal(*rows)
     if difference:
         yield finding(GeneralKind.UNEQUAL_JSON.value, difference)
+
+
+def unequal_fields(left: dict[str, Any], right: dict[str, Any]) -> str:
+    """The fields in which two JSON objects differ, in words, "" when they are equal."""
+    every = sorted({*left, *right})
+    return named([name for name in every if _lines({name: left.get(name)}) != _lines({name: right.get(name)})])
 
 
 def unequal_json(left: dict[str, Any], right: dict[str, Any]) -> str:

@@ -4,12 +4,13 @@ Texts are those of this module and the comparators; secrets and addresses stand 
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TextIO
 
 _CLASS = "ComparatorFinding"
+_NAMES_MAX = 20
 
 
 class GeneralKind(Enum):
@@ -52,6 +53,13 @@ class ComparisonFinding:
         lines += [f"reason: {self.reason}"] if self.reason else []
         body = ",\n    ".join(lines)
         return f"{_CLASS}(\n    {body}\n)"
+
+
+def named(fields: Sequence[str]) -> str:
+    """A reason that names fields without what they hold; "" for none."""
+    more = ", …" if len(fields) > _NAMES_MAX else ""
+    told = ", ".join(f"`{name}`" for name in fields[:_NAMES_MAX])
+    return f"these fields differ: {told}{more}" if fields else ""
 
 
 def write_findings(findings: Iterable[ComparisonFinding], file: TextIO) -> Iterator[ComparisonFinding]:

@@ -9,7 +9,7 @@ import contextlib
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,9 +89,13 @@ class ModelSlots:
 class SideIndex:
     """The index of one file; a context that gives its files back."""
 
-    def __init__(self, path: Path, folder: Path) -> None:
-        """Reads the whole file once. Raises InvalidExport, UnknownModel, OSError."""
+    def __init__(self, path: Path, folder: Path, tick: Callable[[], None] = lambda: None) -> None:
+        """Reads the whole file once; `tick` is for whoever wants to know that rows are read.
+
+        Raises InvalidExport, UnknownModel, OSError.
+        """
         self.folder = folder
+        self._tick = tick
         self.models: dict[str, ModelSlots] = {}
         self._files = contextlib.ExitStack()
         folder.mkdir()
@@ -99,6 +103,9 @@ class SideIndex:
             self._reader = self._files.enter_context(SpoolReader(path))
             self._scan(path)
             self._gather()
+        except InvalidExport as error:
+            self.close()
+            raise InvalidExport(f"{path.name}: {error}") from error
         except BaseException:
             self.close()
             raise
@@ -148,6 +155,7 @@ class SideIndex:
 
     def read(self, slot: int) -> ExportRow:
         """The row in this slot."""
+        self._tick()
         offset, length = self._records.place(slot)
         return _decoded(CutObject(offset, self._reader.read_at(offset, length)))
 
@@ -163,6 +171,7 @@ class SideIndex:
 
     def _scan(self, path: Path) -> None:
         for cut in read_objects(path):
+            self._tick()
             row = _checked(cut)
             model = known_name(cut, row.model)
             if model in REMOVED_MODELS:

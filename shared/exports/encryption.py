@@ -47,7 +47,7 @@ def kind_of(path: Path) -> FileKind:
     try:
         tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except (tarfile.TarError, ValueError) as error:
-        raise UnknownFileKind("the file is neither a JSON array nor an archive") from error
+        raise UnknownFileKind(f"{path} is neither a JSON array nor an archive") from error
     return FileKind.ENCRYPTED
 
 

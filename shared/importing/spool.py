@@ -11,6 +11,9 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
+import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,7 @@ from shared.errors import SpoolFull, SpoolMissing, UploadInProgress
 
 _ID = re.compile(r"[0-9]{1,20}")
 _NAME = re.compile(r"([0-9]{1,20})\.(?:upload|index|part|lock)")
+_WORKSPACE = re.compile(r"[0-9a-f]{32}\.work")
 _MEASURE_EVERY_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
 _CLAIM_TRIES = 3
@@ -109,6 +113,30 @@ class Spool:
         """Where the import's object index stands."""
         return self._path(import_id, "index")
 
+    @contextlib.contextmanager
+    def workspace(self, bytes_wanted: int) -> Iterator[Path]:
+        """A folder for what somebody needs meanwhile; it counts in the limit and goes with the context. Raises
+        SpoolFull.
+        """
+        self.check_room(bytes_wanted)
+        path = self._folder / f"{uuid.uuid4().hex}.work"
+        path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def remove_workspaces(self, older_than_s: float) -> int:
+        """Remove those that a process left behind when it was killed; how many. None is in use for so long."""
+        removed = 0
+        for entry in self._entries():
+            with contextlib.suppress(FileNotFoundError):
+                is_old = entry.stat(follow_symlinks=False).st_mtime < time.time() - older_than_s
+                if _WORKSPACE.fullmatch(entry.name) and is_old:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                    removed += 1
+        return removed
+
     def check_room(self, more_bytes: int) -> None:
         """Raise SpoolFull (retryable) when `more_bytes` more than what stands there now do not fit."""
         if self._used() + more_bytes > self._bytes_max:
@@ -121,8 +149,9 @@ class Spool:
     def _used(self) -> int:
         used = 0
         for entry in self._entries():
-            with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-                used += entry.stat().st_size
+            used += _size(Path(entry.path))
+            for folder, _, names in os.walk(entry.path) if _WORKSPACE.fullmatch(entry.name) else ():
+                used += sum(_size(Path(folder, name)) for name in names)
         return used
 
     def _entries(self) -> Iterator["os.DirEntry[str]"]:
@@ -213,6 +242,7 @@ class SpoolReader:
     """A whole file, read at any place; several threads may."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.length = os.fstat(self._descriptor).st_size
 
@@ -244,13 +274,28 @@ class SpoolReader:
 def write_all(descriptor: int, data: bytes | bytearray) -> None:
     """Write every byte; a full disk is SpoolFull."""
     view = memoryview(data)
-    try:
+    with room_told():
         while view:
             view = view[os.write(descriptor, view) :]
+
+
+@contextlib.contextmanager
+def room_told() -> Iterator[None]:
+    """A full disk, found inside, is SpoolFull."""
+    try:
+        yield
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise SpoolFull("The disk of the spool is full.", retry_after_s=60) from error
         raise
+
+
+def _size(path: Path) -> int:
+    """What the file, or the link itself, takes; nothing when it was removed since it was listed."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _fsync_folder(folder: Path) -> None:

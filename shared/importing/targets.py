@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from shared.importing.columns import columns_of
 from shared.importing.decisions import WriteKind
 from shared.importing.findings import FindingKind
 from shared.importing.registry import Reference, models
@@ -146,3 +147,10 @@ class Target:
     def references(self) -> tuple[Reference, ...]:
         """The model's foreign keys, from the registry."""
         return models()[self.model].references
+
+
+def as_staged(model: str, *names: str) -> dict[str, str]:
+    """Values of a target that are what the file has, for fields of the model."""
+    known = {column.name for column in columns_of(model)}
+    assert known.issuperset(names), f"{model} has no such columns: {set(names) - known}"
+    return {name: f"s.{name}" for name in names}

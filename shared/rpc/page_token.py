@@ -58,6 +58,18 @@ def decode(token: str, query_digest: bytes, types: Sequence[type] | None = None)
     return position
 
 
+def decode_number(token: str, query_digest: bytes) -> int | None:
+    """The position of a list that is ordered by one number; None for the first page, whose token is empty.
+
+    Raises InvalidPageToken as `decode`.
+    """
+    if not token:
+        return None
+    (number,) = decode(token, query_digest, (int,))
+    assert isinstance(number, int), "decode has checked the type"
+    return number
+
+
 def page_size(requested: int, default: int = 50, maximum: int = 1000) -> int:
     """Rows of a page: 0 asks for the default, too many get the maximum. Raises InvalidArgument below 0."""
     if requested < 0:

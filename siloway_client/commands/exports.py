@@ -15,8 +15,21 @@ from siloway.region.v1 import export_service_pb2 as export_pb
 
 from siloway_client import downloads, output
 from siloway_client.client import RegionClient
+from siloway_client.encryption import encrypt_into
 from siloway_client.filters import values_in, values_of
-from siloway_client.options import Json, Region, RequestId, request_id_of, session
+from siloway_client.findings_file import FindingsFile, refusals_written, write_export
+from siloway_client.options import (
+    Json,
+    NoPrompt,
+    Region,
+    RequestId,
+    Silent,
+    checked_destination,
+    request_id_of,
+    resource_name,
+    session,
+    set_voice,
+)
 from siloway_client.refusal import refusal_of
 
 POLL_S = 0.25
@@ -29,9 +42,39 @@ Scope = export_pb.DataExport.Scope
 State = export_pb.DataExport.State
 _WAITING = (State.STATE_QUEUED, State.STATE_BUILDING)
 _STDOUT = "-"
+_KEY_BYTES_MAX = 64 << 10
 
-Destination = Annotated[str, typer.Argument(metavar="DEST", help="The file to write; - is standard output.")]
-Indent = Annotated[int | None, typer.Option(min=0, max=16, help="Spaces a level; an object a line by default.")]
+
+def _checked(destination: str) -> str:
+    checked_destination(None if destination == _STDOUT else Path(destination))
+    return destination
+
+
+def _public_key(path: Path | None) -> Path | None:
+    """Told before an export is built; whether it is a key at all is found by those who use it."""
+    if path is not None:
+        with path.open("rb") as file:
+            if b" PUBLIC KEY-----" not in file.read(_KEY_BYTES_MAX):
+                raise typer.BadParameter(f"{path} holds no public key in PEM form")
+    return path
+
+
+Destination = Annotated[
+    str, typer.Argument(metavar="DEST", callback=_checked, help="The file to write; - is standard output.")
+]
+Indent = Annotated[
+    int | None, typer.Option(min=0, max=16, help="Spaces a level; an object a line by default, and when encrypted.")
+]
+EncryptWith = Annotated[
+    Path | None,
+    typer.Option(
+        "--encrypt-with",
+        exists=True,
+        dir_okay=False,
+        callback=_public_key,
+        help="An RSA public key (PEM): the file is encrypted on this machine for the owner of the key.",
+    ),
+]
 WaitMax = Annotated[float, typer.Option("--wait-max", help="Give up waiting after this many seconds.", min=1)]
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="The export's id, or exports/ID.")]
 Usernames = Annotated[
@@ -58,8 +101,10 @@ class _How:
     destination: str
     region: str
     indent: int | None
+    encrypt_with: Path | None
     wait_max_s: float
     request_id: str | None
+    findings_file: Path | None
 
 
 @run_app.command("organizations")
@@ -69,15 +114,20 @@ def export_organizations(
     filter_org_slugs: Slugs = None,
     region: Region = "us",
     indent: Indent = None,
+    encrypt_with: EncryptWith = None,
     wait_max: WaitMax = 3600,
     request_id: RequestId = None,
+    findings_file: FindingsFile = None,
+    no_prompt: NoPrompt = False,
+    silent: Silent = False,
 ) -> None:
     """Export organizations with their users. Needs silo:operate, or org:admin of a token that is bound to one."""
     wish = export_pb.CreateExportRequest(scope=Scope.SCOPE_ORGANIZATION)
     slugs = values_of(filter_org_slugs)
     if slugs is not None:
         wish.organization_slugs.CopyFrom(export_pb.DataExport.Filter(values=slugs))
-    _export(context, wish, _How(destination, region, indent, wait_max, request_id))
+    set_voice(context, no_prompt=no_prompt, silent=silent)
+    _export(context, wish, _How(destination, region, indent, encrypt_with, wait_max, request_id, findings_file))
 
 
 @run_app.command("users")
@@ -88,8 +138,12 @@ def export_users(
     filter_usernames_file: UsernamesFile = None,
     region: Region = "us",
     indent: Indent = None,
+    encrypt_with: EncryptWith = None,
     wait_max: WaitMax = 3600,
     request_id: RequestId = None,
+    findings_file: FindingsFile = None,
+    no_prompt: NoPrompt = False,
+    silent: Silent = False,
 ) -> None:
     """Export users. Needs silo:operate."""
     if filter_usernames is not None and filter_usernames_file is not None:
@@ -98,7 +152,8 @@ def export_users(
     names = values_in(filter_usernames_file) if filter_usernames_file else values_of(filter_usernames)
     if names is not None:
         wish.usernames.CopyFrom(export_pb.DataExport.Filter(values=names))
-    _export(context, wish, _How(destination, region, indent, wait_max, request_id))
+    set_voice(context, no_prompt=no_prompt, silent=silent)
+    _export(context, wish, _How(destination, region, indent, encrypt_with, wait_max, request_id, findings_file))
 
 
 @run_app.command("config")
@@ -107,12 +162,17 @@ def export_config(
     destination: Destination = _STDOUT,
     region: Region = "us",
     indent: Indent = None,
+    encrypt_with: EncryptWith = None,
     wait_max: WaitMax = 3600,
     request_id: RequestId = None,
+    findings_file: FindingsFile = None,
+    no_prompt: NoPrompt = False,
+    silent: Silent = False,
 ) -> None:
     """Export the configuration and the users with power over the installation. Needs silo:operate."""
     wish = export_pb.CreateExportRequest(scope=Scope.SCOPE_CONFIG)
-    _export(context, wish, _How(destination, region, indent, wait_max, request_id))
+    set_voice(context, no_prompt=no_prompt, silent=silent)
+    _export(context, wish, _How(destination, region, indent, encrypt_with, wait_max, request_id, findings_file))
 
 
 @run_app.command("global")
@@ -121,12 +181,17 @@ def export_global(
     destination: Destination = _STDOUT,
     region: Region = "us",
     indent: Indent = None,
+    encrypt_with: EncryptWith = None,
     wait_max: WaitMax = 3600,
     request_id: RequestId = None,
+    findings_file: FindingsFile = None,
+    no_prompt: NoPrompt = False,
+    silent: Silent = False,
 ) -> None:
     """Export everything of the region and of control. Needs silo:operate."""
     wish = export_pb.CreateExportRequest(scope=Scope.SCOPE_GLOBAL)
-    _export(context, wish, _How(destination, region, indent, wait_max, request_id))
+    set_voice(context, no_prompt=no_prompt, silent=silent)
+    _export(context, wish, _How(destination, region, indent, encrypt_with, wait_max, request_id, findings_file))
 
 
 @app.command("list")
@@ -166,10 +231,11 @@ def download_export(
     destination: Destination = _STDOUT,
     region: Region = "us",
     indent: Indent = None,
+    encrypt_with: EncryptWith = None,
 ) -> None:
-    """Take the file of an export; a file that was begun is gone on with."""
+    """Take the file of an export; a file that was begun is gone on with, unless it is encrypted."""
     with session(context).targets().region(region) as client:
-        _take(client, _name(identifier), destination, indent)
+        _take(client, _name(identifier), destination, indent, encrypt_with)
 
 
 @app.command("cancel")
@@ -199,14 +265,20 @@ def delete_export(
 
 def _export(context: typer.Context, wish: export_pb.CreateExportRequest, how: _How) -> None:
     wish.request_id = request_id_of(how.request_id)
-    with session(context).targets().region(how.region) as client:
+    with (
+        session(context).targets().region(how.region) as client,
+        refusals_written(how.findings_file, is_export=True),
+    ):
         name = client.exports.CreateExport(wish).name
         output.complain(f"{name} is queued")
         found = _wait_for(client, name, how.wait_max_s)
+        if how.findings_file is not None:
+            write_export(how.findings_file, found)
+        output.complain(f"{name}: {_word(found)}, {found.object_count} objects")
         if found.state != State.STATE_SUCCEEDED:
             why = found.error.message if found.HasField("error") else f"it is {_word(found)}"
             raise ExportFailed(f"{name} has no file: {why}")
-        _take(client, name, how.destination, how.indent)
+        _take(client, name, how.destination, how.indent, how.encrypt_with)
 
 
 def _wait_for(client: RegionClient, name: str, wait_max_s: float) -> export_pb.DataExport:
@@ -229,7 +301,8 @@ def _wait_for(client: RegionClient, name: str, wait_max_s: float) -> export_pb.D
         time.sleep(POLL_S)
 
 
-def _take(client: RegionClient, name: str, destination: str, indent: int | None) -> None:
+def _take(client: RegionClient, name: str, destination: str, indent: int | None, key: Path | None) -> None:
+    target = None if destination == _STDOUT else Path(destination)
     change: Callable[[Iterator[bytes]], Iterator[bytes]] = lambda chunks: chunks  # noqa: E731
     if indent is not None:
         change = partial(downloads.indented, indent=indent)
@@ -240,13 +313,16 @@ def _take(client: RegionClient, name: str, destination: str, indent: int | None)
         def advance(taken: int, whole: int) -> None:
             progress.update(task, completed=taken, total=whole)
 
-        if destination == _STDOUT:
+        if key is not None:
+            encrypt_into(target, downloads.chunks_of(client, name, on_taken=advance), key)
+        elif target is not None:
+            downloads.save(client, name, target, change=change, on_taken=advance)
+        else:
             for chunk in change(downloads.chunks_of(client, name, on_taken=advance)):
                 sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
-            return
-        downloads.save(client, name, Path(destination), change=change, on_taken=advance)
-    output.complain(f"{name} is in {destination}")
+    if target is not None:
+        output.complain(f"{name} is in {destination}")
 
 
 def _show(found: export_pb.DataExport, json_output: bool) -> None:
@@ -262,7 +338,7 @@ def _show(found: export_pb.DataExport, json_output: bool) -> None:
 
 
 def _name(identifier: str) -> str:
-    return identifier if identifier.startswith("exports/") else f"exports/{identifier}"
+    return resource_name("exports", identifier)
 
 
 def _word(found: export_pb.DataExport) -> str:

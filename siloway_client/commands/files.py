@@ -1,10 +1,11 @@
 """`siloway compare`, `sanitize`, `encrypt`, `decrypt`: tools for export files. They become a server-side program.
 
-Keys stay on this machine, and no silo is called.
+Keys stay on this machine, and no silo is called, but to compare files that a region has.
 """
 
 import typer
 
+from siloway_client.commands.file_comparison import compare_in_region, names_files_of_regions
 from siloway_client.entry import become
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -17,8 +18,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(context: typer.Context) -> None:
-    """Tell how two export files differ (options: siloway compare --help)."""
-    _become("compare", context)
+    """Tell how two export files differ, or exports/1 and imports/2 in a region (options: siloway compare --help)."""
+    if names_files_of_regions(context.args):
+        compare_in_region(context)
+    else:
+        _become("compare", context)
 
 
 def sanitize(context: typer.Context) -> None:

@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from siloway.region.v1 import import_service_pb2 as import_pb
 
+from siloway_client.filters import text_in
+
 MergeUsers = Annotated[
     bool,
     typer.Option(
@@ -78,11 +80,9 @@ def usernames_filter(text: str | None, file: Path | None) -> Filter | None:
         return filter_of(text)
     if text is not None:
         raise typer.BadParameter("--filter-usernames and --filter-usernames-file exclude each other")
-    try:
-        content = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise typer.BadParameter(f"{file} is not UTF-8 text") from None
-    return Filter(values=[each.strip() for line in content.splitlines() if line.strip() for each in line.split(",")])
+    return Filter(
+        values=[each.strip() for line in text_in(file).splitlines() if line.strip() for each in line.split(",")]
+    )
 
 
 def policies_of(texts: list[str] | None) -> list[import_pb.ImportOptions.Policy]:

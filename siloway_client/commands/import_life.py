@@ -42,6 +42,8 @@ def list_findings(
     if json_output:
         output.as_json(findings)
         return
+    if not findings:
+        output.complain("no findings")
     for finding in findings:
         field = f", field {finding.field}" if finding.field else ""
         place = f" {finding.ordinal} (pk {finding.pk or 'unknown'}{field})" if finding.ordinal else ""

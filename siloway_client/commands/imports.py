@@ -1,4 +1,4 @@
-"""`siloway import` and `siloway imports`: send an export file, watch it being written, read what is worth telling."""
+"""`siloway imports`: what was started; and what all commands that start, watch or show an import share."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,29 +12,13 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client import output
 from siloway_client.client import RegionClient
-from siloway_client.commands.import_choices import (
-    AddToSilo,
-    ContinueOnError,
-    HideOrganizations,
-    MergeUsers,
-    OrganizationSlugs,
-    OverwriteConfigs,
-    Policies,
-    Usernames,
-    UsernamesFile,
-    filter_of,
-    policies_of,
-    usernames_filter,
-)
-from siloway_client.decryption import decrypted
-from siloway_client.options import Json, Region, RequestId, request_id_of, session
+from siloway_client.options import Json, Region, resource_name, session
 from siloway_client.refusal import refusal_of
 
 POLL_S = 1.0
 LOST_MAX_S = 30.0
 _WATCH_S = 1500.0
 _PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED"}
-run_app = typer.Typer(no_args_is_help=True, help="Import an export file.")
 app = typer.Typer(no_args_is_help=True, help="Imports that were started.")
 
 _COLUMNS = (
@@ -75,116 +59,6 @@ class ImportFailed(Exception):
 
 class StillRunning(Exception):
     """The import did not end within the time; the text says how to look again."""
-
-
-@run_app.command("organizations")
-def import_organizations(
-    context: typer.Context,
-    source: Source,
-    filter_org_slugs: OrganizationSlugs = None,
-    merge_users: MergeUsers = False,
-    hide_organizations: HideOrganizations = False,
-    policy: Policies = None,
-    region: Region = "us",
-    no_wait: NoWait = False,
-    wait_max: WaitMax = 3600,
-    continue_on_error: ContinueOnError = False,
-    request_id: RequestId = None,
-    json_output: Json = False,
-    decrypt_with: DecryptWith = None,
-) -> None:
-    """Import the organizations of a file, with their users. Needs the scope import:write."""
-    options = import_pb.ImportOptions(
-        policies=policies_of(policy),
-        continue_on_error=continue_on_error,
-        merge_users=merge_users,
-        hide_organizations=hide_organizations,
-        organization_slugs=filter_of(filter_org_slugs),
-    )
-    with decrypted(source, decrypt_with) as plain:
-        _import(context, plain, Scope.SCOPE_ORGANIZATION, options, region, no_wait, wait_max, request_id, json_output)
-
-
-@run_app.command("users")
-def import_users(
-    context: typer.Context,
-    source: Source,
-    filter_usernames: Usernames = None,
-    filter_usernames_file: UsernamesFile = None,
-    merge_users: MergeUsers = False,
-    policy: Policies = None,
-    region: Region = "us",
-    no_wait: NoWait = False,
-    wait_max: WaitMax = 3600,
-    continue_on_error: ContinueOnError = False,
-    request_id: RequestId = None,
-    json_output: Json = False,
-    decrypt_with: DecryptWith = None,
-) -> None:
-    """Import the users of a file. Needs the scope silo:operate."""
-    options = import_pb.ImportOptions(
-        policies=policies_of(policy),
-        continue_on_error=continue_on_error,
-        merge_users=merge_users,
-        usernames=usernames_filter(filter_usernames, filter_usernames_file),
-    )
-    with decrypted(source, decrypt_with) as plain:
-        _import(context, plain, Scope.SCOPE_USER, options, region, no_wait, wait_max, request_id, json_output)
-
-
-@run_app.command("config")
-def import_config(
-    context: typer.Context,
-    source: Source,
-    filter_usernames: Usernames = None,
-    filter_usernames_file: UsernamesFile = None,
-    merge_users: MergeUsers = False,
-    overwrite_configs: OverwriteConfigs = False,
-    policy: Policies = None,
-    region: Region = "us",
-    no_wait: NoWait = False,
-    wait_max: WaitMax = 3600,
-    continue_on_error: ContinueOnError = False,
-    request_id: RequestId = None,
-    json_output: Json = False,
-    decrypt_with: DecryptWith = None,
-) -> None:
-    """Import the configuration of a file, with the users of the installation. Needs the scope silo:operate."""
-    options = import_pb.ImportOptions(
-        policies=policies_of(policy),
-        continue_on_error=continue_on_error,
-        merge_users=merge_users,
-        overwrite_configs=overwrite_configs,
-        usernames=usernames_filter(filter_usernames, filter_usernames_file),
-    )
-    with decrypted(source, decrypt_with) as plain:
-        _import(context, plain, Scope.SCOPE_CONFIG, options, region, no_wait, wait_max, request_id, json_output)
-
-
-@run_app.command("global")
-def import_global(
-    context: typer.Context,
-    source: Source,
-    add_to_silo: AddToSilo = False,
-    hide_organizations: HideOrganizations = False,
-    policy: Policies = None,
-    region: Region = "us",
-    no_wait: NoWait = False,
-    wait_max: WaitMax = 3600,
-    continue_on_error: ContinueOnError = False,
-    request_id: RequestId = None,
-    json_output: Json = False,
-    decrypt_with: DecryptWith = None,
-) -> None:
-    """Import everything of a file. Nothing that is there is removed. Needs the scope silo:operate."""
-    options = import_pb.ImportOptions(
-        policies=policies_of(policy),
-        continue_on_error=continue_on_error,
-        add_to_silo=add_to_silo,
-        hide_organizations=hide_organizations,
-    )
-    with decrypted(source, decrypt_with) as plain:
-        _import(context, plain, Scope.SCOPE_GLOBAL, options, region, no_wait, wait_max, request_id, json_output)
 
 
 @app.command("get")
@@ -330,30 +204,6 @@ def follow(client: RegionClient, found: import_pb.DataImport, wait_max_s: float)
         return wait_for(client, found.name, wait_max_s, advance)
 
 
-def _import(
-    context: typer.Context,
-    source: Path,
-    scope: import_pb.DataImport.Scope.ValueType,
-    options: import_pb.ImportOptions,
-    region: str,
-    no_wait: bool,
-    wait_max: float,
-    request_id: str | None,
-    json_output: bool,
-) -> None:
-    with session(context).targets().region(region) as client:
-        found = upload_and_wait(
-            client,
-            source,
-            scope,
-            request_id=request_id_of(request_id),
-            wait_max_s=wait_max,
-            options=options,
-            wait=not no_wait,
-        )
-    tell_end(found, json_output)
-
-
 def tell_end(found: import_pb.DataImport, json_output: bool) -> None:
     """Show an import that rests, or was only to be queued. Raises what check_end raises."""
     if json_output:
@@ -364,8 +214,8 @@ def tell_end(found: import_pb.DataImport, json_output: bool) -> None:
 
 
 def name_of(identifier: str) -> str:
-    """An import's name, of its name or id."""
-    return identifier if identifier.startswith("imports/") else f"imports/{identifier}"
+    """An import's name, of its name or id. Raises BadParameter."""
+    return resource_name("imports", identifier)
 
 
 def word(found: import_pb.DataImport) -> str:

@@ -1,6 +1,5 @@
 """`siloway plan` and `siloway apply`: what an import would do, as a file to read, and then exactly that."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,6 @@ import typer
 from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client import output
-from siloway_client.client import RegionClient
 from siloway_client.commands.import_choices import (
     AddToSilo,
     HideOrganizations,
@@ -36,7 +34,8 @@ from siloway_client.commands.imports import (
 )
 from siloway_client.decryption import decrypted
 from siloway_client.findings import findings_of
-from siloway_client.options import Json, Region, RequestId, request_id_of, session
+from siloway_client.findings_file import FindingsFile, refusals_written, write_import
+from siloway_client.options import Json, Region, RequestId, checked_destination, request_id_of, session
 from siloway_client.plans import application, decisions_of, read_plan, write_plan
 
 app = typer.Typer(no_args_is_help=True, help="Find out what the import of a file would do, without doing it.")
@@ -45,11 +44,12 @@ _State = import_pb.DataImport.State
 
 PlanFile = Annotated[
     Path | None,
-    typer.Option("--plan-file", dir_okay=False, help="Where the plan is written; the source's name and .plan else."),
-]
-FindingsFile = Annotated[
-    Path | None,
-    typer.Option("--findings-file", dir_okay=False, help="Where the findings are written, as a JSON array."),
+    typer.Option(
+        "--plan-file",
+        dir_okay=False,
+        callback=checked_destination,
+        help="Where the plan is written; the source's name and .plan else.",
+    ),
 ]
 
 
@@ -202,6 +202,7 @@ class _Asked:
         with (
             decrypted(self._source, self._key) as plain,
             session(self._context).targets().region(self._region) as client,
+            refusals_written(findings_file),
         ):
             found = upload_and_wait(
                 client,
@@ -212,31 +213,13 @@ class _Asked:
                 options=self._options,
                 is_plan=True,
             )
+            if findings_file is not None:
+                write_import(findings_file, client, found)
             show(found)
             check_end(found)
             if found.state != _State.STATE_PLANNED:
                 raise ImportFailed(f"{found.name} was not planned")
             rows = write_plan(target, found, self._region, decisions_of(client, found.name))
-            if findings_file is not None:
-                _write_findings(client, found.name, findings_file)
         output.say(f"{target}: {rows} rows; until {output.when(found.expire_time)}: siloway apply {target}")
         if found.error_count:
             raise ImportFailed(f"{found.error_count} findings of {found.name} are errors: their rows would be left out")
-
-
-def _write_findings(client: RegionClient, name: str, path: Path) -> None:
-    with path.open("w", encoding="ascii") as file:
-        file.write("[")
-        for place, each in enumerate(findings_of(client, name)):
-            file.write(",\n" if place else "\n")
-            row = {
-                "kind": each.kind,
-                "model": each.model,
-                "ordinal": each.ordinal,
-                "pk": each.pk,
-                "field": each.field,
-                "reason": each.reason,
-                "severity": import_pb.ImportFinding.Severity.Name(each.severity).removeprefix("SEVERITY_").lower(),
-            }
-            file.write(json.dumps(row, sort_keys=True))
-        file.write("\n]\n")

@@ -17,6 +17,8 @@ from siloway_client.uploading import CHUNK_BYTES, Uploading
 from tests.integration.imports.doors import Doors
 from tests.tcp_proxy import TcpProxy
 
+pytestmark = pytest.mark.faults
+
 _SCOPE = import_pb.DataImport.SCOPE_ORGANIZATION
 
 

@@ -15,6 +15,8 @@ from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.living import ask, refusing
 from tests.integration.imports.stack import ImportStack
 
+pytestmark = pytest.mark.faults
+
 _COUNT = range(1, 7)
 _FILE = [
     rows.organization(1),

@@ -16,6 +16,8 @@ from siloway_client.export_file import write_export
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.stack import ImportStack
 
+pytestmark = pytest.mark.faults
+
 _LIMITS = {"rows_max": 40, "handed_bytes_max": 12_000}
 
 

@@ -35,7 +35,7 @@ class DirectRows:
         self.before: Callable[[], None] = lambda: None
         self.wanted: list[RowsWanted] = []
 
-    def rows(self, wanted: RowsWanted) -> Iterator[HandedRow]:
+    def rows(self, wanted: RowsWanted) -> Iterator[HandedRow | None]:
         self.before()
         self.wanted.append(wanted)
         return self._usecases.rows(REGION, wanted)

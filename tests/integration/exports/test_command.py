@@ -1,24 +1,30 @@
 """`siloway export` and `siloway exports` against the door of a region."""
 
 import json
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
+from siloway.region.v1 import export_service_pb2 as export_pb
 from typer.testing import CliRunner, Result
 
 from siloway_client import downloads
 from siloway_client.__main__ import app
 from siloway_client.client import RegionClient
 from siloway_client.commands.exports import ExportFailed
+from siloway_client.decryption import decrypted
 from siloway_client.filters import values_in, values_of
+from siloway_client.findings_file import write_export
 from tests.integration.exports.doors import Doors
 from tests.integration.exports.stack import values
 from tests.integration.exports.test_rules import two_organizations
 from tests.integration.imports import rows_of_files as rows
 from tests.tcp_proxy import TcpProxy
+from tests.unit.exports.keys_of import private_pem, public_pem
 
 Run = Callable[..., Result]
 
@@ -63,6 +69,7 @@ def test_the_file_alone_goes_to_standard_output(run: Run) -> None:
     found = json.loads(result.stdout_bytes)
     assert values(found, "sentry.organization", "slug") == ["acme"]
     assert "is queued" in result.stderr
+    assert f": succeeded, {len(found)} objects\n" in result.stderr, "an export of nobody is noticed"
 
 
 def test_an_export_goes_into_a_file_and_nothing_else_is_left_beside_it(run: Run, tmp_path: Path) -> None:
@@ -70,6 +77,7 @@ def test_an_export_goes_into_a_file_and_nothing_else_is_left_beside_it(run: Run,
     folder.mkdir()
     run("export", "global", str(folder / "all.json"))
     assert [path.name for path in folder.iterdir()] == ["all.json"]
+    assert stat.S_IMODE((folder / "all.json").stat().st_mode) == 0o600, "it may hold what is secret"
     found = json.loads((folder / "all.json").read_bytes())
     assert values(found, "sentry.organization", "slug") == ["acme", "umbrella"]
 
@@ -116,11 +124,51 @@ def test_exports_are_listed_shown_taken_and_deleted(run: Run) -> None:
     assert "none" in run("exports", "list").stdout
 
 
-def test_an_export_without_a_file_is_told_and_fails(run: Run, doors: Doors) -> None:
+def test_an_export_without_a_file_is_told_and_fails(run: Run, doors: Doors, tmp_path: Path) -> None:
+    findings = tmp_path / "findings.json"
+    run("export", "users", str(tmp_path / "users.json"), "--findings-file", str(findings))
+    assert findings.read_bytes() == b"[]\n"
     doors.stack.rights.clear()
     with pytest.raises(ExportFailed) as caught:
-        run("export", "global")
+        run("export", "global", "--findings-file", str(findings))
     assert "has no file" in str(caught.value)
+    (entry,) = json.loads(findings.read_text())
+    assert (entry["finding"], bool(entry["kind"])) == ("RpcExportError", True)
+    assert entry["reason"] in str(caught.value)
+
+
+def test_an_export_that_somebody_cancelled_has_a_finding_of_its_own(tmp_path: Path) -> None:
+    write_export(tmp_path / "f.json", export_pb.DataExport(state=export_pb.DataExport.STATE_CANCELLED))
+    (entry,) = json.loads((tmp_path / "f.json").read_text())
+    assert (entry["finding"], entry["kind"]) == ("RpcExportError", "CANCELLED")
+
+
+def test_an_encrypted_export_opens_with_the_private_key(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "key.pub").write_bytes(public_pem())
+    (tmp_path / "key.pem").write_bytes(private_pem())
+    plain = json.loads(run("export", "organizations").stdout_bytes)
+    key = ("--encrypt-with", str(tmp_path / "key.pub"))
+    written = run("export", "organizations", str(tmp_path / "a.tar"), *key, "--silent", "--no-prompt")
+    assert written.output == ""
+    name = json.loads(run("exports", "list", "--json").stdout)[0]["name"]
+    (tmp_path / "b.tar").write_bytes(run("exports", "download", name, *key).stdout_bytes)
+    for sealed in (tmp_path / "a.tar", tmp_path / "b.tar"):
+        with decrypted(sealed, tmp_path / "key.pem") as opened:
+            assert json.loads(opened.read_bytes()) == plain
+
+
+def test_a_place_that_is_none_is_refused_before_anything_is_asked_for(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("export", "users", str(tmp_path / "no" / "file.json"))
+    assert caught.value.code == 2
+    assert "none" in run("exports", "list").stdout
+
+
+def test_a_download_of_nothing_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(grpc.RpcError):
+        run("exports", "download", "1", str(tmp_path / "x.json"))
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_broken_download_goes_on_where_it_ended(doors: Doors, tmp_path: Path) -> None:

@@ -153,6 +153,19 @@ def test_a_slug_whose_hold_ran_out_and_that_somebody_has_is_a_drift(stack: Impor
     assert [(each.model, each.field) for each in found] == [("sentry.organization", "slug")]
 
 
+def test_a_drift_that_has_passed_leaves_nothing_to_a_retry(stack: ImportStack) -> None:
+    planned = plan(stack, _data(_FILE), continue_on_error=True)
+    stack.do_import([rows.user(9, "ann")], scope=Scope.USER, caller=OPERATOR)
+    ended, drifts = _drifted(stack, planned.id)
+    assert len(drifts) == ended.error_count == 1
+    stack.change_in("control", "UPDATE user_account SET username = 'somebody'")
+    ask(stack, "retry", ended.id, None)
+    done = stack.run(ended.id)
+    assert (done.state, done.error_count, done.finding_count) == (State.SUCCEEDED, 0, 0)
+    with pytest.raises(WrongImportState):
+        ask(stack, "retry", ended.id, None)
+
+
 def test_a_held_slug_is_given_to_nobody_else(stack: ImportStack) -> None:
     planned = plan(stack, _data(_FILE))
     checked = stack.control.read(lambda transaction: check_slug(transaction, "acme"))

@@ -138,7 +138,12 @@ def test_the_command_writes_a_plan_and_applies_it(run: Callable[..., Result], do
     assert planned.exit_code == 0, planned.exception
     assert not doors.stack.all_in("region", "SELECT id FROM organization")
     assert not doors.stack.all_in("control", "SELECT id FROM user_account")
-    assert [each["kind"] for each in json.loads(findings.read_text())] == ["MISSING_REFERENCE"]
+    (finding,) = json.loads(findings.read_text())
+    assert (finding["finding"], finding["kind"], finding["severity"]) == (
+        "ImportFinding",
+        "MISSING_REFERENCE",
+        "skipped",
+    )
     lines = [json.loads(line) for line in plan_file.read_text().splitlines()]
     assert [(each["model"], each["decision"]) for each in lines[1:3]] == [
         ("sentry.organization", "insert"),

@@ -7,15 +7,15 @@ import pytest
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.options import ImportOptions
 from siloway_client.export_file import write_export
-from tests.genuine_exports import genuine_exports
+from tests.genuine_exports import genuine_exports, richest
 from tests.integration.imports.planned import apply, decisions, digests, ledger, plan, schemas, told
 from tests.integration.imports.stack import CALLER, OPERATOR, ImportStack
 
 _FILES = genuine_exports()
+_CASES = [*((path, Scope.GLOBAL) for path in _FILES), (richest(_FILES), Scope.ORGANIZATION)]
 
 
-@pytest.mark.parametrize("scope", [Scope.ORGANIZATION, Scope.GLOBAL], ids=lambda scope: scope.name.lower())
-@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("path", "scope"), _CASES, ids=[f"{path.stem}-{scope.name.lower()}" for path, scope in _CASES])
 def test_a_plan_writes_nothing_and_its_application_does_what_it_said(
     stack: ImportStack, tmp_path: Path, path: Path, scope: Scope
 ) -> None:

@@ -9,13 +9,13 @@ from sqlalchemy import text
 
 from control_silo.model_imports import usecases as control_usecases
 from region_silo.imports import writer
-from region_silo.imports.domain import State
+from region_silo.imports.domain import Scope, State
 from region_silo.imports.writer import BatchLimits
 from shared import barrier, errors
 from shared.importing.handover import HandedBatch, HandedRow
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.living import ask, refusing
-from tests.integration.imports.stack import ImportStack
+from tests.integration.imports.stack import OPERATOR, ImportStack
 
 _PEOPLE = [rows.user(pk, last_active=rows.TIME) for pk in range(1, 6)]
 _FILE = [
@@ -160,6 +160,25 @@ def test_control_tries_rows_again_that_came_before_and_no_others(
         wrong = HandedBatch(first.import_id, first.principal, first.terms, first.model, handed, again=True)
         with pytest.raises(errors.InvalidArgument):
             stack.model_imports.import_batch("us", wrong)
+
+
+def test_what_control_told_of_a_retried_row_is_told_again_when_the_answer_was_lost(
+    stack: ImportStack, unreadable: Callable[[], None]
+) -> None:
+    import_id = _imported(stack, continue_on_error=True).id
+    unreadable()
+    taken = rows.user(9, str(_PEOPLE[1]["fields"]["username"]))
+    stack.do_import([taken], scope=Scope.USER, caller=OPERATOR)
+    ask(stack, "retry", import_id, None)
+
+    def kill(_: int) -> None:
+        raise Killed
+
+    with barrier.registered("import.handed", kill), pytest.raises(Killed):
+        stack.run(import_id, stack.runner(**_LIMITS))
+    stack.clock.advance(BatchLimits().lease_s + 10)
+    done = stack.run(import_id, stack.runner(**_LIMITS))
+    assert [(each.kind, each.model, each.pk) for each in stack.findings(done.id)] == [("SUFFIXED", "sentry.user", "2")]
 
 
 @pytest.mark.parametrize("change", ["UPDATE organization SET deletion = 2", "purged"])

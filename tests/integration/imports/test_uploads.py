@@ -14,7 +14,7 @@ from control_silo.model_imports.cleaner import model_import_tasks
 from region_silo.imports import store
 from region_silo.imports.cleaner import clean_spool, import_tasks
 from region_silo.imports.domain import Scope, State
-from region_silo.imports.options import NO_OPTIONS
+from region_silo.imports.options import NO_OPTIONS, ImportOptions
 from region_silo.imports.usecases import UploadHeader
 from shared import errors
 from shared.cleaner import Cleaner
@@ -227,9 +227,7 @@ def test_what_overwritten_rows_held_goes_with_the_ledger_of_their_import(
     images = "SELECT image->'fields'->>'value' AS value FROM import_before_image"
     assert stack.all_in(silo, images) == [{"value": "old"}]
     stack.clock.advance(timedelta(days=91).total_seconds())
-    tasks, database = (
-        (import_tasks(), stack.region) if silo == "region" else (model_import_tasks(), stack.control)
-    )
+    tasks, database = (import_tasks(), stack.region) if silo == "region" else (model_import_tasks(), stack.control)
     assert Cleaner(database, tasks).clean_once()["import_before_image"] == 1
     assert stack.all_in(silo, images) == []
     assert [each["fields"]["value"] for each in stack.all_in(silo, "SELECT fields FROM kept_row")] == ["new"]

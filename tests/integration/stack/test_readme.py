@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -109,11 +110,15 @@ def test_the_commands_for_export_files_run_one_after_the_other(folder: Path) -> 
     (folder / "key.pub").write_bytes(public_pem())
     commands = _block("Export files", 0)
     answers = {command.split()[1]: _run(command, folder) for command in commands}
-    assert list(answers) == ["encrypt", "import", "decrypt", "compare", "sanitize"]
+    assert list(answers) == ["encrypt", "import", "export", "decrypt", "compare", "sanitize"]
     assert " succeeded, 60 of 60 objects" in answers["import"]
+    with tarfile.open(folder / "sealed.tar") as sealed:
+        assert sorted(sealed.getnames()) == ["data.key", "export.json", "key.pub"]
     assert answers["compare"] == "no differences\n"
     assert (folder / "differences.json").read_text() == "[]\n"
     assert "from-a-sealed-file" not in (folder / "shareable.json").read_text()
+    name = f"imports/{_first_id(answers['import'])}"
+    assert _run(f".venv/bin/siloway compare {name} {name} --region us", folder) == "no differences\n"
 
 
 def _write_export(file: Path) -> None:

@@ -39,6 +39,7 @@ _CALLERS = {
     "GetExport",
     "ListExports",
     "DownloadExport",
+    "CompareFiles",
     "CancelExport",
     "DeleteExport",
     "GetRequest",

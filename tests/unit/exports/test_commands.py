@@ -4,7 +4,8 @@ import json
 import signal
 import stat
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from siloway_client import decryption
 from siloway_client.__main__ import app as client
 from siloway_client.commands import files
 from siloway_client.decryption import DecryptionFailed, decrypted
+from siloway_client.encryption import EncryptionFailed, encrypt_into
 from tests.unit.exports.archives import PLAIN, parts_of, tar_of
 from tests.unit.exports.files_of import row, write
 from tests.unit.exports.keys_of import private_pem, public_pem
@@ -84,11 +86,13 @@ def test_both_sides_may_be_encrypted(run: Run) -> None:
     [
         (("compare", "sealed.tar", "plain.json"), "sealed.tar is encrypted; a key is needed"),
         (("compare", "sealed.tar", "plain.json", "--decrypt-left-with", "other.pem"), "another key"),
-        (("compare", "private.pem", "plain.json", "--findings-file", "f"), "neither a JSON array nor an archive"),
+        (
+            ("compare", "private.pem", "plain.json", "--findings-file", "f"),
+            "private.pem is neither a JSON array nor an archive",
+        ),
         (("decrypt", "out", "--src", "sealed.tar", "--decrypt-with", "other.pem"), "another key"),
         (("decrypt", "out", "--src", "sealed.tar", "--decrypt-with", "public.pem"), "no private key"),
         (("decrypt", "out", "--src", "plain.json", "--decrypt-with", "private.pem"), "no archive"),
-        (("decrypt", "no/out", "--src", "sealed.tar", "--decrypt-with", "private.pem"), "No such file"),
         (("encrypt", "out", "--src", "sealed.tar", "--encrypt-with", "public.pem"), "not an export file"),
         (("encrypt", "out", "--src", "plain.json", "--encrypt-with", "private.pem"), "no public key"),
         (("sanitize", "out", "--src", "sealed.tar"), "is encrypted"),
@@ -113,6 +117,8 @@ def test_a_failure_is_one_line_and_ends_with_one(run: Run, arguments: tuple[str,
         ("compare", "left.json", "right.json", "--decrypt-left-with", "absent.pem"),
         ("encrypt", "out", "--src", "plain.json"),
         ("decrypt", "out", "--decrypt-with", "private.pem"),
+        ("decrypt", "no/out", "--src", "sealed.tar", "--decrypt-with", "private.pem"),
+        ("compare", "left.json", "right.json", "--findings-file", "no/f.json"),
         ("sanitize", "out", "--src", "plain.json", "--days-offset", "few"),
         ("nonsense",),
     ],
@@ -179,8 +185,35 @@ def test_a_file_is_decrypted_for_an_upload_and_removed_always(run: Run, tmp_path
         pass
 
 
+def test_an_export_is_encrypted_by_way_of_a_closed_file_that_is_removed_always(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+
+    def chunks(*, ends: bool) -> Iterator[bytes]:
+        yield PLAIN
+        (plain,) = (tmp_path / "temporary").glob("*/export.json")
+        assert (stat.S_IMODE(plain.stat().st_mode), stat.S_IMODE(plain.parent.stat().st_mode)) == (0o600, 0o700)
+        seen.append(plain)
+        if not ends:
+            raise KeyboardInterrupt
+
+    target, key = tmp_path / "-new.tar", tmp_path / "public.pem"
+    with pytest.raises(KeyboardInterrupt):
+        encrypt_into(target, chunks(ends=False), key)
+    with pytest.raises(EncryptionFailed):
+        encrypt_into(target, chunks(ends=True), tmp_path / "private.pem")
+    assert not target.exists()
+    encrypt_into(target, chunks(ends=True), key)
+    assert (len(seen), list((tmp_path / "temporary").iterdir())) == (3, [])
+    assert run("decrypt", "new.json", "--src", "-new.tar", "--decrypt-with", "private.pem") == (0, "", "")
+    assert (tmp_path / "new.json").read_bytes() == PLAIN
+
+
 def test_a_stop_that_is_asked_for_ends_by_an_exception() -> None:
-    with pytest.raises(SystemExit) as stopped, decryption._stopped_softly():
+    with pytest.raises(SystemExit) as stopped, decryption.stopped_softly():
         signal.raise_signal(signal.SIGTERM)
     assert stopped.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is not decryption._exit

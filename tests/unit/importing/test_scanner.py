@@ -52,7 +52,7 @@ def test_pieces_no_longer_than_the_string_limit_change_nothing(objects: list[dic
     assert scan(data, [size] * (len(data) // size), small) == scan(data)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), objects=_OBJECTS, chunk=st.integers(1, 30))
 def test_damaged_bytes_raise_nothing_but_refusals(seed: int, objects: list[dict[str, Any]], chunk: int) -> None:
     damage = random.Random(seed)
@@ -79,7 +79,7 @@ def cut_or_refused(data: bytes, size: int, limits: ScanLimits) -> list[CutObject
         return None
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), objects=st.lists(_OBJECTS, max_size=4), limit=st.sampled_from([12, 60, 1000]))
 def test_objects_that_arrive_together_are_cut_and_refused_as_those_that_arrive_byte_by_byte(
     seed: int, objects: list[list[dict[str, Any]]], limit: int

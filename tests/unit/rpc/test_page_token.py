@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidArgument, InvalidPageToken
-from shared.rpc.page_token import Position, decode, encode, page_size, query_digest
+from shared.rpc.page_token import Position, decode, decode_number, encode, page_size, query_digest
 
 QUERY = query_digest("organizations/1", "status:open", "date_added desc")
 PARTS = st.one_of(
@@ -87,3 +87,11 @@ def test_page_sizes_are_defaulted_capped_and_never_negative() -> None:
 def test_queries_with_other_parts_have_other_digests() -> None:
     assert query_digest("ab", "c") != query_digest("a", "bc")
     assert query_digest("a", 1) == query_digest("a", 1)
+
+
+def test_a_list_by_one_number_begins_without_a_token() -> None:
+    assert decode_number("", QUERY) is None
+    assert decode_number(encode((7,), QUERY), QUERY) == 7
+    for other in ((), ("7",), (7, 8)):
+        with pytest.raises(InvalidPageToken):
+            decode_number(encode(other, QUERY), QUERY)

@@ -28,6 +28,16 @@ def test_control_has_defaults_for_all_addresses(files: dict[str, str]) -> None:
     assert settings.regions == ()
 
 
+def test_control_keeps_exported_rows_where_it_is_told(files: dict[str, str], tmp_path: Path) -> None:
+    database = {**files, "SILOWAY_CONTROL_DATABASE_URL": "postgresql://x@h/c"}
+    told = {"SILOWAY_CONTROL_EXPORT_DIR": str(tmp_path), "SILOWAY_CONTROL_EXPORT_MIB_MAX": "3"}
+    kept = read_control({**database, **told}).export_keeping
+    assert (kept.folder, kept.bytes_max) == (tmp_path, 3 << 20)
+    assert read_control(database).export_keeping.folder is None
+    with pytest.raises(SettingsError, match="EXPORT_DIR: there is no folder"):
+        read_control({**database, "SILOWAY_CONTROL_EXPORT_DIR": str(tmp_path / "none")})
+
+
 def test_region_ports_follow_its_number(files: dict[str, str], tmp_path: Path) -> None:
     settings = read_region(
         {

@@ -206,6 +206,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The export has no file: it has not ended yet, has failed or was cancelled."""
     ERROR_REASON_EXPORT_EXPIRED: _ErrorReason.ValueType  # 148
     """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
+    ERROR_REASON_EXPORT_TOO_LARGE: _ErrorReason.ValueType  # 149
+    """FAILED_PRECONDITION: Control's rows of the export are more than it may keep on disk; the metadata has the maximum in bytes."""
     ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: _ErrorReason.ValueType  # 152
     """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
     ERROR_REASON_PLAN_NOT_READY: _ErrorReason.ValueType  # 160
@@ -232,6 +234,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: The same file is being imported; the metadata has the import."""
     ERROR_REASON_IMPORT_TARGET_GONE: _ErrorReason.ValueType  # 145
     """FAILED_PRECONDITION: An organization that the import made is deleted, so nothing more is written into it."""
+    ERROR_REASON_FILE_NOT_COMPARABLE: _ErrorReason.ValueType  # 168
+    """FAILED_PRECONDITION: A file is no export whose rows can be compared: one cannot be read, or nobody knows its model."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -422,6 +426,8 @@ ERROR_REASON_EXPORT_NOT_READY: ErrorReason.ValueType  # 147
 """FAILED_PRECONDITION: The export has no file: it has not ended yet, has failed or was cancelled."""
 ERROR_REASON_EXPORT_EXPIRED: ErrorReason.ValueType  # 148
 """FAILED_PRECONDITION: The export's file was removed when its time was over; ask for another export."""
+ERROR_REASON_EXPORT_TOO_LARGE: ErrorReason.ValueType  # 149
+"""FAILED_PRECONDITION: Control's rows of the export are more than it may keep on disk; the metadata has the maximum in bytes."""
 ERROR_REASON_SILO_HOLDS_ORGANIZATIONS: ErrorReason.ValueType  # 152
 """FAILED_PRECONDITION: The region holds organizations; an import in global scope adds to them only when told so."""
 ERROR_REASON_PLAN_NOT_READY: ErrorReason.ValueType  # 160
@@ -448,4 +454,6 @@ ERROR_REASON_FILE_BEING_IMPORTED: ErrorReason.ValueType  # 144
 """FAILED_PRECONDITION: The same file is being imported; the metadata has the import."""
 ERROR_REASON_IMPORT_TARGET_GONE: ErrorReason.ValueType  # 145
 """FAILED_PRECONDITION: An organization that the import made is deleted, so nothing more is written into it."""
+ERROR_REASON_FILE_NOT_COMPARABLE: ErrorReason.ValueType  # 168
+"""FAILED_PRECONDITION: A file is no export whose rows can be compared: one cannot be read, or nobody knows its model."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

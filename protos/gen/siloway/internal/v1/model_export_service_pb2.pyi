@@ -138,7 +138,7 @@ Global___ExportRowsRequest: _TypeAlias = ExportRowsRequest  # noqa: Y015
 
 @_typing.final
 class ExportRowsResponse(_message.Message):
-    """ExportRowsResponse is a run of rows of one model."""
+    """ExportRowsResponse is a run of rows of one model, or, without rows, a sign that control still reads."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

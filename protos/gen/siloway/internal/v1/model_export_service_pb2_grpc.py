@@ -53,7 +53,8 @@ class ModelExportServiceServicer:
 
     def ExportRows(self, request, context):
         """Sends the rows of control's models, all from one moment: model after model in the order of their references, rows by pk. Rows
-        about organizations of another region are left out. A stream that ends without an error was whole.
+        about organizations of another region are left out. Control has read them all before it sends the first: until then a message
+        without rows tells now and then that it reads. A stream that ends without an error was whole.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

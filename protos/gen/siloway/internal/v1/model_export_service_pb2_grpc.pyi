@@ -35,7 +35,8 @@ class ModelExportServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ModelExportServiceAsyncStub: ...
     ExportRows: _grpc.UnaryStreamMultiCallable[_model_export_service_pb2.ExportRowsRequest, _model_export_service_pb2.ExportRowsResponse]
     """Sends the rows of control's models, all from one moment: model after model in the order of their references, rows by pk. Rows
-    about organizations of another region are left out. A stream that ends without an error was whole.
+    about organizations of another region are left out. Control has read them all before it sends the first: until then a message
+    without rows tells now and then that it reads. A stream that ends without an error was whole.
     """
     ReadImportedRows: _grpc.UnaryStreamMultiCallable[_model_export_service_pb2.ReadImportedRowsRequest, _model_export_service_pb2.ReadImportedRowsResponse]
     """Sends the rows of one of control's models as an import has left them in its ledger, and as they stand now, by their pk in
@@ -49,7 +50,8 @@ class ModelExportServiceAsyncStub(ModelExportServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExportRows: _aio.UnaryStreamMultiCallable[_model_export_service_pb2.ExportRowsRequest, _model_export_service_pb2.ExportRowsResponse]  # type: ignore[assignment]
     """Sends the rows of control's models, all from one moment: model after model in the order of their references, rows by pk. Rows
-    about organizations of another region are left out. A stream that ends without an error was whole.
+    about organizations of another region are left out. Control has read them all before it sends the first: until then a message
+    without rows tells now and then that it reads. A stream that ends without an error was whole.
     """
     ReadImportedRows: _aio.UnaryStreamMultiCallable[_model_export_service_pb2.ReadImportedRowsRequest, _model_export_service_pb2.ReadImportedRowsResponse]  # type: ignore[assignment]
     """Sends the rows of one of control's models as an import has left them in its ledger, and as they stand now, by their pk in
@@ -66,7 +68,8 @@ class ModelExportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_model_export_service_pb2.ExportRowsResponse], _abc.AsyncIterator[_model_export_service_pb2.ExportRowsResponse]]:
         """Sends the rows of control's models, all from one moment: model after model in the order of their references, rows by pk. Rows
-        about organizations of another region are left out. A stream that ends without an error was whole.
+        about organizations of another region are left out. Control has read them all before it sends the first: until then a message
+        without rows tells now and then that it reads. A stream that ends without an error was whole.
         """
 
     @_abc_1.abstractmethod
