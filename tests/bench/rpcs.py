@@ -1,5 +1,6 @@
 """A read and a write of a release by 16 callers, over an echo of the same size by the same callers."""
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
 
@@ -11,6 +12,7 @@ from tests.bench.measuring import Figure, in_turn
 
 CALLERS = 16
 _SERVICE = "/siloway.region.v1.ReleaseService"
+_RELEASED = Timestamp(seconds=1_750_000_000)
 
 
 def run(environment: Environment) -> dict[str, Figure]:
@@ -20,7 +22,10 @@ def run(environment: Environment) -> dict[str, Figure]:
     reads = [release_pb.GetReleaseRequest(name=name).SerializeToString() for name in releases]
     writes = [
         release_pb.UpdateReleaseRequest(
-            release=release_pb.Release(name=name, ref="main", url="https://example.com/1"),
+            # Another URL each time, so that there is something to write, and its activity.
+            release=release_pb.Release(
+                name=name, ref="main", url=f"https://example.com/{REQUEST_ID}", release_time=_RELEASED
+            ),
             request_id=REQUEST_ID,
         ).SerializeToString()
         for name in releases
