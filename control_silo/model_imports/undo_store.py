@@ -8,7 +8,7 @@ from sqlalchemy import text
 from control_silo.model_imports.targets import target_of
 from shared import delivery
 from shared.database import Transaction
-from shared.importing.decisions import WriteKind
+from shared.importing.decisions import Decision, WriteKind
 from shared.importing.kept import TABLE as KEPT
 from shared.importing.registry import ORGANIZATION, USER, Silo
 from shared.importing.terms import Terms
@@ -37,7 +37,19 @@ _DROP_ADOPTED = text(
         SELECT new_pk FROM import_row WHERE import_id = :import_id AND model = '{USER_EMAIL}')
     """
 )
-_ANY_STAYS = text("SELECT EXISTS (SELECT FROM undo_page WHERE stays IS NOT NULL)")
+# By arrays, for the ledger has no index of the pks here: it is read once.
+_MARK_USERS = text(
+    f"""
+    UPDATE import_row SET stays = :why WHERE import_id = :import_id AND model = '{USER}' AND stays IS NULL
+        AND new_pk = ANY (CAST(:users AS int8[]))
+    """
+)
+_MARKED = text(
+    f"""
+    SELECT new_pk FROM import_row WHERE import_id = :import_id AND model = '{USER}' AND stays IS NOT NULL
+        AND new_pk = ANY (CAST(:users AS int8[]))
+    """
+)
 _VERSIONS = text("SELECT id, version FROM user_account WHERE id = ANY (CAST(:ids AS int8[])) ORDER BY id")
 
 _OF_ORGANIZATION = (
@@ -105,25 +117,26 @@ def mark_users(transaction: Transaction, span: Span, table: str) -> None:
     """Users whose part is on the page and stays, stay too."""
     if span.model == EMAILS_OF_USERS:
         transaction.execute(_DROP_ADOPTED, {"import_id": span.import_id})
-    if not transaction.execute(_ANY_STAYS).scalar_one():
-        return
-    part = USER_EMAIL if span.model == EMAILS_OF_USERS else span.model
-    statement = f"""
-        UPDATE import_row u SET stays = '{WriteKind.KEPT_REFERRED.value} {part}'
-        WHERE u.import_id = :import_id AND u.model = '{USER}' AND u.stays IS NULL AND u.new_pk IN (
-            SELECT {_user_of(table)} FROM undo_page q JOIN {table} t ON t.id = q.new_pk WHERE q.stays IS NOT NULL)
-    """
-    transaction.execute(text(statement), {"import_id": span.import_id})
+    users = _users_of_page(transaction, table, "q.stays IS NOT NULL")
+    if users:
+        part = USER_EMAIL if span.model == EMAILS_OF_USERS else span.model
+        parameters = {"import_id": span.import_id, "users": users, "why": f"{WriteKind.KEPT_REFERRED.value} {part}"}
+        transaction.execute(_MARK_USERS, parameters)
 
 
 def stay_with_users(transaction: Transaction, span: Span, table: str) -> None:
     """Rows of the page whose users are marked stay with them."""
-    statement = f"""
-        UPDATE undo_page q SET stays = '{WriteKind.KEPT_WITH_USER.value}' FROM {table} t
-        WHERE t.id = q.new_pk AND q.stays IS NULL AND q.decision <> 2 AND {_user_of(table)} IN (
-            SELECT new_pk FROM import_row WHERE import_id = :import_id AND model = '{USER}' AND stays IS NOT NULL)
-    """
-    transaction.execute(text(statement), {"import_id": span.import_id})
+    users = _users_of_page(transaction, table, "q.stays IS NULL")
+    if not users:
+        return
+    marked = list(transaction.execute(_MARKED, {"import_id": span.import_id, "users": users}).scalars())
+    if marked:
+        statement = f"""
+            UPDATE undo_page q SET stays = '{WriteKind.KEPT_WITH_USER.value}' FROM {table} t
+            WHERE t.id = q.new_pk AND q.stays IS NULL AND q.decision <> {Decision.MERGE:d}
+                AND {_user_of(table)} = ANY (CAST(:marked AS int8[]))
+        """
+        transaction.execute(text(statement), {"marked": marked})
 
 
 def references_of_users(region: str) -> list[Reference]:
@@ -167,6 +180,13 @@ def bury_users(transaction: Transaction, region: str, user_ids: Sequence[int]) -
             subject=str(row.id),
             version=row.version + 1,
         )
+
+
+def _users_of_page(transaction: Transaction, table: str, condition: str) -> list[int]:
+    statement = (
+        f"SELECT DISTINCT {_user_of(table)} FROM undo_page q JOIN {table} t ON t.id = q.new_pk WHERE {condition}"
+    )
+    return list(transaction.execute(text(statement)).scalars())
 
 
 def _user_of(table: str) -> str:

@@ -30,7 +30,9 @@ _BEGIN = """
     SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;
     SET LOCAL enable_mergejoin = off;
     CREATE TEMPORARY TABLE IF NOT EXISTS undo_page (old_pk int8, new_pk int8, decision int2, ordinal int8, digest int8,
-        stays text) ON COMMIT DELETE ROWS
+        stays text) ON COMMIT DELETE ROWS;
+    CREATE INDEX IF NOT EXISTS undo_page_old_pk_idx ON undo_page (old_pk);
+    CREATE INDEX IF NOT EXISTS undo_page_new_pk_idx ON undo_page (new_pk)
 """
 _FILL = text(
     """
@@ -48,6 +50,9 @@ _TELL = text(
     "UPDATE undo_page q SET stays = told.reason"
     " FROM unnest(CAST(:pks AS int8[]), CAST(:reasons AS text[])) AS told (pk, reason)"
     f" WHERE q.new_pk = told.pk AND {_OWN}"
+)
+_ANY_OVERWRITTEN = text(
+    f"SELECT EXISTS (SELECT FROM undo_page WHERE decision = {Decision.OVERWRITE:d} AND stays IS NULL)"
 )
 _WITHOUT_IMAGE = text(
     f"""
@@ -289,12 +294,13 @@ def undo_page(
     transaction: Transaction, span: Span, table: str, before: Callable[[Sequence[int]], None] = lambda _: None
 ) -> UndonePage:
     """Let go what does not stay, or return to what it was, and forget it; `before` gets the pks of rows that go."""
-    transaction.execute(_WITHOUT_IMAGE, span.place)
+    if transaction.execute(_ANY_OVERWRITTEN).scalar_one():
+        transaction.execute(_WITHOUT_IMAGE, span.place)
+        transaction.execute(text(_restore(transaction, table)), span.place)
+        transaction.execute(_FORGET_IMAGES, span.place)
     pks = going(transaction)
     if pks:
         before(pks)
-    transaction.execute(text(_restore(transaction, table)), span.place)
-    transaction.execute(_FORGET_IMAGES, span.place)
     transaction.execute(text(f"DELETE FROM {table} t USING undo_page q WHERE t.id = q.new_pk AND {_OWN}"))
     undone = int(transaction.execute(_UNDONE).scalar_one())
     transaction.execute(_FORGET, span.place)
