@@ -24,6 +24,7 @@ _MERGED = frozenset({"sentry.option", "sentry.relay", "sentry.relayusage"})
 # Without foreign keys.
 _UNGUARDED = {
     "sentry.team": (scan("issue_history", "team_id"),),
+    "sentry.projecttemplate": (scan("project", "template_id"),),
     "sentry.repository": (lookup("commit", "repository_id"),),
 }
 _TO_CONTROL = {
@@ -38,24 +39,10 @@ _TO_CONTROL = {
     ),
     "sentry.integration": (scan("repository", "integration_id"),),
 }
-NOT_TO_IMPORTED = frozenset(
-    {
-        "audit_entry.organization_id",
-        "organization_provision.organization_id",
-        "data_import.plan_id",
-        "kept_row.import_id",
-        "organization.import_id",
-        "import_before_image.import_id",
-        "import_chunk.import_id",
-        "import_filter.import_id",
-        "import_finding.import_id",
-        "import_row.import_id",
-        "member_retelling.import_id",
-        "member_retelling.through_id",
-        "member_retelling.after_id",
-    }
+LOOKED_AT = frozenset(
+    each.at for found in (_UNGUARDED, _TO_CONTROL) for references in found.values() for each in references
 )
-"""Columns that name ids and keep no row that an import brought."""
+"""Columns without foreign keys that may name a row of an import, "table.column"."""
 
 _HAS_ROWS = text(
     "SELECT EXISTS (SELECT FROM import_row WHERE import_id = :import_id AND model = ANY (CAST(:models AS text[])))"

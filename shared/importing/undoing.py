@@ -126,6 +126,8 @@ class Reference:
     holders: str
     column: str = ""
     kind: WriteKind = WriteKind.KEPT_REFERRED
+    at: str = ""
+    """The table's column, "table.column", where one is meant."""
 
     @property
     def statement(self) -> str:
@@ -182,12 +184,12 @@ class UndonePage:
 
 def lookup(table: str, column: str, *, kind: WriteKind = WriteKind.KEPT_REFERRED) -> Reference:
     """Rows of a table whose column, which an index begins with, refers to rows of the page."""
-    return Reference(f"'{table}'", f"FROM {table} c WHERE c.{column} = q.new_pk", kind=kind)
+    return Reference(f"'{table}'", f"FROM {table} c WHERE c.{column} = q.new_pk", kind=kind, at=f"{table}.{column}")
 
 
 def scan(table: str, column: str) -> Reference:
     """Rows of a table whose column, which no index begins with, refers to rows of the page."""
-    return Reference(f"'{table}'", f"FROM {table} c WHERE c.{column} IS NOT NULL", column)
+    return Reference(f"'{table}'", f"FROM {table} c WHERE c.{column} IS NOT NULL", column, at=f"{table}.{column}")
 
 
 def foreign_keys(transaction: Transaction, table: str) -> list[Reference]:

@@ -220,3 +220,19 @@ def test_users_that_were_merged_are_left_as_they_are(stack: ImportStack) -> None
     undo(stack, first)
     assert kept(stack, first) == []
     assert stack.all_in("control", "SELECT id FROM user_account") == []
+
+
+def test_what_a_deletion_would_take_along_keeps_a_row_too(stack: ImportStack) -> None:
+    template = rows.row("sentry.projecttemplate", 1, name="web", organization=1, date_added=rows.TIME)
+    counter = rows.row("sentry.counter", 1, project=1, value=7)
+    templated = [row if row["model"] != "sentry.project" else rows.project(1, 1, "p", template=1) for row in FILE]
+    done = _imported(stack, [*templated, template, counter])
+    stack.change_in("region", "UPDATE project_counter SET value = 8")
+    undo(stack, done)
+    assert kept(stack, done) == [
+        ("KEPT_CHANGED", "sentry.counter", "1"),
+        ("KEPT_REFERRED", "sentry.project", "1"),
+        ("KEPT_REFERRED", "sentry.projecttemplate", "1"),
+        ("KEPT_REFERRED", "sentry.organization", "1"),
+    ]
+    assert stack.all_in("region", "SELECT value FROM project_counter") == [{"value": 8}]
