@@ -21,6 +21,7 @@ from region_silo.imports.cleaner import clean_spool, import_tasks
 from region_silo.imports.control_peer import ControlSilo
 from region_silo.imports.runner import ImportRunner, RunnerSettings
 from region_silo.imports.sharing import ShareSettings
+from region_silo.imports.undoer import UndoCaches
 from region_silo.members.retelling import Retelling
 from region_silo.opening import channel_to_control, open_region
 from region_silo.organizations.lookup import organization_cache
@@ -61,7 +62,7 @@ def work(settings: RegionSettings) -> int:
         ControlSilo(channel),
         parts.ids,
         RunnerSettings(share=ShareSettings(busy_share=settings.import_share_percent / 100)),
-        changing=lambda ids: cache.changing(*ids),
+        caches=UndoCaches(lambda ids: cache.changing(*ids), lambda ids: projects_cached.changing(*ids)),
     )
     files = ExportFiles(settings.spool_folder, spool)
     exports = ExportRunner(parts.database, ControlRows(channel), files)

@@ -33,6 +33,7 @@ from siloway_client.commands import (
     repositories,
     teams,
     tokens,
+    undo,
     users,
     verification,
 )
@@ -82,6 +83,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(demo)
 app.command()(doctor)
 app.command()(verification.verify)
+app.command()(undo.undo)
 app.command()(restored)
 files.add_to(app)
 

@@ -4,10 +4,14 @@ import grpc
 from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 
+from control_silo.model_imports.undoing import UndoingUseCases
 from control_silo.model_imports.usecases import ModelImportUseCases
 from shared.importing.handover import HandedBatch, HandedRow, KnownRow
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
+from shared.importing.undo_handover import UndoWanted
+from shared.importing.undo_order import Phase
+from shared.importing.undoing import StayingRow
 from shared.rpc.call import current_caller
 from shared.rpc.methods import PEER_REGION, Budget, Door, Method
 
@@ -19,6 +23,14 @@ METHODS: tuple[Method, ...] = (
         budget=Budget.STREAMS,
         mutating=True,
     ),
+    Method(
+        "/siloway.internal.v1.ModelImportService/UndoRows",
+        Door.INTERNAL,
+        (PEER_REGION,),
+        budget=Budget.STREAMS,
+        mutating=True,
+    ),
+    Method("/siloway.internal.v1.ModelImportService/FindReferences", Door.INTERNAL, (PEER_REGION,)),
 )
 
 
@@ -27,6 +39,7 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
 
     def __init__(self, usecases: ModelImportUseCases) -> None:
         self._usecases = usecases
+        self._undoing = UndoingUseCases(usecases.database, usecases.scopes_of, usecases.number_of)
 
     def ImportBatch(
         self, request: model_import_pb.ImportBatchRequest, context: grpc.ServicerContext
@@ -34,9 +47,8 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
         del context
         rows = [HandedRow(row.ordinal, row.object) for row in request.rows]
         known = [KnownRow(each.model, each.old_pk, each.new_pk) for each in request.known]
-        scope = ImportScope[model_import_pb.ImportBatchRequest.Scope.Name(request.scope).removeprefix("SCOPE_")]
         terms = Terms(
-            scope,
+            _scope(request.scope),
             merge_users=request.merge_users,
             overwrite_configs=request.overwrite_configs,
             policies=((request.model, request.policy),) if request.policy else (),
@@ -79,3 +91,41 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
             ],
             drifted=answer.drifted,
         )
+
+    def UndoRows(
+        self, request: model_import_pb.UndoRowsRequest, context: grpc.ServicerContext
+    ) -> model_import_pb.UndoRowsResponse:
+        del context
+        wanted = UndoWanted(
+            request.import_id,
+            request.principal,
+            Terms(_scope(request.scope), merge_users=request.merge_users),
+            Phase(request.phase),
+            request.model,
+            request.after,
+            request.through,
+            [(each.pk, f"{each.kind} {each.by}") for each in request.referred],
+            request.expects_rows,
+        )
+        done = self._undoing.undo(current_caller().silo or "", wanted)
+        staying = [_staying(each) for each in done.staying]
+        return model_import_pb.UndoRowsResponse(last=done.last, has_more=done.has_more, staying=staying)
+
+    def FindReferences(
+        self, request: model_import_pb.FindReferencesRequest, context: grpc.ServicerContext
+    ) -> model_import_pb.FindReferencesResponse:
+        del context
+        found = self._undoing.find_references(
+            current_caller().silo or "", request.import_id, request.model, request.pks
+        )
+        return model_import_pb.FindReferencesResponse(rows=[_staying(each) for each in found])
+
+
+def _scope(number: "model_import_pb.ImportBatchRequest.Scope.ValueType") -> ImportScope:
+    return ImportScope[model_import_pb.ImportBatchRequest.Scope.Name(number).removeprefix("SCOPE_")]
+
+
+def _staying(row: StayingRow) -> model_import_pb.StayingRow:
+    return model_import_pb.StayingRow(
+        ordinal=row.ordinal, old_pk=row.old_pk, new_pk=row.new_pk, kind=row.kind, by=row.by
+    )

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Protocol
 
-from control_silo.model_imports import store
+from control_silo.model_imports import store, undo_store
 from control_silo.model_imports.plans import enter_plan
 from control_silo.model_imports.targets import target_of
 from shared import barrier
@@ -115,6 +115,7 @@ class ModelImportUseCases:
         def work(transaction: Transaction) -> HandedAnswer:
             if batch.planned:
                 enter_plan(transaction, batch.import_id)
+            undo_store.share_imports(transaction)
             store.keep_known(transaction, batch.import_id, batch.known)
             written = write_batch(transaction, target, new)
             recorded = store.insert_chunk(
@@ -154,6 +155,7 @@ class ModelImportUseCases:
             store.lock_chunks(transaction, batch.import_id, batch.model, batch.first_ordinal, batch.last_ordinal)
             if known(transaction) != written_before:
                 raise _WrittenMeanwhileError
+            undo_store.share_imports(transaction)
             store.keep_known(transaction, batch.import_id, batch.known)
             written = write_batch(transaction, target, new)
             tried = [row.ordinal for row in rows]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from control_silo.users import store
 from shared import delivery
 from shared.database import Transaction
-from shared.outbox import enqueue
+from shared.outbox import enqueue, tombstones
 from shared.outbox.domain import SubjectState
 
 ADDRESSES_MAX = 100
@@ -41,11 +41,12 @@ class UserSource:
     """Reads the rows that the outbox's user messages stand for."""
 
     def read(self, transaction: Transaction, subjects: Sequence[str]) -> Mapping[str, SubjectState]:
-        """The state of each user by the id as text; an id that nobody has is a deleted one."""
+        """The state of each user by the id as text; an id that nobody has, or has any more, is a deleted one."""
         user_ids = [int(subject) for subject in subjects]
         addresses = store.addresses_of(transaction, user_ids)
         sole = store.sole_owners(transaction, sorted({each for own in addresses.values() for each in own}))
         states: dict[str, SubjectState] = {subject: (_UNKNOWN_VERSION, True, {}) for subject in subjects}
+        states |= tombstones.read(transaction, delivery.USER, subjects)
         for user_id, (version, is_active) in store.read_standing(transaction, user_ids).items():
             own = tuple(each for each in addresses.get(user_id, ()) if sole.get(each) == user_id)
             state = delivery.UserState(is_active, own[:ADDRESSES_MAX])

@@ -10,8 +10,11 @@ from region_silo.deletions import domain
 from shared.database import Transaction
 from shared.deletion import DeletionStage
 
-# An import that is still writing is waited for: it goes only forward, and makes no organizations once it has written.
-_AWAITED = "SELECT 1 FROM data_import WHERE data_import.id = organization.import_id AND data_import.state IN (2, 3, 7)"
+# An import that is still writing, or being undone, is waited for: it goes only forward, and makes no organizations once
+# it has written.
+_AWAITED = (
+    "SELECT 1 FROM data_import WHERE data_import.id = organization.import_id AND data_import.state IN (2, 3, 7, 13)"
+)
 
 _LOCK = text(
     """

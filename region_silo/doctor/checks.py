@@ -36,7 +36,7 @@ CHECKS: tuple[Check, ...] = (
         wrong="""
             SELECT k1, format('imports/%s does not run', coalesce(import_id, 0)) AS says FROM looked
             WHERE state = 0 AND NOT EXISTS (
-                SELECT FROM data_import AS run WHERE run.id = looked.import_id AND run.state IN (2, 3, 4, 7, 8, 10)
+                SELECT FROM data_import AS run WHERE run.id = looked.import_id AND run.state IN (2, 3, 4, 7, 8, 10, 13)
             )
         """,
     ),
@@ -82,7 +82,7 @@ CHECKS: tuple[Check, ...] = (
         columns="state, lease_token, lease_until, available_at",
         wrong="""
             SELECT k1, format('waits for work since %s', greatest(available_at, lease_until)) AS says FROM looked
-            WHERE state IN (2, 3, 4, 7, 11) AND greatest(available_at, lease_until) <= :older_than
+            WHERE state IN (2, 3, 4, 7, 11, 13) AND greatest(available_at, lease_until) <= :older_than
         """,
     ),
     SqlCheck(

@@ -18,8 +18,8 @@ from shared.importing.spool import Spool
 
 RETENTION = timedelta(days=90)
 
-# Succeeded, failed, cancelled, stopped, planned.
-_ENDED = "(5, 6, 9, 10, 12)"
+# Succeeded, failed, cancelled, stopped, planned, undone.
+_ENDED = "(5, 6, 9, 10, 12, 14)"
 _PARTS = ("import_row", "import_before_image", "import_filter", "import_finding", "import_chunk")
 
 
@@ -51,7 +51,7 @@ def clean_spool(database: Database, spool: Spool, *, keep: timedelta) -> int:
 
 def _is_over(data_import: DataImport, older_than: datetime, spool: Spool) -> bool:
     """Whether this import needs its file no more."""
-    if data_import.state is State.CANCELLED:
+    if data_import.state in (State.CANCELLED, State.UNDONE):
         return True
     if data_import.state not in (State.SUCCEEDED, State.FAILED, State.STOPPED, State.PLANNED):
         return False

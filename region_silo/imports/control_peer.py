@@ -1,5 +1,7 @@
 """The importer's control, over the internal door."""
 
+from collections.abc import Sequence
+
 from siloway.internal.v1 import control_callback_service_pb2 as callback_pb
 from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
@@ -10,6 +12,8 @@ from region_silo.slugs import reservations
 from region_silo.slugs.reservations import SlugReservations
 from shared.importing.decisions import BatchFinding, LedgerRow
 from shared.importing.handover import HandedAnswer, HandedBatch
+from shared.importing.undo_handover import UndoWanted
+from shared.importing.undoing import StayingRow, UndonePage
 from shared.rpc.channel import InternalChannel
 
 _TIMEOUT_S = 30.0
@@ -64,6 +68,29 @@ class ControlSilo:
         ]
         return HandedAnswer(rows, findings, drifted=response.drifted)
 
+    def undo_rows(self, wanted: UndoWanted) -> UndonePage:
+        """Undo a span, or a phase before that. Raises as import_batch, and UndoTooLate."""
+        request = model_import_pb.UndoRowsRequest(
+            import_id=wanted.import_id,
+            principal=wanted.principal,
+            scope=model_import_pb.ImportBatchRequest.Scope.Value(f"SCOPE_{wanted.terms.scope.name}"),
+            merge_users=wanted.terms.merge_users,
+            phase=wanted.phase.value,  # type: ignore[arg-type]  # the numbers are the same, a test says so
+            model=wanted.model,
+            after=wanted.after,
+            through=wanted.through,
+            referred=[_referred(pk, why) for pk, why in wanted.referred],
+            expects_rows=wanted.expects_rows,
+        )
+        response = self._channel.invoke(self._models.UndoRows, request, timeout_s=_TIMEOUT_S)
+        return UndonePage(0, [_staying(row) for row in response.staying], response.last, response.has_more)
+
+    def find_references(self, import_id: int, model: str, pks: Sequence[int]) -> list[StayingRow]:
+        """Rows of the region that something in control refers to. Raises as import_batch."""
+        request = model_import_pb.FindReferencesRequest(import_id=import_id, model=model, pks=pks)
+        response = self._channel.invoke(self._models.FindReferences, request, timeout_s=_TIMEOUT_S)
+        return [_staying(row) for row in response.rows]
+
     def reserve_slugs(self, change_set: str, wishes: list[SlugWish], *, plan: str = "") -> None:
         """Ask for slugs. Raises as import_batch."""
         self._slugs.reserve(
@@ -87,3 +114,12 @@ class ControlSilo:
         """Drop the rows of a plan. Raises as import_batch."""
         request = callback_pb.ForgetPlanRequest(plan=plan)
         self._channel.invoke(self._callbacks.ForgetPlan, request, timeout_s=_TIMEOUT_S)
+
+
+def _referred(pk: int, why: str) -> model_import_pb.UndoRowsRequest.Referred:
+    kind, _, by = why.partition(" ")
+    return model_import_pb.UndoRowsRequest.Referred(pk=pk, kind=kind, by=by)
+
+
+def _staying(row: model_import_pb.StayingRow) -> StayingRow:
+    return StayingRow(row.ordinal, row.old_pk, row.new_pk, row.kind, row.by)

@@ -1,9 +1,9 @@
 """What an import is, and how its state may change.
 
 The states are a pure function: (state, event) -> (state, effects). Whoever applies it does the effects in the same
-transaction, file removal right after it. CANCELLED is final; what STOPPED, FAILED, or SUCCEEDED with errors, may be
-retried. A pause, a cancel, and errors that stop, take effect with a batch and in its transaction: a process that dies
-between two batches loses none of them.
+transaction, file removal right after it. What STOPPED, FAILED, or SUCCEEDED with errors, may be retried; what has ended
+in any way may be undone, and is never gone on with after that. A pause, a cancel, and errors that stop, take effect
+with a batch and in its transaction: a process that dies between two batches loses none of them.
 """
 
 from dataclasses import dataclass
@@ -51,12 +51,16 @@ class State(IntEnum):
     STOPPED = 10
     PLANNING = 11
     PLANNED = 12
+    UNDOING = 13
+    UNDONE = 14
 
 
-RUNNING = (State.QUEUED, State.WRITING, State.RESERVING, State.FINISHING, State.PLANNING)
+_STOPPABLE = (State.QUEUED, State.WRITING, State.RESERVING, State.FINISHING, State.PLANNING)
+
+RUNNING = (*_STOPPABLE, State.UNDOING)
 """A process works on it, or will by itself."""
 
-RESTING = (State.SUCCEEDED, State.FAILED, State.PAUSED, State.CANCELLED, State.STOPPED, State.PLANNED)
+RESTING = (State.SUCCEEDED, State.FAILED, State.PAUSED, State.CANCELLED, State.STOPPED, State.PLANNED, State.UNDONE)
 """Nothing more happens by itself."""
 
 
@@ -76,6 +80,8 @@ class Event(Enum):
     CANCELLED = "its end was asked for, and no batch is at hand"
     RESUMED = "the pause is over"
     RETRIED = "what failed is to be tried again"
+    UNDO = "what it wrote is to go"
+    UNDONE = "what it wrote has gone, or stays and is told"
 
 
 class Effect(Enum):
@@ -115,10 +121,10 @@ _CHANGES: dict[tuple[State, Event], tuple[State, frozenset[Effect]]] = {
     (State.FINISHING, Event.ERRORS_FOUND): (State.STOPPED, frozenset({Effect.CLOSE_REQUEST})),
     # It comes back by the queue: what is written is passed over, so that no state has to be remembered.
     (State.PAUSED, Event.RESUMED): (State.QUEUED, frozenset()),
-    **{(state, Event.PAUSED): (State.PAUSED, frozenset()) for state in RUNNING},
+    **{(state, Event.PAUSED): (State.PAUSED, frozenset()) for state in _STOPPABLE},
     **{
         (state, Event.CANCELLED): (State.CANCELLED, frozenset({Effect.CLOSE_REQUEST, Effect.REMOVE_FILE}))
-        for state in (*RUNNING, State.PAUSED)
+        for state in (*_STOPPABLE, State.PAUSED)
     },
     # Their requests are closed already.
     **{
@@ -126,6 +132,13 @@ _CHANGES: dict[tuple[State, Event], tuple[State, frozenset[Effect]]] = {
         for state in (State.STOPPED, State.FAILED, State.PLANNED)
     },
     **{(state, Event.RETRIED): (State.QUEUED, frozenset()) for state in (State.STOPPED, State.FAILED, State.SUCCEEDED)},
+    **{
+        (state, Event.UNDO): (State.UNDOING, frozenset())
+        for state in (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.STOPPED, State.UNDONE)
+    },
+    (State.UNDOING, Event.LEASED): (State.UNDOING, frozenset()),
+    (State.UNDOING, Event.UNDONE): (State.UNDONE, frozenset({Effect.REMOVE_FILE})),
+    (State.UNDOING, Event.GAVE_UP): (State.FAILED, frozenset()),
 }
 
 
@@ -172,6 +185,25 @@ class ModelTotal:
 
 
 @dataclass(frozen=True)
+class Undo:
+    """How far an import is undone. `count`: how often that was asked for; `by`: who did last. `step`, `after`: the step
+    at hand, and the pk in the file up to which it is done. `opens`: its organizations were open, so those that stay are
+    opened again.
+    """
+
+    count: int = 0
+    by: str = ""
+    step: str = ""
+    after: int = 0
+    opens: bool = False
+    undone_count: int = 0
+    kept_count: int = 0
+
+
+NOT_UNDONE = Undo()
+
+
+@dataclass(frozen=True)
 class DataImport:
     """One import's row. `models` are in the order of writing; `wanted` is PAUSED or CANCELLED until it is reached;
     `tries` counts how often it was taken up again; its present stretch of work began at `went_on_at`; `filtered_at`
@@ -209,6 +241,7 @@ class DataImport:
     plan_id: int | None = None
     edited: bool = False
     expires_at: datetime | None = None
+    undo: Undo = NOT_UNDONE
 
     @property
     def has_file_to_retry(self) -> bool:
@@ -218,9 +251,9 @@ class DataImport:
     @property
     def needs_file(self) -> bool:
         """Whether its file must not go: it works on it, or may yet."""
-        if self.state in (*RUNNING, State.PAUSED):
+        if self.state in (*_STOPPABLE, State.PAUSED):
             return True
-        return self.state is not State.CANCELLED and self.has_file_to_retry
+        return self.state not in (State.CANCELLED, State.UNDONE) and self.has_file_to_retry
 
     @property
     def leaves_gaps(self) -> bool:

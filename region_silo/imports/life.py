@@ -1,4 +1,4 @@
-"""What clients may do with an import that was queued: pause it, let it go on, end it, try again what failed.
+"""What clients may do with an import that was queued: pause it, let it go on, end it, try again what failed, undo it.
 
 Where a process holds the import, the request only notes what is wanted, and that process does it after the batch at
 hand; otherwise it takes effect here. So a lease is never taken from anybody, and no batch is cut. An import whose
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from region_silo.imports import finding_store, life_store, plan_store, same_file, store
+from region_silo.imports.cleaner import RETENTION
 from region_silo.imports.domain import (
-    RUNNING,
     DataImport,
     Effect,
     Event,
@@ -74,6 +74,12 @@ class LifeUseCases:
 
         return self._once(import_id, mutation, "import.retry", take_up)
 
+    def undo(self, import_id: int, mutation: Mutation) -> DataImport:
+        """Undo what an import that has ended wrote; nothing when that is under way. Raises ScopeMissing (the caller
+        might not make such an import), UndoTooLate when the retention of its ledger has ended, FileBeingImported.
+        """
+        return self._once(import_id, mutation, "import.undo", self._undo)
+
     def _once(
         self,
         import_id: int,
@@ -101,7 +107,7 @@ class LifeUseCases:
 
     def _resume(self, transaction: Transaction, found: DataImport, leased: bool) -> None:
         del leased  # nobody works on a paused import
-        if found.state in RUNNING and found.wanted is not State.CANCELLED:
+        if may_change(found.state, Event.PAUSED) and found.wanted is not State.CANCELLED:
             life_store.want(transaction, found.id, None)
             return
         _check(found, Event.RESUMED)
@@ -112,6 +118,8 @@ class LifeUseCases:
         _check(found, Event.RETRIED)
         if found.is_plan:
             raise errors.WrongImportState("A plan is not retried: plan again.", metadata={"state": found.state.name})
+        if found.undo.count:
+            raise errors.WrongImportState("Its rows were undone.", metadata={"state": found.state.name})
         if not found.has_file_to_retry:
             raise errors.WrongImportState("Nothing of this import failed.", metadata={"state": found.state.name})
         if not self.spool.holds(found.file_id):
@@ -126,6 +134,22 @@ class LifeUseCases:
         # Drifts are of no row that failed: what they are about is decided anew, and compared with the plan again.
         drifts = 0 if found.plan_id is None else finding_store.take_drifts(transaction, found.id)
         life_store.take_up(transaction, found.id, state, on_error, forgotten=drifts)
+
+    def _undo(self, transaction: Transaction, found: DataImport, leased: bool) -> None:
+        del leased  # nobody works on an import that has ended
+        caller, needed = current_caller(), found.terms.permission
+        if needed not in caller.scopes:
+            raise errors.ScopeMissing(metadata={"scope": needed, "principal": caller.principal})
+        if found.state is State.UNDOING:
+            return
+        _check(found, Event.UNDO)
+        if found.is_plan:
+            raise errors.WrongImportState("A plan has written nothing.", metadata={"state": found.state.name})
+        if found.ended_at is None or found.ended_at + RETENTION <= transaction.now:
+            raise errors.UndoTooLate
+        same_file.lock_file(transaction, found.sha256, found.scope)
+        same_file.refuse_same_file(transaction, found.sha256, found.scope)
+        life_store.begin_undo(transaction, found, change(found.state, Event.UNDO)[0], caller.principal)
 
     def _let_rest(
         self, transaction: Transaction, found: DataImport, leased: bool, *, state: State, event: Event

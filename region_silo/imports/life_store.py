@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy import update as sql_update
 
 from region_silo.imports.domain import DataImport, State
-from region_silo.imports.store import DATA_IMPORT, LEASE_SKEW, data_import_of
+from region_silo.imports.store import LEASE_SKEW
+from region_silo.imports.tables import DATA_IMPORT, data_import_of
 from shared.database import Transaction
 
 # A row of the ledger whose organization is not there, or on its way out.
@@ -65,6 +66,27 @@ def take_up(
         asked_at=None,
         attempts=0,
         peer_failures=0,
+    )
+
+
+def begin_undo(transaction: Transaction, found: DataImport, state: State, principal: str) -> None:
+    """Let it be undone from the beginning."""
+    _change(
+        transaction,
+        found.id,
+        state=state,
+        available_at=transaction.now,
+        went_on_at=None,
+        wanted=0,
+        error=None,
+        ended_at=None,
+        attempts=0,
+        peer_failures=0,
+        undo_count=DATA_IMPORT.c.undo_count + 1,
+        undone_by=principal,
+        undo_step="",
+        undo_after=0,
+        undo_opens=found.undo.opens or found.state is State.SUCCEEDED,
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select as sql_select
 from sqlalchemy import text
 
 from region_silo.imports.domain import DataImport, State, import_name
-from region_silo.imports.store import DATA_IMPORT
+from region_silo.imports.tables import DATA_IMPORT
 from shared import errors
 from shared.database import Transaction
 from shared.importing.registry import ORGANIZATION

@@ -7,7 +7,7 @@ another machine may have it. What control refuses for good fails it at once; any
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -25,16 +25,25 @@ from region_silo.imports.domain import (
     change,
     import_name,
 )
-from region_silo.imports.opening import Changing, Opening, OpeningLimits
+from region_silo.imports.opening import Opening, OpeningLimits
 from region_silo.imports.planner import Planner
 from region_silo.imports.resting import RestedError, request_key, rest_if_wanted
 from region_silo.imports.sharing import ShareSettings, Turn, TurnOverError
 from region_silo.imports.store import Lease, LeaseLostError
+from region_silo.imports.undoer import UndoCaches, Undoer, UndoLimits
 from region_silo.imports.writer import AFTER_SLUGS, BatchLimits, ControlPeer, FileWriter, Ids, StoppedError
 from region_silo.members.retelling import Retelling
 from shared import barrier, errors, requests
 from shared.database import Database, Transaction
-from shared.errors import Code, PlanExpired, RegionDraining, ServiceError, SiloHoldsOrganizations, SpoolMissing
+from shared.errors import (
+    Code,
+    PlanExpired,
+    RegionDraining,
+    ServiceError,
+    SiloHoldsOrganizations,
+    SpoolMissing,
+    UndoTooLate,
+)
 from shared.importing import planning
 from shared.importing.decisions import BatchFinding
 from shared.importing.drift import DriftedError
@@ -60,6 +69,7 @@ class RunnerSettings:
     limits: BatchLimits = field(default_factory=BatchLimits)
     share: ShareSettings = field(default_factory=ShareSettings)
     opening: OpeningLimits = field(default_factory=OpeningLimits)
+    undoing: UndoLimits = field(default_factory=UndoLimits)
     poll_s: float = 1.0
     slug_poll_s: float = 0.2
     ask_again_s: float = 10.0
@@ -81,14 +91,14 @@ class ImportRunner:
         ids: Ids,
         settings: RunnerSettings | None = None,
         *,
-        changing: Changing = lambda _: nullcontext(),
+        caches: UndoCaches | None = None,
     ) -> None:
         self._database = database
         self._spool = spool
         self._control = control
         self._ids = ids
         self._settings = settings or RunnerSettings()
-        self._changing = changing
+        self._caches = caches or UndoCaches()
         self._planner = Planner(database, control, self._settings.plan_keep_s, self._settings.limits.lease_s)
         self._retelling = Retelling(database, members_max=self._settings.opening.rows_max)
         self._stop = threading.Event()
@@ -111,6 +121,9 @@ class ImportRunner:
             self._rest_if_wanted(lease, data_import, data_import.state)
             if data_import.state is State.PLANNING:
                 self._plan(lease, data_import)
+                return True
+            if data_import.state is State.UNDOING:
+                self._undo(lease, data_import)
                 return True
             if data_import.state is State.WRITING:
                 self._write(lease, data_import)
@@ -138,6 +151,22 @@ class ImportRunner:
         self._planner.finish(lease, plan)
         ENDED.labels(State.PLANNED.name).inc()
         _log.info("import_planned", objects=plan.object_count)
+
+    def _undo(self, lease: Lease, data_import: DataImport) -> None:
+        effects = Undoer(
+            self._database,
+            self._control,
+            self._settings.undoing,
+            self._caches,
+            lease=lease,
+            data_import=data_import,
+            turn=Turn(self._database, self._settings.share, data_import.principal),
+            stopping=self._stop.is_set,
+        ).run()
+        ENDED.labels(State.UNDONE.name).inc()
+        _log.info("import_undone")
+        if Effect.REMOVE_FILE in effects:
+            self._spool.remove(data_import.file_id)
 
     def _idle_s(self) -> float:
         return self._settings.slug_poll_s if self._waits_for_slugs else self._settings.poll_s
@@ -203,7 +232,7 @@ class ImportRunner:
         if any(each.model in AFTER_SLUGS for each in data_import.models):
             self._write_file(lease, data_import, after_slugs=True)
         state, effects = change(State.FINISHING, Event.FINISHED)
-        opened = Opening(self._database, lease, data_import, self._settings.opening, self._changing).run()
+        opened = Opening(self._database, lease, data_import, self._settings.opening, self._caches.organizations).run()
         barrier.reach("import.finished")
         ENDED.labels(state.name).inc()
         _log.info("import_succeeded", organizations=opened)
@@ -232,7 +261,7 @@ class ImportRunner:
         except ServiceError as error:
             if _will_pass(error):
                 self._postpone(lease, data_import, error)
-            elif error.code in _FINAL or isinstance(error, SiloHoldsOrganizations | PlanExpired):
+            elif error.code in _FINAL or isinstance(error, SiloHoldsOrganizations | PlanExpired | UndoTooLate):
                 self._give_up(lease, data_import, error)
             else:
                 self._retry_or_give_up(lease, data_import, error)

@@ -4,7 +4,7 @@ from sqlalchemy import and_, text
 from sqlalchemy import select as sql_select
 
 from region_silo.imports.domain import RUNNING, Scope, State, import_name
-from region_silo.imports.store import DATA_IMPORT
+from region_silo.imports.tables import DATA_IMPORT
 from shared import errors
 from shared.database import Transaction
 

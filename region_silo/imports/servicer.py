@@ -58,6 +58,7 @@ METHODS: tuple[Method, ...] = (
     Method(f"{_SERVICE}/ResumeImport", Door.PUBLIC, _SCOPES, mutating=True),
     Method(f"{_SERVICE}/CancelImport", Door.PUBLIC, _SCOPES, mutating=True),
     Method(f"{_SERVICE}/RetryImport", Door.PUBLIC, _SCOPES, mutating=True),
+    Method(f"{_SERVICE}/UndoImport", Door.PUBLIC, _SCOPES, mutating=True),
 )
 
 _SEVERITIES = {
@@ -187,6 +188,10 @@ class ImportServicer(import_rpc.ImportServiceServicer):
         on_error = request.continue_on_error if request.HasField("continue_on_error") else None
         return self._message(self._life.retry(_import_id(request.name), mutation(request), on_error))
 
+    def UndoImport(self, request: import_pb.UndoImportRequest, context: grpc.ServicerContext) -> import_pb.DataImport:
+        del context
+        return self._message(self._life.undo(_import_id(request.name), mutation(request)))
+
     def _upload(self, parts: Iterator[import_pb.UploadImportRequest], *, is_plan: bool) -> import_pb.DataImport:
         first = next(parts, None)
         if first is None or first.WhichOneof("part") != "header":
@@ -241,6 +246,8 @@ class ImportServicer(import_rpc.ImportServiceServicer):
             plan=row.is_plan,
             applied_plan="" if row.plan_id is None else import_name(row.plan_id),
             expire_time=timestamp(row.expires_at),
+            undone_count=row.undo.undone_count,
+            kept_count=row.undo.kept_count,
         )
 
 

@@ -11,73 +11,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    Integer,
-    SmallInteger,
-    Table,
-    Text,
-    and_,
-    case,
-    func,
-    lateral,
-    literal_column,
-    or_,
-    true,
-)
+from sqlalchemy import and_, case, func, lateral, literal_column, or_, true
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import select as sql_select
 from sqlalchemy import update as sql_update
-from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from region_silo.imports.domain import RUNNING, DataImport, Event, ModelTotal, Scope, State, change
 from region_silo.imports.options import ImportOptions
-from region_silo.schema import METADATA
+from region_silo.imports.tables import DATA_IMPORT, data_import_of
 from shared.database import Transaction
 from shared.requests.domain import StoredError
 
-DATA_IMPORT = Table(
-    "data_import",
-    METADATA,
-    Column("id", BigInteger, primary_key=True),
-    Column("principal", Text),
-    Column("request_id", UUID(as_uuid=False)),
-    Column("scope", SmallInteger),
-    Column("state", SmallInteger),
-    Column("size_bytes", BigInteger),
-    Column("sha256", Text),
-    Column("object_count", BigInteger),
-    Column("done_count", BigInteger),
-    Column("finding_count", BigInteger),
-    Column("models", JSONB),
-    Column("options", JSONB),
-    Column("filtered_at", DateTime(timezone=True)),
-    Column("error", JSONB(none_as_null=True)),
-    Column("lease_token", UUID(as_uuid=False)),
-    Column("lease_until", DateTime(timezone=True)),
-    Column("attempts", Integer),
-    Column("peer_failures", Integer),
-    Column("asked_at", DateTime(timezone=True)),
-    Column("available_at", DateTime(timezone=True)),
-    Column("created_at", DateTime(timezone=True)),
-    Column("started_at", DateTime(timezone=True)),
-    Column("ended_at", DateTime(timezone=True)),
-    Column("updated_at", DateTime(timezone=True)),
-    Column("continue_on_error", Boolean),
-    Column("wanted", SmallInteger),
-    Column("tries", Integer),
-    Column("error_count", BigInteger),
-    Column("served_at", DateTime(timezone=True)),
-    Column("went_on_at", DateTime(timezone=True)),
-    Column("is_plan", Boolean),
-    Column("plan_id", BigInteger),
-    Column("edited", Boolean),
-    Column("expires_at", DateTime(timezone=True)),
-)
 LEASE_SKEW = timedelta(seconds=5)
 
 
@@ -253,7 +198,7 @@ def lease_next(transaction: Transaction, lease_s: float) -> tuple[Lease, DataImp
             lease_until=now + timedelta(seconds=lease_s),
             started_at=func.coalesce(DATA_IMPORT.c.started_at, now),
             went_on_at=func.coalesce(DATA_IMPORT.c.went_on_at, now),
-            served_at=now if state in (State.WRITING, State.PLANNING) else DATA_IMPORT.c.served_at,
+            served_at=now if state in (State.WRITING, State.PLANNING, State.UNDOING) else DATA_IMPORT.c.served_at,
             updated_at=now,
         )
         .returning(*DATA_IMPORT.c)
@@ -323,6 +268,23 @@ def set_state(transaction: Transaction, lease: Lease, state: State) -> None:
     _change_held(transaction, lease, state=state)
 
 
+def set_undo(
+    transaction: Transaction, lease: Lease, step: str, after: int, *, undone: int, kept: int, findings: int
+) -> None:
+    """The undoing has come to a step, and in that up to a pk; count what was undone and what stays. Raises
+    LeaseLostError.
+    """
+    _change_held(
+        transaction,
+        lease,
+        undo_step=step,
+        undo_after=after,
+        undone_count=DATA_IMPORT.c.undone_count + undone,
+        kept_count=DATA_IMPORT.c.kept_count + kept,
+        finding_count=DATA_IMPORT.c.finding_count + findings,
+    )
+
+
 def set_asked(transaction: Transaction, lease: Lease) -> None:
     """Control was asked for slugs just now. Raises LeaseLostError."""
     _change_held(transaction, lease, asked_at=transaction.now, peer_failures=0)
@@ -358,39 +320,3 @@ def _change_held(transaction: Transaction, lease: Lease, **values: Any) -> State
     if changed is None:
         raise LeaseLostError(lease.import_id)
     return State(changed.wanted) if changed.wanted else None
-
-
-def data_import_of(row: Any) -> DataImport:
-    """The import of a whole row."""
-    return DataImport(
-        id=row.id,
-        principal=row.principal,
-        request_id=row.request_id,
-        scope=Scope(row.scope),
-        state=State(row.state),
-        size_bytes=row.size_bytes,
-        sha256=row.sha256,
-        object_count=row.object_count,
-        done_count=row.done_count,
-        finding_count=row.finding_count,
-        models=tuple(ModelTotal(**each) for each in row.models),
-        error=None if row.error is None else msgspec.convert(row.error, StoredError),
-        attempts=row.attempts,
-        peer_failures=row.peer_failures,
-        asked_at=row.asked_at,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        options=msgspec.convert(row.options, ImportOptions),
-        filtered_at=row.filtered_at,
-        updated_at=row.updated_at,
-        wanted=State(row.wanted) if row.wanted else None,
-        continue_on_error=row.continue_on_error,
-        error_count=row.error_count,
-        tries=row.tries,
-        went_on_at=row.went_on_at,
-        is_plan=row.is_plan,
-        plan_id=row.plan_id,
-        edited=row.edited,
-        expires_at=row.expires_at,
-    )

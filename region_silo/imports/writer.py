@@ -25,6 +25,7 @@ from region_silo.imports.sharing import Turn
 from region_silo.imports.sieve import Sieve
 from region_silo.imports.store import Lease
 from region_silo.imports.targets import PROJECT, target_of
+from region_silo.imports.undo_peer import UndoPeer
 from shared import barrier
 from shared.database import Database, Transaction
 from shared.importing.batch import Batch, Written, batch_of, ledger_of, retried, write_batch
@@ -42,7 +43,7 @@ AFTER_SLUGS = frozenset({"sentry.orgauthtoken"})
 """Models whose rows are written when the organizations have their slugs: new tokens hold them."""
 
 
-class ControlPeer(PlanPeer, Protocol):
+class ControlPeer(PlanPeer, UndoPeer, Protocol):
     """What the importer asks of control. All raise PeerUnavailable and the like when control cannot be reached."""
 
     def import_batch(self, batch: HandedBatch) -> HandedAnswer:

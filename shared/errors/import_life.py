@@ -51,3 +51,9 @@ class ImportTargetGone(FailedPrecondition):
     """An organization that the import made is deleted, so nothing more is written into it."""
 
     reason = "IMPORT_TARGET_GONE"
+
+
+class UndoTooLate(FailedPrecondition):
+    """The retention of what the import wrote down about its rows is over, so nobody can tell which rows are its own."""
+
+    reason = "UNDO_TOO_LATE"

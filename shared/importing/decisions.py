@@ -41,6 +41,14 @@ class WriteKind(Enum):
     """What is true now is not what the plan said."""
     TOKEN_CLEARED = "TOKEN_CLEARED"  # noqa: S105 - a kind's name
     """The token is taken; the row has none."""
+    KEPT_CHANGED = "KEPT_CHANGED"
+    """Undone, it stays: it is not as the import left it."""
+    KEPT_REFERRED = "KEPT_REFERRED"
+    """Undone, it stays: something refers to it."""
+    KEPT_MEMBER = "KEPT_MEMBER"
+    """Undone, the user stays: an organization has the user."""
+    KEPT_WITH_USER = "KEPT_WITH_USER"
+    """Undone, it stays with the user whose own it is."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`siloway imports findings|watch|pause|resume|cancel|retry|verify`: what can be done with an import that is queued."""
+"""`siloway imports findings|watch|pause|resume|cancel|retry|verify|undo`: what can be done with a queued import."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client import output
 from siloway_client.commands.imports import Identifier, NoWait, WaitMax, follow, name_of, show, tell_end
+from siloway_client.commands.undo import undo
 from siloway_client.commands.verification import verify
 from siloway_client.findings import findings_of
 from siloway_client.options import Json, Region, RequestId, request_id_of, session
@@ -22,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
         ("cancel", cancel_import),
         ("retry", retry_import),
         ("verify", verify),
+        ("undo", undo),
     ):
         app.command(name)(command)
 

@@ -36,6 +36,7 @@ _RESTING = (
     State.STATE_CANCELLED,
     State.STATE_STOPPED,
     State.STATE_PLANNED,
+    State.STATE_UNDONE,
 )
 
 Identifier = Annotated[str, typer.Argument(metavar="ID", help="The import's id, or imports/ID.")]
@@ -104,6 +105,8 @@ def show(found: import_pb.DataImport) -> None:
     )
     if found.HasField("error"):
         output.say(f"  {found.error.message}")
+    if found.undone_count or found.kept_count:
+        output.say(f"  {found.undone_count} rows undone, {found.kept_count} stay")
     rows = [(m.model, m.total, m.inserted, m.merged, m.overwritten, m.suffixed, m.skipped) for m in found.models]
     output.table(("model", "in file", "inserted", "merged", "overwritten", "suffixed", "skipped"), rows)
     for organization in found.organizations:
@@ -198,8 +201,11 @@ def follow(client: RegionClient, found: import_pb.DataImport, wait_max_s: float)
 
         def advance(current: import_pb.DataImport) -> None:
             description = f"{word(current)} ({pace(current)})"
-            total = max(current.object_count, 1)
-            progress.update(task, completed=current.done_count, total=total, description=description)
+            total, done = current.object_count, current.done_count
+            if current.state in (State.STATE_UNDOING, State.STATE_UNDONE):
+                total = sum(each.inserted + each.overwritten + each.suffixed for each in current.models)
+                done = current.undone_count + current.kept_count
+            progress.update(task, completed=done, total=max(total, 1), description=description)
 
         return wait_for(client, found.name, wait_max_s, advance)
 

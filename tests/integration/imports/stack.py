@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from control_silo.model_exports.usecases import ModelExportUseCases, Right
 from control_silo.model_imports.plans import forget_plan
+from control_silo.model_imports.undoing import UndoingUseCases
 from control_silo.model_imports.usecases import ModelImportUseCases
 from control_silo.regions.usecases import number_of
 from control_silo.slugs import plan_holds
@@ -21,6 +22,8 @@ from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from region_silo.imports.writer import BatchLimits
 from shared.importing.handover import HandedAnswer, HandedBatch
 from shared.importing.spool import Spool
+from shared.importing.undo_handover import UndoWanted
+from shared.importing.undoing import StayingRow, UndonePage
 from shared.rpc.call import Caller, acting
 from shared.snowflake.allocator import SnowflakeAllocator
 from tests.clock import FakeClock
@@ -40,6 +43,7 @@ class DirectControl:
     def __init__(self, silos: Silos, usecases: ModelImportUseCases) -> None:
         self._silos = silos
         self._usecases = usecases
+        self._undoing = UndoingUseCases(usecases.database, usecases.scopes_of, usecases.number_of)
         self.before: Callable[[], None] = lambda: None
         self.batches: list[HandedBatch] = []
 
@@ -47,6 +51,14 @@ class DirectControl:
         self.before()
         self.batches.append(batch)
         return self._usecases.import_batch(REGION, batch)
+
+    def undo_rows(self, wanted: UndoWanted) -> UndonePage:
+        self.before()
+        return self._undoing.undo(REGION, wanted)
+
+    def find_references(self, import_id: int, model: str, pks: Sequence[int]) -> list[StayingRow]:
+        self.before()
+        return self._undoing.find_references(REGION, import_id, model, pks)
 
     def reserve_slugs(self, change_set: str, wishes: list[SlugWish], *, plan: str = "") -> None:
         self.before()

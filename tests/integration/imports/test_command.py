@@ -84,3 +84,23 @@ def test_verify_exits_with_0_when_all_is_as_in_the_file_and_with_1_when_not(
     assert (difference["difference"]["model"], difference["difference"]["pk"]) == ("sentry.team", "1")
     assert result["result"]["difference_count"] == "1"
     assert run("verify").exit_code == 2
+
+
+@pytest.mark.usefixtures("working")
+def test_an_import_is_undone_and_what_stays_is_told(run: Run, doors: Doors, tmp_path: Path) -> None:
+    done = run("import", "organizations", _file(tmp_path, _GOOD), "--json")
+    name = json.loads(done.stdout)["name"]
+    doors.stack.change_in("region", "UPDATE team SET name = 'renamed' WHERE slug = 'one'")
+    partly = run("undo", name)
+    assert isinstance(partly.exception, ImportFailed)
+    assert (partly.exit_code, str(partly.exception)) == (1, f"{name} is undone but for 2 rows")
+    assert "KEPT_CHANGED: sentry.team 1 (pk 1): row" in partly.stdout
+    assert "KEPT_REFERRED: sentry.organization 1 (pk 1): row" in partly.stdout
+    assert f"{name}: undone, 1 rows undone, 2 stay\n" in partly.stdout
+    doors.stack.change_in("region", "UPDATE team SET name = 'one' WHERE slug = 'one'")
+    whole = run("imports", "undo", name, "--json")
+    (document,) = json.loads(whole.stdout)
+    assert (whole.exit_code, document["state"], document["undone_count"]) == (0, "STATE_UNDONE", "3")
+    assert run("undo").exit_code == 2
+    assert run("undo", "imports/1").exit_code == 1
+    assert "3 rows undone, 0 stay" in run("imports", "get", name).stdout

@@ -35,7 +35,7 @@ def _changed(stack: ImportStack, import_id: int) -> tuple[list[str], int]:
     """The models of rows that are not as the ledger says, and how many rows were looked at."""
     changed, seen = [], 0
     for silo in ("region", "control"):
-        ledger = stack.all_in(silo, "SELECT * FROM import_row WHERE import_id = :id AND decision > 0", id=import_id)
+        ledger = stack.all_in(silo, "SELECT * FROM import_row WHERE import_id = :id AND ordinal > 0", id=import_id)
         for model in sorted({row["model"] for row in ledger if models()[row["model"]].silo.value == silo}):
             table = _TABLES[model]
             for row in (each for each in ledger if each["model"] == model):

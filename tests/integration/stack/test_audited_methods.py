@@ -65,6 +65,7 @@ _ELSEWHERE = {
     "ResumeImport": "as above",
     "CancelImport": "as above",
     "RetryImport": "as above",
+    "UndoImport": "as above: tests/integration/imports/test_undo_life.py",
 }
 
 

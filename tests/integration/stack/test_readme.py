@@ -56,7 +56,8 @@ def test_the_siloway_commands_run_one_after_the_other(stack: RunningStack, folde
     commands = _block("Look around by hand", 1)
     told: dict[str, tuple[str, str]] = {}
     for command in commands:
-        import_id = told["import organizations"][1] if told else "ID"
+        undone = command.split()[1] == "undo"
+        import_id = told["apply export.json.plan" if undone else "import organizations"][1] if told else "ID"
         subject = " ".join(command.split()[1:3])
         told[subject] = (answer := _run(command.replace(" ID ", f" {import_id} "), folder)), _first_id(answer)
     assert " succeeded, 61 of 61 objects" in told["import organizations"][0]
@@ -74,7 +75,8 @@ def test_the_siloway_commands_run_one_after_the_other(stack: RunningStack, folde
     assert [row["fields"]["slug"] for row in exported if row["model"] == "sentry.organization"] == ["my-org"]
     assert " planned, 61 of 61 objects" in told["plan organizations"][0]
     assert " succeeded, 61 of 61 objects" in told["apply export.json.plan"][0]
-    assert len(commands) == 12
+    assert re.search(r": undone, \d+ rows undone, 0 stay\n", told["undo ID"][0])
+    assert len(commands) == 13
     _check_what_ci_jobs_do(folder)
 
 

@@ -236,6 +236,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: An organization that the import made is deleted, so nothing more is written into it."""
     ERROR_REASON_FILE_NOT_COMPARABLE: _ErrorReason.ValueType  # 168
     """FAILED_PRECONDITION: A file is no export whose rows can be compared: one cannot be read, or nobody knows its model."""
+    ERROR_REASON_UNDO_TOO_LATE: _ErrorReason.ValueType  # 164
+    """FAILED_PRECONDITION: The retention of what the import noted about its rows is over, so it cannot be undone any more."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that google.rpc.ErrorInfo carries, with the domain "siloway". On the wire stands the name without the
@@ -456,4 +458,6 @@ ERROR_REASON_IMPORT_TARGET_GONE: ErrorReason.ValueType  # 145
 """FAILED_PRECONDITION: An organization that the import made is deleted, so nothing more is written into it."""
 ERROR_REASON_FILE_NOT_COMPARABLE: ErrorReason.ValueType  # 168
 """FAILED_PRECONDITION: A file is no export whose rows can be compared: one cannot be read, or nobody knows its model."""
+ERROR_REASON_UNDO_TOO_LATE: ErrorReason.ValueType  # 164
+"""FAILED_PRECONDITION: The retention of what the import noted about its rows is over, so it cannot be undone any more."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -324,3 +324,244 @@ class ImportBatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportBatchResponse: _TypeAlias = ImportBatchResponse  # noqa: Y015
+
+@_typing.final
+class StayingRow(_message.Message):
+    """StayingRow is a row that is not undone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDINAL_FIELD_NUMBER: _builtins.int
+    OLD_PK_FIELD_NUMBER: _builtins.int
+    NEW_PK_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    ordinal: _builtins.int
+    """Its place among its model's rows in the file; 0 for one that stands in no file."""
+    old_pk: _builtins.int
+    """Its pk in the file."""
+    new_pk: _builtins.int
+    """Its pk in the target."""
+    kind: _builtins.str
+    """Why, as the kind of a finding."""
+    by: _builtins.str
+    """What refers to it; empty when nothing does."""
+    def __init__(
+        self,
+        *,
+        ordinal: _builtins.int = ...,
+        old_pk: _builtins.int = ...,
+        new_pk: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "kind", b"kind", "new_pk", b"new_pk", "old_pk", b"old_pk", "ordinal", b"ordinal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StayingRow: _TypeAlias = StayingRow  # noqa: Y015
+
+@_typing.final
+class UndoRowsRequest(_message.Message):
+    """UndoRowsRequest is a span of one model's rows, by their pk in the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Phase:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[UndoRowsRequest._Phase.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        PHASE_UNSPECIFIED: UndoRowsRequest._Phase.ValueType  # 0
+        """Not given."""
+        PHASE_BEGIN: UndoRowsRequest._Phase.ValueType  # 1
+        """To see whether it is still known what the import wrote, and to forget what an earlier undoing has marked."""
+        PHASE_MARK: UndoRowsRequest._Phase.ValueType  # 2
+        """To find out which users stay."""
+        PHASE_UNDO: UndoRowsRequest._Phase.ValueType  # 3
+        """To undo."""
+
+    class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
+        """Phase is what is to be done."""
+
+    PHASE_UNSPECIFIED: UndoRowsRequest.Phase.ValueType  # 0
+    """Not given."""
+    PHASE_BEGIN: UndoRowsRequest.Phase.ValueType  # 1
+    """To see whether it is still known what the import wrote, and to forget what an earlier undoing has marked."""
+    PHASE_MARK: UndoRowsRequest.Phase.ValueType  # 2
+    """To find out which users stay."""
+    PHASE_UNDO: UndoRowsRequest.Phase.ValueType  # 3
+    """To undo."""
+
+    @_typing.final
+    class Referred(_message.Message):
+        """A row that something in the region refers to."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PK_FIELD_NUMBER: _builtins.int
+        KIND_FIELD_NUMBER: _builtins.int
+        BY_FIELD_NUMBER: _builtins.int
+        pk: _builtins.int
+        """Its pk in control."""
+        kind: _builtins.str
+        """Why it stays, as the kind of a finding."""
+        by: _builtins.str
+        """What refers to it."""
+        def __init__(
+            self,
+            *,
+            pk: _builtins.int = ...,
+            kind: _builtins.str = ...,
+            by: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "kind", b"kind", "pk", b"pk"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    MERGE_USERS_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
+    REFERRED_FIELD_NUMBER: _builtins.int
+    EXPECTS_ROWS_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.int
+    """The import's id, unique in the calling region."""
+    principal: _builtins.str
+    """The principal that asked for it; control checks its scopes itself."""
+    scope: Global___ImportBatchRequest.Scope.ValueType
+    """What the import might touch."""
+    merge_users: _builtins.bool
+    """The import merged users."""
+    phase: Global___UndoRowsRequest.Phase.ValueType
+    """What is to be done."""
+    model: _builtins.str
+    """The model, or a name by which control knows rows that came with a model's; empty for PHASE_BEGIN."""
+    after: _builtins.int
+    """Rows above this pk."""
+    through: _builtins.int
+    """Rows up to this pk."""
+    expects_rows: _builtins.bool
+    """For PHASE_BEGIN: the region knows of rows that control wrote."""
+    @_builtins.property
+    def referred(self) -> _containers.RepeatedCompositeFieldContainer[Global___UndoRowsRequest.Referred]:
+        """Rows of the span that stay because of the region."""
+
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.int = ...,
+        principal: _builtins.str = ...,
+        scope: Global___ImportBatchRequest.Scope.ValueType = ...,
+        merge_users: _builtins.bool = ...,
+        phase: Global___UndoRowsRequest.Phase.ValueType = ...,
+        model: _builtins.str = ...,
+        after: _builtins.int = ...,
+        through: _builtins.int = ...,
+        referred: _abc.Iterable[Global___UndoRowsRequest.Referred] | None = ...,
+        expects_rows: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "expects_rows", b"expects_rows", "import_id", b"import_id", "merge_users", b"merge_users", "model", b"model", "phase", b"phase", "principal", b"principal", "referred", b"referred", "scope", b"scope", "through", b"through"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoRowsRequest: _TypeAlias = UndoRowsRequest  # noqa: Y015
+
+@_typing.final
+class UndoRowsResponse(_message.Message):
+    """UndoRowsResponse tells what became of the span."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAST_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    STAYING_FIELD_NUMBER: _builtins.int
+    last: _builtins.int
+    """Up to which pk it is done."""
+    has_more: _builtins.bool
+    """Rows may be left behind that."""
+    @_builtins.property
+    def staying(self) -> _containers.RepeatedCompositeFieldContainer[Global___StayingRow]:
+        """The rows that stay."""
+
+    def __init__(
+        self,
+        *,
+        last: _builtins.int = ...,
+        has_more: _builtins.bool = ...,
+        staying: _abc.Iterable[Global___StayingRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "last", b"last", "staying", b"staying"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoRowsResponse: _TypeAlias = UndoRowsResponse  # noqa: Y015
+
+@_typing.final
+class FindReferencesRequest(_message.Message):
+    """FindReferencesRequest asks about rows of one of the region's models."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    PKS_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.int
+    """The import's id, unique in the calling region."""
+    model: _builtins.str
+    """The model, for example "sentry.organization"."""
+    @_builtins.property
+    def pks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The rows' pks in the region."""
+
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.int = ...,
+        model: _builtins.str = ...,
+        pks: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "model", b"model", "pks", b"pks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindReferencesRequest: _TypeAlias = FindReferencesRequest  # noqa: Y015
+
+@_typing.final
+class FindReferencesResponse(_message.Message):
+    """FindReferencesResponse tells of those that something refers to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___StayingRow]:
+        """They have their pk in the region alone."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___StayingRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindReferencesResponse: _TypeAlias = FindReferencesResponse  # noqa: Y015

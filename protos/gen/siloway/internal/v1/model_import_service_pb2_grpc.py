@@ -40,6 +40,16 @@ class ModelImportServiceStub:
                 request_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchRequest.SerializeToString,
                 response_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchResponse.FromString,
                 _registered_method=True)
+        self.UndoRows = channel.unary_unary(
+                '/siloway.internal.v1.ModelImportService/UndoRows',
+                request_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.UndoRowsRequest.SerializeToString,
+                response_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.UndoRowsResponse.FromString,
+                _registered_method=True)
+        self.FindReferences = channel.unary_unary(
+                '/siloway.internal.v1.ModelImportService/FindReferences',
+                request_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.FindReferencesRequest.SerializeToString,
+                response_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.FindReferencesResponse.FromString,
+                _registered_method=True)
 
 
 class ModelImportServiceServicer:
@@ -54,6 +64,21 @@ class ModelImportServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UndoRows(self, request, context):
+        """Undoes rows that an import wrote in control, or finds out which of its users stay: a span of one model's rows, or its
+        beginning. The same span again finds little left to do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindReferences(self, request, context):
+        """Tells which of the region's rows something in control refers to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelImportServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +86,16 @@ def add_ModelImportServiceServicer_to_server(servicer, server):
                     servicer.ImportBatch,
                     request_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchRequest.FromString,
                     response_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchResponse.SerializeToString,
+            ),
+            'UndoRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoRows,
+                    request_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.UndoRowsRequest.FromString,
+                    response_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.UndoRowsResponse.SerializeToString,
+            ),
+            'FindReferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindReferences,
+                    request_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.FindReferencesRequest.FromString,
+                    response_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.FindReferencesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +126,60 @@ class ModelImportService:
             '/siloway.internal.v1.ModelImportService/ImportBatch',
             siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchRequest.SerializeToString,
             siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.internal.v1.ModelImportService/UndoRows',
+            siloway_dot_internal_dot_v1_dot_model__import__service__pb2.UndoRowsRequest.SerializeToString,
+            siloway_dot_internal_dot_v1_dot_model__import__service__pb2.UndoRowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindReferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.internal.v1.ModelImportService/FindReferences',
+            siloway_dot_internal_dot_v1_dot_model__import__service__pb2.FindReferencesRequest.SerializeToString,
+            siloway_dot_internal_dot_v1_dot_model__import__service__pb2.FindReferencesResponse.FromString,
             options,
             channel_credentials,
             insecure,

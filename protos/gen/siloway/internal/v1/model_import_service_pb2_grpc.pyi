@@ -37,6 +37,12 @@ class ModelImportServiceStub:
     """Writes one batch of rows of one model, all or nothing. The same batch again (import, model, first ordinal) gets the
     stored decisions and writes nothing.
     """
+    UndoRows: _grpc.UnaryUnaryMultiCallable[_model_import_service_pb2.UndoRowsRequest, _model_import_service_pb2.UndoRowsResponse]
+    """Undoes rows that an import wrote in control, or finds out which of its users stay: a span of one model's rows, or its
+    beginning. The same span again finds little left to do.
+    """
+    FindReferences: _grpc.UnaryUnaryMultiCallable[_model_import_service_pb2.FindReferencesRequest, _model_import_service_pb2.FindReferencesResponse]
+    """Tells which of the region's rows something in control refers to."""
 
 @_typing.type_check_only
 class ModelImportServiceAsyncStub(ModelImportServiceStub):
@@ -47,6 +53,12 @@ class ModelImportServiceAsyncStub(ModelImportServiceStub):
     """Writes one batch of rows of one model, all or nothing. The same batch again (import, model, first ordinal) gets the
     stored decisions and writes nothing.
     """
+    UndoRows: _aio.UnaryUnaryMultiCallable[_model_import_service_pb2.UndoRowsRequest, _model_import_service_pb2.UndoRowsResponse]  # type: ignore[assignment]
+    """Undoes rows that an import wrote in control, or finds out which of its users stay: a span of one model's rows, or its
+    beginning. The same span again finds little left to do.
+    """
+    FindReferences: _aio.UnaryUnaryMultiCallable[_model_import_service_pb2.FindReferencesRequest, _model_import_service_pb2.FindReferencesResponse]  # type: ignore[assignment]
+    """Tells which of the region's rows something in control refers to."""
 
 class ModelImportServiceServicer(metaclass=_abc_1.ABCMeta):
     """ModelImportService is served by control on its internal door and called by a region's importer."""
@@ -60,5 +72,23 @@ class ModelImportServiceServicer(metaclass=_abc_1.ABCMeta):
         """Writes one batch of rows of one model, all or nothing. The same batch again (import, model, first ordinal) gets the
         stored decisions and writes nothing.
         """
+
+    @_abc_1.abstractmethod
+    def UndoRows(
+        self,
+        request: _model_import_service_pb2.UndoRowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_import_service_pb2.UndoRowsResponse, _abc.Awaitable[_model_import_service_pb2.UndoRowsResponse]]:
+        """Undoes rows that an import wrote in control, or finds out which of its users stay: a span of one model's rows, or its
+        beginning. The same span again finds little left to do.
+        """
+
+    @_abc_1.abstractmethod
+    def FindReferences(
+        self,
+        request: _model_import_service_pb2.FindReferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_import_service_pb2.FindReferencesResponse, _abc.Awaitable[_model_import_service_pb2.FindReferencesResponse]]:
+        """Tells which of the region's rows something in control refers to."""
 
 def add_ModelImportServiceServicer_to_server(servicer: ModelImportServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -90,6 +90,10 @@ class DataImport(_message.Message):
         """What an import of the file would do is being found out."""
         STATE_PLANNED: DataImport._State.ValueType  # 12
         """What an import of the file would do is known, and can be done with ApplyImport until expire_time."""
+        STATE_UNDOING: DataImport._State.ValueType  # 13
+        """Its rows are being undone."""
+        STATE_UNDONE: DataImport._State.ValueType  # 14
+        """Undone: what it wrote has gone or is as before, but for rows that have a finding of a kind KEPT_..."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State is how far the import has come."""
@@ -120,6 +124,10 @@ class DataImport(_message.Message):
     """What an import of the file would do is being found out."""
     STATE_PLANNED: DataImport.State.ValueType  # 12
     """What an import of the file would do is known, and can be done with ApplyImport until expire_time."""
+    STATE_UNDOING: DataImport.State.ValueType  # 13
+    """Its rows are being undone."""
+    STATE_UNDONE: DataImport.State.ValueType  # 14
+    """Undone: what it wrote has gone or is as before, but for rows that have a finding of a kind KEPT_..."""
 
     @_typing.final
     class ModelCounts(_message.Message):
@@ -219,6 +227,8 @@ class DataImport(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     APPLIED_PLAN_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    UNDONE_COUNT_FIELD_NUMBER: _builtins.int
+    KEPT_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"imports/{id}"."""
     scope: Global___DataImport.Scope.ValueType
@@ -255,6 +265,10 @@ class DataImport(_message.Message):
     """It is a plan: it writes nothing."""
     applied_plan: _builtins.str
     """The plan that it applies, "imports/{id}"; empty for every other import."""
+    undone_count: _builtins.int
+    """Rows that were undone: they have gone or are as they were before."""
+    kept_count: _builtins.int
+    """Rows that an undoing found changed or in use; each has a finding."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___DataImport.ModelCounts]:
         """Counts of each model, in the order of writing."""
@@ -277,7 +291,7 @@ class DataImport(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When it succeeded, failed, was stopped or cancelled."""
+        """When it succeeded, failed, was stopped, cancelled or undone."""
 
     @_builtins.property
     def options(self) -> Global___ImportOptions:
@@ -316,10 +330,12 @@ class DataImport(_message.Message):
         plan: _builtins.bool = ...,
         applied_plan: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        undone_count: _builtins.int = ...,
+        kept_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "options", b"options", "seconds_left", b"seconds_left", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "applied_plan", b"applied_plan", "continue_on_error", b"continue_on_error", "create_time", b"create_time", "creator", b"creator", "done_count", b"done_count", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "expire_time", b"expire_time", "finding_count", b"finding_count", "models", b"models", "name", b"name", "object_count", b"object_count", "objects_per_second", b"objects_per_second", "options", b"options", "organizations", b"organizations", "plan", b"plan", "recent_objects_per_second", b"recent_objects_per_second", "requested_state", b"requested_state", "retry_count", b"retry_count", "scope", b"scope", "seconds_left", b"seconds_left", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left", "applied_plan", b"applied_plan", "continue_on_error", b"continue_on_error", "create_time", b"create_time", "creator", b"creator", "done_count", b"done_count", "end_time", b"end_time", "error", b"error", "error_count", b"error_count", "expire_time", b"expire_time", "finding_count", b"finding_count", "kept_count", b"kept_count", "models", b"models", "name", b"name", "object_count", b"object_count", "objects_per_second", b"objects_per_second", "options", b"options", "organizations", b"organizations", "plan", b"plan", "recent_objects_per_second", b"recent_objects_per_second", "requested_state", b"requested_state", "retry_count", b"retry_count", "scope", b"scope", "seconds_left", b"seconds_left", "sha256", b"sha256", "size_bytes", b"size_bytes", "start_time", b"start_time", "state", b"state", "undone_count", b"undone_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seconds_left: _TypeAlias = _typing.Literal["seconds_left"]  # noqa: Y015
     _WhichOneofArgType__seconds_left: _TypeAlias = _typing.Literal["_seconds_left", b"_seconds_left"]  # noqa: Y015
@@ -956,6 +972,32 @@ class RetryImportRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__continue_on_error) -> _WhichOneofReturnType__continue_on_error | None: ...
 
 Global___RetryImportRequest: _TypeAlias = RetryImportRequest  # noqa: Y015
+
+@_typing.final
+class UndoImportRequest(_message.Message):
+    """UndoImportRequest undoes an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"imports/{id}"."""
+    request_id: _builtins.str
+    """A UUID that the client minted for this request; the same one again gets the same answer."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoImportRequest: _TypeAlias = UndoImportRequest  # noqa: Y015
 
 @_typing.final
 class PlanDecision(_message.Message):

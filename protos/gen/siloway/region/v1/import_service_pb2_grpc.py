@@ -100,6 +100,11 @@ class ImportServiceStub:
                 request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.RetryImportRequest.SerializeToString,
                 response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
                 _registered_method=True)
+        self.UndoImport = channel.unary_unary(
+                '/siloway.region.v1.ImportService/UndoImport',
+                request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.UndoImportRequest.SerializeToString,
+                response_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+                _registered_method=True)
         self.VerifyImport = channel.unary_stream(
                 '/siloway.region.v1.ImportService/VerifyImport',
                 request_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.VerifyImportRequest.SerializeToString,
@@ -212,6 +217,17 @@ class ImportServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UndoImport(self, request, context):
+        """Undoes an import that SUCCEEDED, FAILED, STOPPED, was CANCELLED or is UNDONE with rows that stayed, within the retention:
+        rows that it made go, rows that it overwrote are as before. A row that was changed since, or that something refers to by
+        now, stays and has a finding; a user stays while an organization has the user. Organizations that go are told to control
+        as purged ones are, without a grace time: their slugs are in quarantine. Until the import is UNDONE its organizations are
+        IMPORTING. Needs what GetImport needs, and the scope that such an import needs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyImport(self, request, context):
         """Compares what stands now with the file of an import that SUCCEEDED, row by row: sends each difference, now and then how far
         it is, and the result at the end; a stream without a result was cut short. What the import's own rules and findings explain
@@ -288,6 +304,11 @@ def add_ImportServiceServicer_to_server(servicer, server):
             'RetryImport': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryImport,
                     request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.RetryImportRequest.FromString,
+                    response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
+            ),
+            'UndoImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoImport,
+                    request_deserializer=siloway_dot_region_dot_v1_dot_import__service__pb2.UndoImportRequest.FromString,
                     response_serializer=siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.SerializeToString,
             ),
             'VerifyImport': grpc.unary_stream_rpc_method_handler(
@@ -647,6 +668,33 @@ class ImportService:
             target,
             '/siloway.region.v1.ImportService/RetryImport',
             siloway_dot_region_dot_v1_dot_import__service__pb2.RetryImportRequest.SerializeToString,
+            siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.region.v1.ImportService/UndoImport',
+            siloway_dot_region_dot_v1_dot_import__service__pb2.UndoImportRequest.SerializeToString,
             siloway_dot_region_dot_v1_dot_import__service__pb2.DataImport.FromString,
             options,
             channel_credentials,

@@ -76,6 +76,13 @@ class ImportServiceStub:
     are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
     GetImport needs.
     """
+    UndoImport: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.UndoImportRequest, _import_service_pb2.DataImport]
+    """Undoes an import that SUCCEEDED, FAILED, STOPPED, was CANCELLED or is UNDONE with rows that stayed, within the retention:
+    rows that it made go, rows that it overwrote are as before. A row that was changed since, or that something refers to by
+    now, stays and has a finding; a user stays while an organization has the user. Organizations that go are told to control
+    as purged ones are, without a grace time: their slugs are in quarantine. Until the import is UNDONE its organizations are
+    IMPORTING. Needs what GetImport needs, and the scope that such an import needs.
+    """
     VerifyImport: _grpc.UnaryStreamMultiCallable[_import_service_pb2.VerifyImportRequest, _import_service_pb2.VerifyImportResponse]
     """Compares what stands now with the file of an import that SUCCEEDED, row by row: sends each difference, now and then how far
     it is, and the result at the end; a stream without a result was cut short. What the import's own rules and findings explain
@@ -130,6 +137,13 @@ class ImportServiceAsyncStub(ImportServiceStub):
     """Takes up what failed, from the same file and into the same target: rows with errors and rows whose reference was missing
     are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
     GetImport needs.
+    """
+    UndoImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.UndoImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
+    """Undoes an import that SUCCEEDED, FAILED, STOPPED, was CANCELLED or is UNDONE with rows that stayed, within the retention:
+    rows that it made go, rows that it overwrote are as before. A row that was changed since, or that something refers to by
+    now, stays and has a finding; a user stays while an organization has the user. Organizations that go are told to control
+    as purged ones are, without a grace time: their slugs are in quarantine. Until the import is UNDONE its organizations are
+    IMPORTING. Needs what GetImport needs, and the scope that such an import needs.
     """
     VerifyImport: _aio.UnaryStreamMultiCallable[_import_service_pb2.VerifyImportRequest, _import_service_pb2.VerifyImportResponse]  # type: ignore[assignment]
     """Compares what stands now with the file of an import that SUCCEEDED, row by row: sends each difference, now and then how far
@@ -260,6 +274,19 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes up what failed, from the same file and into the same target: rows with errors and rows whose reference was missing
         are tried again, then the import goes on. For imports that are STOPPED or FAILED, or SUCCEEDED with errors. Needs what
         GetImport needs.
+        """
+
+    @_abc_1.abstractmethod
+    def UndoImport(
+        self,
+        request: _import_service_pb2.UndoImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
+        """Undoes an import that SUCCEEDED, FAILED, STOPPED, was CANCELLED or is UNDONE with rows that stayed, within the retention:
+        rows that it made go, rows that it overwrote are as before. A row that was changed since, or that something refers to by
+        now, stays and has a finding; a user stays while an organization has the user. Organizations that go are told to control
+        as purged ones are, without a grace time: their slugs are in quarantine. Until the import is UNDONE its organizations are
+        IMPORTING. Needs what GetImport needs, and the scope that such an import needs.
         """
 
     @_abc_1.abstractmethod
