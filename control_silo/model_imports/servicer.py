@@ -5,6 +5,7 @@ from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 
 from control_silo.model_imports.usecases import ModelImportUseCases
+from shared.importing.choices import Choice
 from shared.importing.handover import HandedBatch, HandedRow, KnownRow
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
@@ -53,6 +54,7 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
             planned=request.plan,
             applied_plan=request.applied_plan or None,
             plan_was_edited=request.plan_was_edited,
+            choices=[Choice(each.ordinal, each.policy) for each in request.choices],
         )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(
