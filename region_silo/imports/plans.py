@@ -124,14 +124,16 @@ def _check_models(plan: DataImport, taken_out: Collection[str]) -> None:
 
 def _choose(transaction: Transaction, plan_id: int, import_id: int, edits: PlanEdits) -> int:
     """Keep the policies of rows; returns of how many. Raises InvalidArgument for one that the plan does not have."""
+    pks: dict[str, list[int]] = {}
+    for _, _, model, pk, _ in edits.chosen():
+        pks.setdefault(model, []).append(pk)
+    found = {model: choice_store.places(transaction, plan_id, model, wanted) for model, wanted in pks.items()}
     policies: dict[str, dict[int, int]] = {}
-    for part, each in enumerate(edits.policies):
-        found = choice_store.places(transaction, plan_id, each.model, each.pks)
-        for place, pk in enumerate(each.pks):
-            if pk not in found:
-                reason = f"{each.model} {pk} is no row of the plan that a policy can be chosen for"
-                raise errors.InvalidArgument.of(f"policies[{part}].pks[{place}]", reason)
-            policies.setdefault(each.model, {})[found[pk]] = each.policy
+    for part, place, model, pk, policy in edits.chosen():
+        if pk not in found[model]:
+            reason = f"{model} {pk} is no row of the plan that a policy can be chosen for"
+            raise errors.InvalidArgument.of(f"policies[{part}].pks[{place}]", reason)
+        policies.setdefault(model, {})[found[model][pk]] = policy
     for model, chosen in policies.items():
         choice_store.insert(transaction, import_id, model, chosen)
     return sum(map(len, policies.values()))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -209,6 +210,20 @@ def test_a_retry_keeps_the_choices_and_they_go_with_the_import(stack: ImportStac
     assert len(stack.all_in("region", "SELECT * FROM import_choice")) == 3
     stack.clock.advance(91 * 86400)
     assert Cleaner(stack.region, import_tasks()).clean_once()["import_choice"] == 3
+
+
+def test_a_policy_for_every_row_does_what_the_policy_of_the_model_does(stack: ImportStack) -> None:
+    _fill(stack)
+    file = [*_PEOPLE, rows.user(5, "Ann"), rows.member(5, 1, 5), rows.email(1, "bo"), rows.email(2, "Ann")]
+    around = (Policy.SUFFIX, Policy.MERGE, Policy.SKIP, Policy.SUFFIX)
+    for planned_as, chosen in pairwise(around):
+        wanted = planned_of(stack, file, options=ImportOptions(policies=((_USER, chosen.value),)))
+        planned = planned_of(stack, file, options=ImportOptions(policies=((_USER, planned_as.value),)))
+        done = applied(stack, planned.id, {(_USER, chosen): range(1, 6)})
+        found, expected = (
+            {key: decision for key, (decision, _) in ledger(stack, each.id).items()} for each in (done, wanted)
+        )
+        assert found == expected
 
 
 def test_choices_are_the_same_in_small_batches(stack: ImportStack) -> None:
