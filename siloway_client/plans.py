@@ -1,7 +1,8 @@
 """Plan files: one JSON object a line, the plan first, then a row of the file each, with what would be done with it.
 
-A file may be edited in one way: a row whose decision is changed to "skip" is taken out. Any other edit is refused,
-before anything is asked of the region. What was written stands as a digest on the first line, without the decisions.
+Decisions in it may be edited: a row with "skip" is taken out; "merge", "overwrite" and "suffix" are policies for
+a row whose unique values are taken. Any other edit is refused before anything is asked of the region, which says what
+policies a model knows. What was written stands as a digest on the first line, without the decisions.
 """
 
 import hashlib
@@ -16,8 +17,11 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway_client.client import RegionClient
 
 SKIP = "skip"
+_POLICIES = ("merge", "overwrite", "suffix")
 _PAGE = 1000
-_SKIPS_A_PART = 1000
+_ROWS_A_PART = 1000
+_TAKEN = "NOT_UNIQUE"
+"""Why a row is left out that a policy could have helped."""
 _Decision = import_pb.PlanDecision.Decision
 
 
@@ -27,11 +31,11 @@ class PlanFileWrong(Exception):
 
 @dataclass(frozen=True)
 class PlanFile:
-    """A plan file that was read: the plan's name, its region, and the pks by model of the rows that were taken out."""
+    """A plan file that was read: the plan's name, its region, and the pks of edited rows by model and decision."""
 
     plan: str
     region: str
-    taken_out: dict[str, list[int]]
+    edited: dict[tuple[str, str], list[int]]
 
 
 def decisions_of(client: RegionClient, name: str) -> Iterator[import_pb.PlanDecision]:
@@ -77,22 +81,19 @@ def write_plan(path: Path, plan: import_pb.DataImport, region: str, decided: Ite
 def read_plan(path: Path) -> PlanFile:
     """Read a plan file back. Raises OSError, PlanFileWrong."""
     digest, rows = hashlib.sha256(), 0
-    taken_out: dict[str, list[int]] = {}
+    edited: dict[tuple[str, str], list[int]] = {}
     with path.open(encoding="utf-8", errors="replace") as file:  # what is no text has another digest
         head = _head(path, file.readline())
         for number, line in enumerate(file, 2):
             row = _object(line, number)
-            planned = row.get("planned")
             digest.update(_stable(row))
             rows += 1
-            if row.get("decision") == planned:
-                continue
-            if row.get("decision") != SKIP:
-                raise PlanFileWrong(f"line {number}: a decision can only be changed to {SKIP!r}")
-            taken_out.setdefault(str(row.get("model")), []).append(_pk(row, number))
+            if row.get("decision") != row.get("planned"):
+                _check_edit(row, number)
+                edited.setdefault((str(row["model"]), row["decision"]), []).append(int(row["pk"]))
     if (rows, digest.hexdigest()) != (head.get("rows"), head.get("sha256")):
         raise PlanFileWrong(f"{path}: something other than decisions was changed, or lines are missing")
-    return PlanFile(str(head["plan"]), str(head["region"]), taken_out)
+    return PlanFile(str(head["plan"]), str(head["region"]), edited)
 
 
 def application(plan: PlanFile, request_id: str) -> Iterator[import_pb.ApplyImportRequest]:
@@ -100,10 +101,27 @@ def application(plan: PlanFile, request_id: str) -> Iterator[import_pb.ApplyImpo
     yield import_pb.ApplyImportRequest(
         header=import_pb.ApplyImportRequest.Header(name=plan.plan, request_id=request_id)
     )
-    for model, pks in sorted(plan.taken_out.items()):
-        for start in range(0, len(pks), _SKIPS_A_PART):
-            part = import_pb.ApplyImportRequest.Skips(model=model, pks=pks[start : start + _SKIPS_A_PART])
-            yield import_pb.ApplyImportRequest(skips=part)
+    for (model, decision), pks in sorted(plan.edited.items()):
+        for start in range(0, len(pks), _ROWS_A_PART):
+            part = pks[start : start + _ROWS_A_PART]
+            if decision == SKIP:
+                skips = import_pb.ApplyImportRequest.Skips(model=model, pks=part)
+                yield import_pb.ApplyImportRequest(skips=skips)
+            else:
+                policy = import_pb.ImportOptions.OnConflict.Value(f"ON_CONFLICT_{decision.upper()}")
+                policies = import_pb.ApplyImportRequest.Policies(model=model, policy=policy, pks=part)
+                yield import_pb.ApplyImportRequest(policies=policies)
+
+
+def _check_edit(row: dict[str, Any], number: int) -> None:
+    """Raise PlanFileWrong when no row can have the decision, or this one cannot."""
+    if row.get("decision") not in (SKIP, *_POLICIES):
+        known = ", ".join((SKIP, *_POLICIES[:-1]))
+        raise PlanFileWrong(f"line {number}: a decision can only be changed to {known} or {_POLICIES[-1]}")
+    if not str(row.get("pk")).isdecimal() or "model" not in row:
+        raise PlanFileWrong(f"line {number}: no row of a plan")
+    if row.get("planned") == SKIP and row.get("kind") != _TAKEN:
+        raise PlanFileWrong(f"line {number}: {row.get('kind')} leaves the row out, whatever its decision")
 
 
 def _row(each: import_pb.PlanDecision) -> dict[str, Any]:
@@ -136,13 +154,6 @@ def _object(line: str, number: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise PlanFileWrong(f"line {number}: not a JSON object")
     return value
-
-
-def _pk(row: dict[str, Any], number: int) -> int:
-    try:
-        return int(row["pk"])
-    except (KeyError, TypeError, ValueError):
-        raise PlanFileWrong(f"line {number}: a row without a pk cannot be taken out") from None
 
 
 def _value(line: str) -> Any:

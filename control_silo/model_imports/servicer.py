@@ -6,6 +6,7 @@ from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rp
 
 from control_silo.model_imports.undoing import UndoingUseCases
 from control_silo.model_imports.usecases import ModelImportUseCases
+from shared.importing.choices import Choice
 from shared.importing.handover import HandedBatch, HandedRow, KnownRow
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
@@ -65,6 +66,7 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
             planned=request.plan,
             applied_plan=request.applied_plan or None,
             plan_was_edited=request.plan_was_edited,
+            choices=[Choice(each.ordinal, each.policy) for each in request.choices],
         )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(

@@ -20,6 +20,7 @@ from shared.errors import Aborted, InvalidArgument, PeerRefused, ScopeMissing
 from shared.importing.batch import Batch, batch_of, ledger_of, retried, write_batch
 from shared.importing.drift import DriftedError
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
+from shared.importing.policies import POLICIES
 from shared.importing.registry import ORGANIZATION, Silo, models
 from shared.importing.rows import DecodedRows, RowDecoder
 from shared.importing.targets import Target
@@ -83,7 +84,7 @@ class ModelImportUseCases:
             raise PeerRefused("the import is not this region's", metadata={"region": region})
         if batch.applied_plan is not None and not _is_of(batch.applied_plan, begun.region):
             raise PeerRefused("the plan is not this region's", metadata={"region": region})
-        needed = batch.terms.permission
+        needed = batch.permission
         if needed not in self.scopes_of(batch.principal, begun.time):
             raise ScopeMissing(metadata={"scope": needed, "principal": batch.principal})
         model = models().get(batch.model)
@@ -93,6 +94,9 @@ class ModelImportUseCases:
             step = row.ordinal - before.ordinal
             if step < 1 or (step > 1 and not (batch.again or batch.filtered)):
                 raise InvalidArgument.of(f"rows[{place}].ordinal", "must be one more than the one before")
+        for place, choice in enumerate(batch.choices):
+            if choice.policy not in POLICIES.get(batch.model, ()):
+                raise InvalidArgument.of(f"choices[{place}].policy", "is none that the model knows")
         self._check_known(region, batch, begun.region)
 
     def _check_known(self, region: str, batch: HandedBatch, number: int) -> None:
@@ -167,7 +171,13 @@ class ModelImportUseCases:
 
     def _new(self, batch: HandedBatch, target: Target, count: int, decoded: DecodedRows) -> Batch:
         made = batch_of(batch.import_id, target, count, decoded, self.ids.take)
-        return replace(made, planned=batch.planned, plan_id=batch.applied_plan, plan_was_edited=batch.plan_was_edited)
+        return replace(
+            made,
+            planned=batch.planned,
+            plan_id=batch.applied_plan,
+            plan_was_edited=batch.plan_was_edited,
+            choices=batch.choices,
+        )
 
 
 def _decoded(batch: HandedBatch, rows: Iterable[HandedRow], now: datetime) -> DecodedRows:

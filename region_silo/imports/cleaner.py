@@ -20,7 +20,14 @@ RETENTION = timedelta(days=90)
 
 # Succeeded, failed, cancelled, stopped, planned, undone.
 _ENDED = "(5, 6, 9, 10, 12, 14)"
-_PARTS = ("import_row", "import_before_image", "import_filter", "import_finding", "import_chunk")
+_PARTS = (
+    "import_row",
+    "import_before_image",
+    "import_filter",
+    "import_choice",
+    "import_finding",
+    "import_chunk",
+)
 
 
 def import_tasks(retention: timedelta = RETENTION) -> tuple[Task, ...]:

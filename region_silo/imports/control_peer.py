@@ -49,6 +49,10 @@ class ControlSilo:
             plan=batch.planned,
             applied_plan=batch.applied_plan or 0,
             plan_was_edited=batch.plan_was_edited,
+            choices=[
+                model_import_pb.ImportBatchRequest.Choice(ordinal=each.ordinal, policy=each.policy)
+                for each in batch.choices
+            ],
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         rows = [

@@ -208,7 +208,7 @@ class DataImport:
     """One import's row. `models` are in the order of writing; `wanted` is PAUSED or CANCELLED until it is reached;
     `tries` counts how often it was taken up again; its present stretch of work began at `went_on_at`; `filtered_at`
     says that what filters want is known. A plan `is_plan` and can be applied until `expires_at`; what applies one has
-    its id as `plan_id`, and is `edited` when rows were taken out.
+    its id as `plan_id`, and is `edited` when rows are taken out or given policies.
     """
 
     id: int

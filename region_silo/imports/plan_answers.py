@@ -1,16 +1,17 @@
-"""Pages of a plan's decisions on the wire: what would be written or found, then what would be left out."""
+"""Plans on the wire: pages of decisions, what would be written or found and then what would be left out; and edits."""
 
 from collections.abc import Iterator
 
 from siloway.region.v1 import import_service_pb2 as import_pb
 
+from region_silo.imports.edits import PlanEdits, RowPolicy, Skips
 from region_silo.imports.plan_store import Decided
 from region_silo.imports.plans import PlanUseCases
 from shared.errors import InvalidArgument, LimitExceeded, Violation
 from shared.importing.decisions import Decision
 from shared.rpc import page_token
 
-_SKIPS_MAX = 100_000
+_EDITS_MAX = 100_000
 _SKIP = import_pb.PlanDecision.DECISION_SKIP
 _DECISIONS = {
     0: _SKIP,
@@ -45,22 +46,29 @@ def list_decisions(
     return import_pb.ListPlanDecisionsResponse(decisions=[_decision(each) for each in shown], next_page_token=following)
 
 
-def rows_taken_out(parts: Iterator[import_pb.ApplyImportRequest]) -> dict[str, set[int]]:
-    """The pks by model that come behind the header. Raises LimitExceeded, InvalidArgument."""
-    taken_out: dict[str, set[int]] = {}
-    rows = 0
+def edits_of(parts: Iterator[import_pb.ApplyImportRequest]) -> PlanEdits:
+    """What comes behind the header. Raises LimitExceeded, InvalidArgument."""
+    skips: list[Skips] = []
+    policies: list[RowPolicy] = []
+    rows = dict.fromkeys(("skips", "policies"), 0)
     for part in parts:
-        if part.WhichOneof("part") != "skips":
+        kind = part.WhichOneof("part")
+        if kind == "skips":
+            skips.append(Skips(part.skips.model, part.skips.pks))
+            rows[kind] += len(part.skips.pks)
+        elif kind == "policies":
+            chosen = part.policies
+            policies.append(RowPolicy(chosen.model, int(chosen.policy), chosen.pks))
+            rows[kind] += len(chosen.pks)
+        else:
             raise InvalidArgument.of("header", "may only be the first part")
-        rows += len(part.skips.pks)
-        if rows > _SKIPS_MAX:
+        if rows[kind] > _EDITS_MAX:
             raise LimitExceeded(
-                f"at most {_SKIPS_MAX} rows may be taken out of a plan",
-                metadata={"limit": "skips", "maximum": str(_SKIPS_MAX)},
-                violations=[Violation("skips", f"must be at most {_SKIPS_MAX}")],
+                f"at most {_EDITS_MAX} rows of a plan may have such an edit",
+                metadata={"limit": kind, "maximum": str(_EDITS_MAX)},
+                violations=[Violation(kind, f"must be at most {_EDITS_MAX}")],
             )
-        taken_out.setdefault(part.skips.model, set()).update(part.skips.pks)
-    return taken_out
+    return PlanEdits(skips, policies)
 
 
 def _decision(decided: Decided) -> import_pb.PlanDecision:

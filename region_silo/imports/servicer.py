@@ -10,7 +10,7 @@ from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 from region_silo.imports.domain import DataImport, ImportReport, Scope, import_name
 from region_silo.imports.life import LifeUseCases
 from region_silo.imports.options import ImportOptions
-from region_silo.imports.plan_answers import list_decisions, rows_taken_out
+from region_silo.imports.plan_answers import edits_of, list_decisions
 from region_silo.imports.plans import PlanUseCases
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from region_silo.imports.watching import Watching
@@ -104,8 +104,8 @@ class ImportServicer(import_rpc.ImportServiceServicer):
         first = next(request_iterator, None)
         if first is None or first.WhichOneof("part") != "header":
             raise InvalidArgument.of("header", "must be the first part")
-        taken_out = rows_taken_out(request_iterator)
-        return self._message(self._plans.apply(_import_id(first.header.name), mutation(first.header), taken_out))
+        edits = edits_of(request_iterator)
+        return self._message(self._plans.apply(_import_id(first.header.name), mutation(first.header), edits))
 
     def GetUpload(self, request: import_pb.GetUploadRequest, context: grpc.ServicerContext) -> import_pb.Upload:
         del context

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Protocol
 
 from region_silo.imports import chunk_store, finding_store, store
+from region_silo.imports.choosing import Choices
 from region_silo.imports.domain import DataImport, Scope, SlugWish, State, after_batch
 from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
 from region_silo.imports.handing import referred_in_region
@@ -106,6 +107,7 @@ class FileWriter:
         self._stopping = stopping
         self._rows = {each.model: each.rows for each in data_import.models}
         self._sieve = Sieve(database, data_import, file)
+        self._choices = Choices(database, data_import)
         self._state = State.WRITING
 
     def write_all(self, *, after_slugs: bool = False) -> None:
@@ -246,6 +248,7 @@ class FileWriter:
     def _write_batch(self, transaction: Transaction, target: Target, batch: Batch) -> Written:
         if batch.planned:
             begin_plan(transaction, self._import, goes_on=True)
+        batch = self._choices.given(transaction, target.model, batch)
         if target.model != PROJECT or self._import.scope is not Scope.GLOBAL or not batch.rows:
             return write_batch(transaction, target, batch)
         written = write_batch(transaction, target, keeping_ids(transaction, batch))
@@ -271,6 +274,7 @@ class FileWriter:
             planned=self._import.is_plan,
             applied_plan=self._import.plan_id,
             plan_was_edited=self._import.edited,
+            choices=self._choices.of(model, rows),
         )
 
     def _ask(self, batch: HandedBatch) -> HandedAnswer:

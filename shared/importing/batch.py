@@ -14,9 +14,10 @@ import psycopg
 
 from shared.database import Transaction
 from shared.errors import Aborted
+from shared.importing.choices import Choice, choose
 from shared.importing.columns import columns_of
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKind
-from shared.importing.drift import check_drift, take_planned_names
+from shared.importing.drift import Edits, check_drift, take_planned_names
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.rows import DecodedRow, DecodedRows
 from shared.importing.statements import Statements, statements_of, suffix_statements
@@ -43,7 +44,7 @@ class Batch:
     """Rows to write. `count` includes those that were not decoded; `new_pks`: an id a row, for snowflake targets.
 
     `planned`: they are of a plan, and the transaction has entered its schema. `plan_id`: the plan that they apply,
-    and `plan_was_edited`: without some of its rows.
+    and `plan_was_edited`: without some of its rows, or with `choices` for some.
     """
 
     import_id: int
@@ -54,6 +55,7 @@ class Batch:
     planned: bool = False
     plan_id: int | None = None
     plan_was_edited: bool = False
+    choices: Sequence[Choice] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,9 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
     command(driver, statements.begin.encode())
     _stage(driver, target, statements, batch)
     driver.execute(statements.resolve.encode(), parameters)
+    if batch.choices:
+        target = choose(driver, target, batch.choices)
+        statements = statements_of(target)
     decisions: dict[int, int] = dict(driver.execute(statements.count.encode()).fetchall())
     counts = Counts.of(decisions, batch.count)
     if counts.suffixed and statements.suffix is not None:
@@ -111,7 +116,8 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
             take_planned_names(driver, target, statements.suffix, batch.plan_id)
         _give_names(driver, target, statements.suffix)
     if batch.plan_id is not None:
-        check_drift(driver, target, batch.plan_id, edited=batch.plan_was_edited)
+        edits = Edits(batch.import_id, batch.choices) if batch.plan_was_edited else None
+        check_drift(driver, target, batch.plan_id, edits)
     for each in statements.writes:
         driver.execute(each.encode(), parameters)
     driver.execute(statements.ledger.encode(), parameters)

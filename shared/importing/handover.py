@@ -6,7 +6,10 @@ The answer covers exactly the rows of the batch: each stands in `rows`, or has a
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shared.importing.choices import Choice
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, count_decisions
+from shared.importing.policies import Policy
+from shared.importing.registry import USER
 from shared.importing.terms import Terms
 
 
@@ -35,7 +38,7 @@ class HandedBatch:
     the batch that it came in before; or, `again`, some of those that came before: of these the ones that were not
     written are tried again. `known` are the region's rows that the batch refers to.
     `planned`: the batch is of a plan; `applied_plan`: the import applies the plan with this id,
-    `plan_was_edited`: without some of its rows.
+    `plan_was_edited`: without some of its rows, or with `choices` for some.
     """
 
     import_id: int
@@ -49,6 +52,13 @@ class HandedBatch:
     planned: bool = False
     applied_plan: int | None = None
     plan_was_edited: bool = False
+    choices: Sequence[Choice] = ()
+
+    @property
+    def permission(self) -> str:
+        """The token scope that such a batch needs."""
+        merges_users = self.model == USER and any(each.policy == Policy.MERGE for each in self.choices)
+        return "silo:operate" if merges_users else self.terms.permission
 
     @property
     def first_ordinal(self) -> int:

@@ -1,4 +1,5 @@
-"""What becomes of rows whose unique values are taken, where whoever imports has chosen: one policy a model.
+"""What becomes of rows whose unique values are taken, where whoever imports has chosen: one policy a model, or a row of
+it in a plan (shared.importing.choices).
 
 A policy takes the place of what the model's unique sets do without one. Keys and tokens that are taken are always
 renewed or cleared, and what is unique within one organization of the file is never merged with another row.
@@ -31,12 +32,13 @@ POLICIES: Mapping[str, frozenset[Policy]] = {
 }
 """The policies that each model knows."""
 
-_MEANS = {
+MEANS = {
     Policy.SKIP: Conflict.SKIP,
     Policy.MERGE: Conflict.MERGE,
     Policy.OVERWRITE: Conflict.OVERWRITE,
     Policy.SUFFIX: Conflict.SUFFIX,
 }
+"""What each of them does."""
 
 
 @cache
@@ -49,4 +51,4 @@ def with_policy(target: Target, policy: int | None) -> Target:
 
 def _changed(unique: UniqueSet, policy: Policy) -> UniqueSet:
     changes = unique.conflict in (Conflict.SUFFIX, Conflict.MERGE, Conflict.OVERWRITE)
-    return replace(unique, conflict=_MEANS[policy]) if changes else unique
+    return replace(unique, conflict=MEANS[policy]) if changes else unique

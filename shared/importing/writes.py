@@ -6,13 +6,15 @@ An import writes to the tables; a plan to its own, which have another name (shar
 from shared.importing.decisions import Decision
 from shared.importing.digests import digest_of
 from shared.importing.planning import SUFFIX
+from shared.importing.policies import POLICIES, Policy
 from shared.importing.targets import PLANNED, Conflict, Target
 
 
 def ledger_of_batch(target: Target, *, planned: bool) -> str:
     """The batch's part of the pk map, with the digests of the rows as they stand now; merged ones have none.
 
-    A plan leaves no row. It notes what has to be found unchanged: which rows are the silo's own, and what they hold.
+    A plan leaves no row. It notes what has to be found unchanged: which rows are the silo's own, and what those hold
+    that are overwritten, or would be if that were chosen for the row.
     """
     digest = (
         f"SELECT {digest_of(target.table, 't')} AS digest FROM {target.table} t"
@@ -21,9 +23,13 @@ def ledger_of_batch(target: Target, *, planned: bool) -> str:
     noted, values, join = ", digest", ", w.digest", f" LEFT JOIN LATERAL ({digest}) w ON true"
     if planned:
         noted = ", existing, told, before"
+        may_be_chosen = Policy.OVERWRITE in POLICIES.get(target.model, ())
+        overwritten = (
+            f"decision = {Decision.OVERWRITE:d}{f' OR decision = {Decision.MERGE:d}' if may_be_chosen else ''}"
+        )
         values = (
             f", CASE WHEN decision IN ({Decision.MERGE:d}, {Decision.OVERWRITE:d}) THEN own.id IS NOT NULL END, told,"
-            f" CASE WHEN decision = {Decision.OVERWRITE:d} THEN md5(to_jsonb(own)::text) END"
+            f" CASE WHEN {overwritten} THEN md5(to_jsonb(own)::text) END"
         )
         join = f" LEFT JOIN public.{target.table} own ON own.id = r.new_pk"
     return (

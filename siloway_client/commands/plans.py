@@ -163,7 +163,8 @@ def apply_plan(
     request_id: RequestId = None,
     json_output: Json = False,
 ) -> None:
-    """Do what a plan says. Rows whose decision was changed to "skip" in the file are left out.
+    """Do what a plan says. In the file a decision may be changed: "skip" leaves the row out, with what refers to it;
+    "merge", "overwrite" and "suffix" say what becomes of it where its unique values are taken, if its model knows them.
 
     Tells what is true no more, and exits with 1, when something else would be done with a row than the plan says.
     """

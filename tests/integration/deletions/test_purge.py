@@ -32,6 +32,7 @@ SILO_WIDE = {
     "alembic_version",
     "data_import",
     "import_before_image",
+    "import_choice",
     "import_chunk",
     "import_filter",
     "import_finding",

@@ -1,12 +1,14 @@
 """Plans and their applications against an ImportStack, and digests of everything that the silos hold."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from region_silo.imports.domain import DataImport
+from region_silo.imports.edits import PlanEdits, RowPolicy, Skips
 from region_silo.imports.plan_store import Decided
 from region_silo.imports.plans import PlanUseCases
+from shared.importing.policies import Policy
 from shared.requests import Mutation, fingerprint
 from shared.rpc.call import Caller, acting
 from tests.integration.imports.stack import CALLER, METHOD, ImportStack
@@ -14,6 +16,7 @@ from tests.integration.imports.stack import CALLER, METHOD, ImportStack
 _BOOKS = {
     "audit_entry",
     "data_import",
+    "import_choice",
     "import_chunk",
     "import_filter",
     "import_finding",
@@ -56,11 +59,14 @@ def apply(
     caller: Caller = CALLER,
     request_id: str | None = None,
     taken_out: Mapping[str, Collection[int]] | None = None,
+    chosen: Mapping[tuple[str, Policy], Sequence[int]] | None = None,
 ) -> DataImport:
-    """Queue the application of a plan."""
+    """Queue the application of a plan, without the rows `taken_out`, pks by model, and with policies for others."""
     mutation = Mutation(caller.principal, request_id or str(uuid.uuid4()), "apply", fingerprint(plan_id))
     with acting(caller, method=METHOD):
-        return plans_of(stack).apply(plan_id, mutation, taken_out or {})
+        skips = [Skips(model, sorted(pks)) for model, pks in (taken_out or {}).items()]
+        policies = [RowPolicy(model, policy, pks) for (model, policy), pks in (chosen or {}).items()]
+        return plans_of(stack).apply(plan_id, mutation, PlanEdits(skips, policies))
 
 
 def decisions(stack: ImportStack, plan_id: int, caller: Caller = CALLER) -> list[Decided]:

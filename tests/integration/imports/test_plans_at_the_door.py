@@ -166,7 +166,7 @@ def test_the_command_says_what_drifted_and_refuses_other_edits(
     source.write_text(json.dumps(_FILE))
     assert run("plan", "organizations", str(source), "--plan-file", str(plan_file)).exit_code == 0
     text = plan_file.read_text()
-    for wrong in (text.replace('"decision": "insert"', '"decision": "merge"', 1), text.replace("acme", "mine")):
+    for wrong in (text.replace('"decision": "insert"', '"decision": "keep"', 1), text.replace("acme", "mine")):
         plan_file.write_text(wrong)
         assert isinstance(run("apply", str(plan_file)).exception, PlanFileWrong)
     plan_file.write_text(text)

@@ -203,8 +203,8 @@ def test_what_ended_imports_recorded_goes_at_the_end_of_its_retention(stack: Imp
         assert set(Cleaner(database, tasks[silo]).clean_once().values()) == {0}
     stack.clock.advance(timedelta(days=91).total_seconds())
     deleted = Cleaner(stack.region, tasks["region"]).clean_once()
-    recorded = {"import_row": 2, "import_before_image": 0, "import_filter": 0, "import_finding": 0, "import_chunk": 2}
-    assert deleted == {**recorded, "data_import": 1, "plan": 0}
+    recorded = {"import_row": 2, "import_before_image": 0, "import_filter": 0, "import_choice": 0, "import_finding": 0}
+    assert deleted == {**recorded, "import_chunk": 2, "data_import": 1, "plan": 0}
     # The user, and the address in two tables that each user is given.
     assert Cleaner(stack.control, tasks["control"]).clean_once() == {
         "import_before_image": 0,

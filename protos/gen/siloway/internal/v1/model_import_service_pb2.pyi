@@ -108,6 +108,30 @@ class ImportBatchRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Choice(_message.Message):
+        """What becomes of a row whose unique values are taken."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ORDINAL_FIELD_NUMBER: _builtins.int
+        POLICY_FIELD_NUMBER: _builtins.int
+        ordinal: _builtins.int
+        """The row's place among its model's rows in the file."""
+        policy: _builtins.int
+        """As in policy."""
+        def __init__(
+            self,
+            *,
+            ordinal: _builtins.int = ...,
+            policy: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["ordinal", b"ordinal", "policy", b"policy"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     IMPORT_ID_FIELD_NUMBER: _builtins.int
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
@@ -122,6 +146,7 @@ class ImportBatchRequest(_message.Message):
     APPLIED_PLAN_FIELD_NUMBER: _builtins.int
     PLAN_WAS_EDITED_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -145,7 +170,7 @@ class ImportBatchRequest(_message.Message):
     applied_plan: _builtins.int
     """The import applies the plan with this id: a row for which something else is decided now stops the batch."""
     plan_was_edited: _builtins.bool
-    """Rows were taken out of that plan."""
+    """Rows were taken out of that plan, or have policies of their own."""
     policy: _builtins.int
     """What becomes of rows of the model whose unique values are taken: 1 skip, 2 merge, 3 overwrite, 4 suffix; 0 what the model
     does by itself.
@@ -157,6 +182,10 @@ class ImportBatchRequest(_message.Message):
     @_builtins.property
     def known(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.KnownRow]:
         """What the region has made of rows of its own models that these rows refer to."""
+
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Choice]:
+        """What becomes of single rows, whatever stands in policy. For rows of a plan that is applied."""
 
     def __init__(
         self,
@@ -175,10 +204,11 @@ class ImportBatchRequest(_message.Message):
         applied_plan: _builtins.int = ...,
         plan_was_edited: _builtins.bool = ...,
         policy: _builtins.int = ...,
+        choices: _abc.Iterable[Global___ImportBatchRequest.Choice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "policy", b"policy", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "choices", b"choices", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "policy", b"policy", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

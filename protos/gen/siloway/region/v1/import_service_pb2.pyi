@@ -1206,8 +1206,42 @@ class ApplyImportRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Policies(_message.Message):
+        """Policies are rows for which something else is chosen than the plan says. It counts where their unique values are taken when
+        they are written; a row whose values are free is inserted. A row that the plan leaves out may have one where the reason
+        is NOT_UNIQUE. Rows that refer to them follow what becomes of them.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MODEL_FIELD_NUMBER: _builtins.int
+        POLICY_FIELD_NUMBER: _builtins.int
+        PKS_FIELD_NUMBER: _builtins.int
+        model: _builtins.str
+        """The model, for example "sentry.user"; one that knows the policy."""
+        policy: Global___ImportOptions.OnConflict.ValueType
+        """What becomes of the rows. Merging users needs silo:operate."""
+        @_builtins.property
+        def pks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Their pks in the file. None may have another policy, or be skipped, in another part."""
+
+        def __init__(
+            self,
+            *,
+            model: _builtins.str = ...,
+            policy: Global___ImportOptions.OnConflict.ValueType = ...,
+            pks: _abc.Iterable[_builtins.int] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "pks", b"pks", "policy", b"policy"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     HEADER_FIELD_NUMBER: _builtins.int
     SKIPS_FIELD_NUMBER: _builtins.int
+    POLICIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def header(self) -> Global___ApplyImportRequest.Header:
         """The first part."""
@@ -1216,17 +1250,22 @@ class ApplyImportRequest(_message.Message):
     def skips(self) -> Global___ApplyImportRequest.Skips:
         """What is taken out of the plan; any number of parts, at most 100,000 rows in all."""
 
+    @_builtins.property
+    def policies(self) -> Global___ApplyImportRequest.Policies:
+        """What is chosen for rows of the plan; any number of parts, at most 100,000 rows in all. Errors count these parts from 0."""
+
     def __init__(
         self,
         *,
         header: Global___ApplyImportRequest.Header | None = ...,
         skips: Global___ApplyImportRequest.Skips | None = ...,
+        policies: Global___ApplyImportRequest.Policies | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part", "skips", b"skips"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part", "policies", b"policies", "skips", b"skips"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part", "skips", b"skips"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part", "policies", b"policies", "skips", b"skips"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "skips"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "skips", "policies"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 

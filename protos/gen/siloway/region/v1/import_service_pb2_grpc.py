@@ -149,8 +149,9 @@ class ImportServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApplyImport(self, request_iterator, context):
-        """Imports the file of a plan exactly as planned, but for rows that are taken out of it. A batch for which something else would be decided now is not written: the
-        import fails with IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
+        """Imports the file of a plan exactly as planned, but for rows that are taken out of it or for which something else is chosen,
+        and what follows from that. A batch for which something else would be decided now is not written: the import fails with
+        IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,8 +49,9 @@ class ImportServiceStub:
     out. Needs what GetImport needs.
     """
     ApplyImport: _grpc.StreamUnaryMultiCallable[_import_service_pb2.ApplyImportRequest, _import_service_pb2.DataImport]
-    """Imports the file of a plan exactly as planned, but for rows that are taken out of it. A batch for which something else would be decided now is not written: the
-    import fails with IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
+    """Imports the file of a plan exactly as planned, but for rows that are taken out of it or for which something else is chosen,
+    and what follows from that. A batch for which something else would be decided now is not written: the import fails with
+    IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
     """
     GetImport: _grpc.UnaryUnaryMultiCallable[_import_service_pb2.GetImportRequest, _import_service_pb2.DataImport]
     """Gets one import of the caller's; with silo:operate anybody's. Needs import:write or silo:operate."""
@@ -111,8 +112,9 @@ class ImportServiceAsyncStub(ImportServiceStub):
     out. Needs what GetImport needs.
     """
     ApplyImport: _aio.StreamUnaryMultiCallable[_import_service_pb2.ApplyImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
-    """Imports the file of a plan exactly as planned, but for rows that are taken out of it. A batch for which something else would be decided now is not written: the
-    import fails with IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
+    """Imports the file of a plan exactly as planned, but for rows that are taken out of it or for which something else is chosen,
+    and what follows from that. A batch for which something else would be decided now is not written: the import fails with
+    IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
     """
     GetImport: _aio.UnaryUnaryMultiCallable[_import_service_pb2.GetImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
     """Gets one import of the caller's; with silo:operate anybody's. Needs import:write or silo:operate."""
@@ -200,8 +202,9 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_import_service_pb2.ApplyImportRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
-        """Imports the file of a plan exactly as planned, but for rows that are taken out of it. A batch for which something else would be decided now is not written: the
-        import fails with IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
+        """Imports the file of a plan exactly as planned, but for rows that are taken out of it or for which something else is chosen,
+        and what follows from that. A batch for which something else would be decided now is not written: the import fails with
+        IMPORT_DRIFTED, and findings tell what differs. Needs what UploadImport needs for the plan's scope.
         """
 
     @_abc_1.abstractmethod
