@@ -17,7 +17,7 @@ _TEXT_LENGTH_MAX = 200
 
 
 class ControlSilo:
-    """Implements writer.ControlPeer. Its calls stay within `_TIMEOUT_S`, less than the lease of an import."""
+    """Implements peers.ControlPeer. Its calls stay within `_TIMEOUT_S`, less than the lease of an import."""
 
     def __init__(self, channel: InternalChannel) -> None:
         self._channel = channel

@@ -26,11 +26,12 @@ from region_silo.imports.domain import (
     import_name,
 )
 from region_silo.imports.opening import Changing, Opening, OpeningLimits
+from region_silo.imports.peers import ControlPeer, Ids
 from region_silo.imports.planner import Planner
 from region_silo.imports.resting import RestedError, request_key, rest_if_wanted
 from region_silo.imports.sharing import ShareSettings, Turn, TurnOverError
 from region_silo.imports.store import Lease, LeaseLostError
-from region_silo.imports.writer import AFTER_SLUGS, BatchLimits, ControlPeer, FileWriter, Ids, StoppedError
+from region_silo.imports.writer import AFTER_SLUGS, BatchLimits, FileWriter, StoppedError
 from region_silo.members.retelling import Retelling
 from shared import barrier, errors, requests
 from shared.database import Database, Transaction
@@ -283,7 +284,8 @@ class ImportRunner:
             found = store.find(transaction, data_import.id)
             if findings:
                 finding_store.copy_findings(transaction, data_import.id, findings)
-                store.add_progress(transaction, lease, done=0, findings=len(findings), error_count=len(findings))
+                told, lease_s = len(findings), self._settings.limits.lease_s
+                store.add_progress(transaction, lease, lease_s, done=0, findings=told, error_count=told)
             planning.drop(transaction, data_import.id)
             state, effects = change(data_import.state if found is None else found.state, Event.GAVE_UP)
             store.end(transaction, lease, state, stored)
