@@ -9,6 +9,7 @@ replaced, and the chunk says in the same transaction that this try has come to i
 written again.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -184,13 +185,8 @@ class FileWriter:
 
     def _last_ordinal(self, model: str, first: int) -> int:
         left = self._limits.handed_bytes_max if self._is_handed(model) else self._limits.bytes_max
-        last = first
-        for record in self._file.records(model, first, self._limits.rows_max):
-            left -= record.length
-            if left < 0:
-                break
-            last = record.ordinal
-        return last
+        totals = itertools.accumulate(self._file.lengths(model, first, self._limits.rows_max))
+        return first + max(1, sum(total <= left for total in totals)) - 1
 
     def _write_own(self, model: str, first: int, last: int) -> RestedError | None:
         target = target_of(model, self._import.terms)

@@ -173,6 +173,10 @@ class ObjectIndex:
             for ordinal, (pk, offset, length, position) in enumerate(records, first_ordinal)
         ]
 
+    def lengths(self, model: str, first_ordinal: int, count: int) -> list[int]:
+        """The lengths in bytes of the same rows."""
+        return [length for _, _, length, _ in self._raw_records(model, first_ordinal, count)]
+
     def close(self) -> None:
         """Give the file handle back."""
         self._reader.close()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.siloway/internal/v1/model_import_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\"\x8e\x06\n\x12ImportBatchRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12.\n\tprincipal\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^tokens/[0-9]{1,16}$\x12H\n\x05scope\x18\x03 \x01(\x0e\x32-.siloway.internal.v1.ImportBatchRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x05model\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x46\n\x04rows\x18\x05 \x03(\x0b\x32+.siloway.internal.v1.ImportBatchRequest.RowB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x88\'\x12K\n\x05known\x18\x06 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchRequest.KnownRowB\n\xbaH\x07\x92\x01\x04\x10\xa0\x9c\x01\x12\x13\n\x0bmerge_users\x18\x07 \x01(\x08\x12\x19\n\x11overwrite_configs\x18\x08 \x01(\x08\x12\x10\n\x08\x66iltered\x18\t \x01(\x08\x12\r\n\x05\x61gain\x18\n \x01(\x08\x12\x0c\n\x04plan\x18\x0b \x01(\x08\x12\x1d\n\x0c\x61pplied_plan\x18\x0c \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x17\n\x0fplan_was_edited\x18\r \x01(\x08\x12\x19\n\x06policy\x18\x0e \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x04(\x00\x1a=\n\x03Row\x12\x18\n\x07ordinal\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1c\n\x06object\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x02\x18\x80\x80\x80\x02\x1aV\n\x08KnownRow\x12\x18\n\x05model\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x17\n\x06old_pk\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x17\n\x06new_pk\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\"j\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\x12\x10\n\x0cSCOPE_CONFIG\x10\x03\x12\x10\n\x0cSCOPE_GLOBAL\x10\x04\"\x9a\x04\n\x13ImportBatchResponse\x12:\n\x04rows\x18\x01 \x03(\x0b\x32,.siloway.internal.v1.ImportBatchResponse.Row\x12\x42\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchResponse.Finding\x12\x0f\n\x07\x64rifted\x18\x03 \x01(\x08\x1a\x8d\x01\n\x03Row\x12\x0f\n\x07ordinal\x18\x01 \x01(\x03\x12\x0e\n\x06old_pk\x18\x02 \x01(\x03\x12\x0e\n\x06new_pk\x18\x03 \x01(\x03\x12\x43\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0e\x32\x31.siloway.internal.v1.ImportBatchResponse.Decision\x12\x10\n\x08suffixed\x18\x05 \x01(\t\x1a\x66\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07ordinal\x18\x02 \x01(\x03\x12\x0e\n\x06old_pk\x18\x03 \x01(\x03\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\x08\"z\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_INSERT\x10\x01\x12\x12\n\x0e\x44\x45\x43ISION_MERGE\x10\x02\x12\x16\n\x12\x44\x45\x43ISION_OVERWRITE\x10\x03\x12\x13\n\x0f\x44\x45\x43ISION_SUFFIX\x10\x04\x32v\n\x12ModelImportService\x12`\n\x0bImportBatch\x12\'.siloway.internal.v1.ImportBatchRequest\x1a(.siloway.internal.v1.ImportBatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.siloway/internal/v1/model_import_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\"\xc5\x06\n\x12ImportBatchRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12.\n\tprincipal\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16\x32\x14^tokens/[0-9]{1,16}$\x12H\n\x05scope\x18\x03 \x01(\x0e\x32-.siloway.internal.v1.ImportBatchRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x05model\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x44\n\x04rows\x18\x05 \x03(\x0b\x32+.siloway.internal.v1.ImportBatchRequest.RowB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12K\n\x05known\x18\x06 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchRequest.KnownRowB\n\xbaH\x07\x92\x01\x04\x10\xa0\x9c\x01\x12\x13\n\x0bmerge_users\x18\x07 \x01(\x08\x12\x19\n\x11overwrite_configs\x18\x08 \x01(\x08\x12\x10\n\x08\x66iltered\x18\t \x01(\x08\x12\r\n\x05\x61gain\x18\n \x01(\x08\x12\x0c\n\x04plan\x18\x0b \x01(\x08\x12\x1d\n\x0c\x61pplied_plan\x18\x0c \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x17\n\x0fplan_was_edited\x18\r \x01(\x08\x12\x19\n\x06policy\x18\x0e \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x04(\x00\x12\x1b\n\x08ordinals\x18\x0f \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x1a\n\x07objects\x18\x10 \x03(\x0c\x42\t\xbaH\x06\x92\x01\x03\x10\x88\'\x1a=\n\x03Row\x12\x18\n\x07ordinal\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1c\n\x06object\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x02\x18\x80\x80\x80\x02\x1aV\n\x08KnownRow\x12\x18\n\x05model\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x17\n\x06old_pk\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x17\n\x06new_pk\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\"j\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\x12\x10\n\x0cSCOPE_CONFIG\x10\x03\x12\x10\n\x0cSCOPE_GLOBAL\x10\x04\"\xe6\x06\n\x13ImportBatchResponse\x12:\n\x04rows\x18\x01 \x03(\x0b\x32,.siloway.internal.v1.ImportBatchResponse.Row\x12\x42\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchResponse.Finding\x12\x0f\n\x07\x64rifted\x18\x03 \x01(\x08\x12\x41\n\x07\x63olumns\x18\x04 \x01(\x0b\x32\x30.siloway.internal.v1.ImportBatchResponse.Columns\x1a\x8d\x01\n\x03Row\x12\x0f\n\x07ordinal\x18\x01 \x01(\x03\x12\x0e\n\x06old_pk\x18\x02 \x01(\x03\x12\x0e\n\x06new_pk\x18\x03 \x01(\x03\x12\x43\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0e\x32\x31.siloway.internal.v1.ImportBatchResponse.Decision\x12\x10\n\x08suffixed\x18\x05 \x01(\t\x1a\x66\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07ordinal\x18\x02 \x01(\x03\x12\x0e\n\x06old_pk\x18\x03 \x01(\x03\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\x08\x1a\x86\x02\n\x07\x43olumns\x12\x10\n\x08ordinals\x18\x01 \x03(\x03\x12\x0f\n\x07old_pks\x18\x02 \x03(\x03\x12\x0f\n\x07new_pks\x18\x03 \x03(\x03\x12\x44\n\tdecisions\x18\x04 \x03(\x0e\x32\x31.siloway.internal.v1.ImportBatchResponse.Decision\x12P\n\x08suffixed\x18\x05 \x03(\x0b\x32>.siloway.internal.v1.ImportBatchResponse.Columns.SuffixedEntry\x1a/\n\rSuffixedEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_INSERT\x10\x01\x12\x12\n\x0e\x44\x45\x43ISION_MERGE\x10\x02\x12\x16\n\x12\x44\x45\x43ISION_OVERWRITE\x10\x03\x12\x13\n\x0f\x44\x45\x43ISION_SUFFIX\x10\x04\x32v\n\x12ModelImportService\x12`\n\x0bImportBatch\x12\'.siloway.internal.v1.ImportBatchRequest\x1a(.siloway.internal.v1.ImportBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,29 +51,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['model']._loaded_options = None
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['model']._serialized_options = b'\272H\006r\004\020\003\030d'
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['rows']._loaded_options = None
-  _globals['_IMPORTBATCHREQUEST'].fields_by_name['rows']._serialized_options = b'\272H\010\222\001\005\010\001\020\210\''
+  _globals['_IMPORTBATCHREQUEST'].fields_by_name['rows']._serialized_options = b'\272H\006\222\001\003\020\210\''
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['known']._loaded_options = None
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['known']._serialized_options = b'\272H\007\222\001\004\020\240\234\001'
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['applied_plan']._loaded_options = None
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['applied_plan']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['policy']._loaded_options = None
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['policy']._serialized_options = b'\272H\006\032\004\030\004(\000'
+  _globals['_IMPORTBATCHREQUEST'].fields_by_name['ordinals']._loaded_options = None
+  _globals['_IMPORTBATCHREQUEST'].fields_by_name['ordinals']._serialized_options = b'\272H\006\222\001\003\020\210\''
+  _globals['_IMPORTBATCHREQUEST'].fields_by_name['objects']._loaded_options = None
+  _globals['_IMPORTBATCHREQUEST'].fields_by_name['objects']._serialized_options = b'\272H\006\222\001\003\020\210\''
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._loaded_options = None
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._serialized_options = b'8\001'
   _globals['_IMPORTBATCHREQUEST']._serialized_start=101
-  _globals['_IMPORTBATCHREQUEST']._serialized_end=883
-  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_start=626
-  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_end=687
-  _globals['_IMPORTBATCHREQUEST_KNOWNROW']._serialized_start=689
-  _globals['_IMPORTBATCHREQUEST_KNOWNROW']._serialized_end=775
-  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_start=777
-  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_end=883
-  _globals['_IMPORTBATCHRESPONSE']._serialized_start=886
-  _globals['_IMPORTBATCHRESPONSE']._serialized_end=1424
-  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_start=1055
-  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_end=1196
-  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_start=1198
-  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_end=1300
-  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_start=1302
-  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_end=1424
-  _globals['_MODELIMPORTSERVICE']._serialized_start=1426
-  _globals['_MODELIMPORTSERVICE']._serialized_end=1544
+  _globals['_IMPORTBATCHREQUEST']._serialized_end=938
+  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_start=681
+  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_end=742
+  _globals['_IMPORTBATCHREQUEST_KNOWNROW']._serialized_start=744
+  _globals['_IMPORTBATCHREQUEST_KNOWNROW']._serialized_end=830
+  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_start=832
+  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_end=938
+  _globals['_IMPORTBATCHRESPONSE']._serialized_start=941
+  _globals['_IMPORTBATCHRESPONSE']._serialized_end=1811
+  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_start=1177
+  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_end=1318
+  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_start=1320
+  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_end=1422
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS']._serialized_start=1425
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS']._serialized_end=1687
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._serialized_start=1640
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._serialized_end=1687
+  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_start=1689
+  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_end=1811
+  _globals['_MODELIMPORTSERVICE']._serialized_start=1813
+  _globals['_MODELIMPORTSERVICE']._serialized_end=1931
 # @@protoc_insertion_point(module_scope)
