@@ -281,6 +281,21 @@ def test_a_loop_goes_on_when_the_database_was_away(stack: ImportStack) -> None:
     assert waits[:2] == [1.0, 0.2], "it does not look more often while slugs are on their way"
 
 
+def test_slugs_that_come_at_once_are_awaited_and_the_import_is_leased_once(stack: ImportStack) -> None:
+    import_id = stack.upload(_teams()).id
+    stop = threading.Event()
+    leases: list[int] = []
+
+    def wait(_: float) -> None:
+        stack.silos.drain("control", "us")
+        if stack.report(import_id).data_import.state is State.SUCCEEDED:
+            stop.set()
+
+    with barrier.registered("import.leased", leases.append):
+        stack.runner().run(stop, wait)
+    assert leases == [1]
+
+
 def test_a_name_that_is_taken_between_resolve_and_write_gets_a_suffix(stack: ImportStack) -> None:
     """A writer beside the import holds the username uncommitted: resolve cannot see it, the insert runs into it."""
     stack.do_import([rows.user(1, "someone@example.com")])
