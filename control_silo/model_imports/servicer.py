@@ -1,12 +1,16 @@
 """ModelImportService on the wire: messages in and out, nothing decided here."""
 
+from collections.abc import Sequence
+
 import grpc
 from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 
 from control_silo.model_imports.undoing import UndoingUseCases
 from control_silo.model_imports.usecases import ModelImportUseCases
+from shared.errors import InvalidArgument
 from shared.importing.choices import Choice
+from shared.importing.decisions import BatchFinding, LedgerRow
 from shared.importing.handover import HandedBatch, HandedRow, KnownRow
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
@@ -46,7 +50,11 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
         self, request: model_import_pb.ImportBatchRequest, context: grpc.ServicerContext
     ) -> model_import_pb.ImportBatchResponse:
         del context
-        rows = [HandedRow(row.ordinal, row.object) for row in request.rows]
+        if len(request.ordinals) != len(request.objects) or not (request.ordinals or request.rows):
+            raise InvalidArgument.of("objects", "must be as many as ordinals, and one at least")
+        rows = list(map(HandedRow, request.ordinals, request.objects)) or [
+            HandedRow(row.ordinal, row.object) for row in request.rows
+        ]
         known = [KnownRow(each.model, each.old_pk, each.new_pk) for each in request.known]
         terms = Terms(
             _scope(request.scope),
@@ -70,27 +78,9 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
         )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(
-            rows=[
-                model_import_pb.ImportBatchResponse.Row(
-                    ordinal=row.ordinal,
-                    old_pk=row.old_pk,
-                    new_pk=row.new_pk,
-                    decision=row.decision,  # type: ignore[arg-type]  # the numbers are the same, a test says so
-                    suffixed=row.suffixed or "",
-                )
-                for row in answer.rows
-            ],
-            findings=[
-                model_import_pb.ImportBatchResponse.Finding(
-                    kind=finding.kind,
-                    ordinal=finding.ordinal,
-                    old_pk=int(finding.pk or 0),
-                    field=finding.field,
-                    reason=finding.reason,
-                    error=finding.skipped,
-                )
-                for finding in answer.findings
-            ],
+            rows=() if request.ordinals else map(_row, answer.rows),
+            columns=_columns(answer.rows) if request.ordinals else None,
+            findings=map(_finding, answer.findings),
             drifted=answer.drifted,
         )
 
@@ -130,4 +120,36 @@ def _scope(number: "model_import_pb.ImportBatchRequest.Scope.ValueType") -> Impo
 def _staying(row: StayingRow) -> model_import_pb.StayingRow:
     return model_import_pb.StayingRow(
         ordinal=row.ordinal, old_pk=row.old_pk, new_pk=row.new_pk, kind=row.kind, by=row.by
+    )
+
+
+def _row(row: LedgerRow) -> model_import_pb.ImportBatchResponse.Row:
+    return model_import_pb.ImportBatchResponse.Row(
+        ordinal=row.ordinal,
+        old_pk=row.old_pk,
+        new_pk=row.new_pk,
+        decision=row.decision,  # type: ignore[arg-type]  # the numbers are the same, a test says so
+        suffixed=row.suffixed or "",
+    )
+
+
+def _columns(rows: Sequence[LedgerRow]) -> model_import_pb.ImportBatchResponse.Columns:
+    ordinals, old_pks, new_pks, decisions, _ = zip(*rows, strict=True) if rows else ((),) * 5
+    return model_import_pb.ImportBatchResponse.Columns(
+        ordinals=ordinals,
+        old_pks=old_pks,
+        new_pks=new_pks,
+        decisions=decisions,  # the numbers are the same, as in _row
+        suffixed={row.ordinal: row.suffixed for row in rows if row.suffixed},
+    )
+
+
+def _finding(finding: BatchFinding) -> model_import_pb.ImportBatchResponse.Finding:
+    return model_import_pb.ImportBatchResponse.Finding(
+        kind=finding.kind,
+        ordinal=finding.ordinal,
+        old_pk=int(finding.pk or 0),
+        field=finding.field,
+        reason=finding.reason,
+        error=finding.skipped,
     )

@@ -129,7 +129,7 @@ def answer(transaction: Transaction, import_id: int, model: str, first_ordinal: 
         for finding in msgspec.convert(findings, list[BatchFinding])
         if first_ordinal <= finding.ordinal <= last_ordinal
     ]
-    return HandedAnswer([LedgerRow(*tuple(row)) for row in transaction.execute(_ROWS, span)], stored)
+    return HandedAnswer(list(map(LedgerRow._make, transaction.execute(_ROWS, span))), stored)
 
 
 def _json(value: object) -> str:

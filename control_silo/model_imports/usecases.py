@@ -90,13 +90,7 @@ class ModelImportUseCases:
         model = models().get(batch.model)
         if model is None or model.silo is not Silo.CONTROL or not model.in_scope(batch.terms.scope):
             raise InvalidArgument.of("model", "is no model of control that this scope takes")
-        for place, (before, row) in enumerate(pairwise(batch.rows), 1):
-            step = row.ordinal - before.ordinal
-            if step < 1 or (step > 1 and not (batch.again or batch.filtered)):
-                raise InvalidArgument.of(f"rows[{place}].ordinal", "must be one more than the one before")
-        for place, choice in enumerate(batch.choices):
-            if choice.policy not in POLICIES.get(batch.model, ()):
-                raise InvalidArgument.of(f"choices[{place}].policy", "is none that the model knows")
+        _check_rows(batch)
         self._check_known(region, batch, begun.region)
 
     def _check_known(self, region: str, batch: HandedBatch, number: int) -> None:
@@ -111,7 +105,7 @@ class ModelImportUseCases:
         target = target_of(batch.model, batch.terms)
         decoder = RowDecoder(batch.model, self.database.clock.now())
         rows = [row for row in batch.rows if row.ordinal >= first]
-        decoded = decoder.decode(map(_raw, rows))
+        decoded = decoder.decode(_raw(rows))
         decoded.findings.extend(decoder.take_ignored_fields())
         new = self._new(batch, target, len(rows), decoded)
         barrier.reach("model_import.decoded")
@@ -181,11 +175,23 @@ class ModelImportUseCases:
 
 
 def _decoded(batch: HandedBatch, rows: Iterable[HandedRow], now: datetime) -> DecodedRows:
-    return RowDecoder(batch.model, now).decode(_raw(row) for row in rows)
+    return RowDecoder(batch.model, now).decode(_raw(rows))
 
 
 class _WrittenMeanwhileError(Exception):
     """Another call has recorded the same rows; this one's are rolled back."""
+
+
+def _check_rows(batch: HandedBatch) -> None:
+    if batch.first_ordinal < 1:
+        raise InvalidArgument.of("ordinals[0]", "must be 1 at least")
+    for place, (before, row) in enumerate(pairwise(batch.rows), 1):
+        step = row.ordinal - before.ordinal
+        if step < 1 or (step > 1 and not (batch.again or batch.filtered)):
+            raise InvalidArgument.of(f"ordinals[{place}]", "must be one more than the one before")
+    for place, choice in enumerate(batch.choices):
+        if choice.policy not in POLICIES.get(batch.model, ()):
+            raise InvalidArgument.of(f"choices[{place}].policy", "is none that the model knows")
 
 
 def _is_of(organization_id: int, region: int) -> bool:
@@ -218,5 +224,5 @@ def _stored(transaction: Transaction, batch: HandedBatch) -> HandedAnswer:
     )
 
 
-def _raw(row: HandedRow) -> RawRow:
-    return RawRow(ordinal=row.ordinal, pk=None, position=0, data=row.data)
+def _raw(rows: Iterable[HandedRow]) -> list[RawRow]:
+    return [RawRow(ordinal, None, 0, data) for ordinal, data in rows]

@@ -11,6 +11,8 @@ from sqlalchemy import select as sql_select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from region_silo.imports.domain import DataImport
+from region_silo.imports.store import Lease, LeaseLostError, is_held
+from region_silo.imports.tables import DATA_IMPORT
 from region_silo.schema import METADATA
 from shared.database import Transaction
 from shared.importing.decisions import Counts, LedgerRow
@@ -77,13 +79,18 @@ def next_ordinals(transaction: Transaction, import_id: int) -> dict[str, int]:
     return {row.model: row.last + 1 for row in rows}
 
 
-def commit_without_waiting(transaction: Transaction) -> None:
-    """Let COMMIT return before the batch is on disk. A crash of the database may then lose the last batches.
+def begin_batch(transaction: Transaction, lease: Lease) -> None:
+    """Keep every other process from taking the import until the transaction ends. Raises LeaseLostError.
 
-    They are lost as a whole, chunks and all, and never earlier ones without later ones: the import goes on where its
+    Batches of one lease may stand side by side: each of them proves the lease again when it counts its rows, and only
+    there they wait for each other. COMMIT returns before a batch is on disk. A crash of the database may then lose the
+    last batches: as a whole, chunks and all, and never earlier ones without later ones, so the import goes on where its
     chunks end. The next transaction that waits, as each change of the import's state does, brings all of them to disk.
     """
     transaction.commit_without_waiting()
+    held = sql_select(DATA_IMPORT.c.id).where(is_held(lease)).with_for_update(read=True, key_share=True)
+    if transaction.execute(held).one_or_none() is None:
+        raise LeaseLostError(lease.import_id)
 
 
 def insert_chunk(

@@ -21,7 +21,7 @@ _TEXT_LENGTH_MAX = 200
 
 
 class ControlSilo:
-    """Implements writer.ControlPeer. Its calls stay within `_TIMEOUT_S`, less than the lease of an import."""
+    """Implements peers.ControlPeer. Its calls stay within `_TIMEOUT_S`, less than the lease of an import."""
 
     def __init__(self, channel: InternalChannel) -> None:
         self._channel = channel
@@ -38,7 +38,8 @@ class ControlSilo:
             merge_users=batch.terms.merge_users,
             overwrite_configs=batch.terms.overwrite_configs,
             model=batch.model,
-            rows=[model_import_pb.ImportBatchRequest.Row(ordinal=row.ordinal, object=row.data) for row in batch.rows],
+            ordinals=[row.ordinal for row in batch.rows],
+            objects=[row.data for row in batch.rows],
             known=[
                 model_import_pb.ImportBatchRequest.KnownRow(model=each.model, old_pk=each.old_pk, new_pk=each.new_pk)
                 for each in batch.known
@@ -55,9 +56,9 @@ class ControlSilo:
             ],
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
-        rows = [
-            LedgerRow(row.ordinal, row.old_pk, row.new_pk, row.decision, row.suffixed or None) for row in response.rows
-        ]
+        found = response.columns
+        names = map(dict(found.suffixed).get, found.ordinals)
+        rows = list(map(LedgerRow, found.ordinals, found.old_pks, found.new_pks, found.decisions, names))
         findings = [
             BatchFinding(
                 each.kind,

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import BigInteger, Boolean, Column, SmallInteger, Table, Text, text
 from sqlalchemy import select as sql_select
+from sqlalchemy import update as sql_update
 
+from region_silo.imports.tables import DATA_IMPORT
 from region_silo.schema import METADATA
 from shared.database import Transaction
 from shared.importing.decisions import BatchFinding
@@ -100,6 +102,12 @@ def take_drifts(transaction: Transaction, import_id: int) -> int:
 def count_errors_of(transaction: Transaction, import_id: int, model: str) -> int:
     """Findings of a model that are errors."""
     return int(transaction.execute(_COUNT_ERRORS, {"import_id": import_id, "model": model}).scalar_one())
+
+
+def count_findings(transaction: Transaction, import_id: int, findings: int) -> None:
+    """Count findings that are about no rows; the caller holds the import."""
+    counted = DATA_IMPORT.c.finding_count + findings
+    transaction.execute(sql_update(DATA_IMPORT).where(DATA_IMPORT.c.id == import_id).values(finding_count=counted))
 
 
 def _place(import_id: int, model: str, span: tuple[int, int]) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What clients may do with an import that was queued: pause it, let it go on, end it, try again what failed, undo it.
 
 Where a process holds the import, the request only notes what is wanted, and that process does it after the batch at
-hand; otherwise it takes effect here. So a lease is never taken from anybody, and no batch is cut. An import whose
+hand; otherwise it takes effect here. So a lease is taken from nobody in its time, and no batch is cut. An import whose
 organizations are being deleted is not gone on with.
 """
 

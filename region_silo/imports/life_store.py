@@ -23,8 +23,13 @@ _GONE = text(
 
 
 def lock(transaction: Transaction, import_id: int) -> tuple[DataImport, bool]:
-    """The import, which exists, and whether a process works on it; nobody changes it until the transaction's end."""
-    row = transaction.execute(sql_select(DATA_IMPORT).where(DATA_IMPORT.c.id == import_id).with_for_update()).one()
+    """The import, which exists, and whether a process works on it; nobody changes it until the transaction's end.
+
+    A batch under way is not waited for.
+    """
+    row = transaction.execute(
+        sql_select(DATA_IMPORT).where(DATA_IMPORT.c.id == import_id).with_for_update(key_share=True)
+    ).one()
     leased = row.lease_until is not None and row.lease_until >= transaction.now - LEASE_SKEW
     return data_import_of(row), leased
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from region_silo.imports import choice_store, filter_store, life_store, plan_store, same_file
 from region_silo.imports.domain import DataImport, State, import_name
 from region_silo.imports.edits import NO_EDITS, PlanEdits
+from region_silo.imports.peers import Ids
 from region_silo.imports.plan_store import Decided
 from region_silo.imports.reports import visible
-from region_silo.imports.writer import Ids
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import audit, errors, requests
 from shared.database import Database, Transaction

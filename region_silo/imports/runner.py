@@ -26,12 +26,13 @@ from region_silo.imports.domain import (
     import_name,
 )
 from region_silo.imports.opening import Opening, OpeningLimits
+from region_silo.imports.peers import ControlPeer, Ids
 from region_silo.imports.planner import Planner
 from region_silo.imports.resting import RestedError, request_key, rest_if_wanted
 from region_silo.imports.sharing import ShareSettings, Turn, TurnOverError
 from region_silo.imports.store import Lease, LeaseLostError
 from region_silo.imports.undoer import UndoCaches, Undoer, UndoLimits
-from region_silo.imports.writer import AFTER_SLUGS, BatchLimits, ControlPeer, FileWriter, Ids, StoppedError
+from region_silo.imports.writer import AFTER_SLUGS, BatchLimits, FileWriter, StoppedError
 from region_silo.members.retelling import Retelling
 from shared import barrier, errors, requests
 from shared.database import Database, Transaction
@@ -60,6 +61,8 @@ _log = structlog.get_logger("siloway.imports")
 _TRANSIENT = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.ABORTED})
 _FINAL = frozenset({Code.PERMISSION_DENIED, Code.UNAUTHENTICATED})
 _REGION_REFUSED = "PEER_REFUSED"
+# The first one may be cut short by what was told before.
+_SLUG_WAITS = 2
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,13 @@ class ImportRunner:
         self._planner = Planner(database, control, self._settings.plan_keep_s, self._settings.limits.lease_s)
         self._retelling = Retelling(database, members_max=self._settings.opening.rows_max)
         self._stop = threading.Event()
+        self._wait: Callable[[float], object] = lambda _: None
         self._waits_for_slugs = False
 
     def run(self, stop: threading.Event, wait: Callable[[float], object] | None = None) -> None:
         """Work until `stop` is set; the batch at hand is finished. `wait` may return early when there is work."""
         self._stop = stop
+        self._wait = wait or stop.wait
         go_round("imports", stop, self.run_once, self._idle_s, wait)
 
     def run_once(self) -> bool:
@@ -200,6 +205,7 @@ class ImportRunner:
             barrier.reach("import.before_reserve")
             self._ask(lease, data_import)
             barrier.reach("import.after_reserve")
+            self._await_slugs(data_import.id)
         if self._wishes(data_import.id, 0):
             self._waits_for_slugs = True
             self._give_back(lease, self._settings.slug_poll_s)
@@ -208,6 +214,15 @@ class ImportRunner:
         state, _ = change(State.RESERVING, Event.SLUGS_APPLIED)
         self._database.transact(lambda transaction: store.set_state(transaction, lease, state))
         return True
+
+    def _await_slugs(self, import_id: int) -> None:
+        """Slugs of few organizations come within milliseconds, and whoever applies them tells: what is awaited here for
+        a moment need not be leased again.
+        """
+        for _ in range(_SLUG_WAITS):
+            if not self._wishes(import_id, 0):
+                return
+            self._wait(self._settings.slug_poll_s)
 
     def _time_to_ask(self, data_import: DataImport) -> bool:
         again = timedelta(seconds=self._settings.ask_again_s)
@@ -312,7 +327,8 @@ class ImportRunner:
             found = store.find(transaction, data_import.id)
             if findings:
                 finding_store.copy_findings(transaction, data_import.id, findings)
-                store.add_progress(transaction, lease, done=0, findings=len(findings), error_count=len(findings))
+                told, lease_s = len(findings), self._settings.limits.lease_s
+                store.add_progress(transaction, lease, lease_s, done=0, findings=told, error_count=told)
             planning.drop(transaction, data_import.id)
             state, effects = change(data_import.state if found is None else found.state, Event.GAVE_UP)
             store.end(transaction, lease, state, stored)

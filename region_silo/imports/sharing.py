@@ -41,7 +41,7 @@ class TurnOverError(Exception):
 
 
 class Turn:
-    """One stretch of work on one import of `principal`."""
+    """One stretch of work on one import of `principal`, by several threads."""
 
     def __init__(
         self,
@@ -60,17 +60,28 @@ class Turn:
         self._ends_at = now() + settings.turn_s
         self._load = _Load(settings.calls_per_second_min)
         self._batches = 0
+        self._lock = threading.Lock()
 
     def after_batch(self, seconds: float, stopping: Callable[[], bool]) -> None:
         """Leave the machine to others for a while, for a batch took `seconds`. Raises TurnOverError."""
-        self._batches += 1
-        if self._settings.busy_share < 1 and self._others_work():
+        with self._lock:
+            self._batches += 1
+            takes_break = self._settings.busy_share < 1 and self._others_work()
+        if takes_break:
             share = self._settings.busy_share
             self._take_break(min(seconds * (1 - share) / share, self._settings.break_max_s), stopping)
-        if self._now() >= self._ends_at:
-            self._ends_at = self._now() + self._settings.turn_s
-            if self._database.read(lambda transaction: store.others_wait(transaction, self._principal)):
-                raise TurnOverError
+        if self._has_ended() and self._database.read(
+            lambda transaction: store.others_wait(transaction, self._principal)
+        ):
+            raise TurnOverError
+
+    def _has_ended(self) -> bool:
+        """Whether it is time to look for others; told once, then again a turn later."""
+        with self._lock:
+            has_ended = self._now() >= self._ends_at
+            if has_ended:
+                self._ends_at = self._now() + self._settings.turn_s
+        return has_ended
 
     def _others_work(self) -> bool:
         now = self._now()

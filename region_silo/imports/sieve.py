@@ -183,7 +183,7 @@ class Sieve:
         if filter_store.set_filtered(transaction, self._import.id) and missing:
             told = [BatchFinding.of_row(each) for each in missing]
             finding_store.copy_findings(transaction, self._import.id, told)
-            store.count_findings(transaction, self._import.id, len(told))
+            finding_store.count_findings(transaction, self._import.id, len(told))
 
     def _insert(self, transaction: Transaction, model: str, found: Sequence[_Named]) -> None:
         if found:

@@ -244,23 +244,20 @@ def give_back(
     )
 
 
-def add_progress(transaction: Transaction, lease: Lease, *, done: int, findings: int, error_count: int) -> State | None:
-    """Count rows and findings, which may be fewer than before; the state that somebody asked for. Raises
-    LeaseLostError.
+def add_progress(
+    transaction: Transaction, lease: Lease, lease_s: float, *, done: int, findings: int, error_count: int
+) -> State | None:
+    """Count rows and findings, which may be fewer than before, and hold on to the import for a while longer; the state
+    that somebody asked for. Raises LeaseLostError.
     """
     return _change_held(
         transaction,
         lease,
+        lease_until=transaction.now + timedelta(seconds=lease_s),
         done_count=DATA_IMPORT.c.done_count + done,
         finding_count=DATA_IMPORT.c.finding_count + findings,
         error_count=DATA_IMPORT.c.error_count + error_count,
     )
-
-
-def count_findings(transaction: Transaction, import_id: int, findings: int) -> None:
-    """Count findings that are about no rows; the caller holds the import."""
-    counted = DATA_IMPORT.c.finding_count + findings
-    transaction.execute(sql_update(DATA_IMPORT).where(DATA_IMPORT.c.id == import_id).values(finding_count=counted))
 
 
 def set_state(transaction: Transaction, lease: Lease, state: State) -> None:
@@ -312,10 +309,17 @@ def _available(now: datetime) -> tuple[Any, ...]:
     return DATA_IMPORT.c.state.in_(RUNNING), DATA_IMPORT.c.available_at <= now, free
 
 
+def is_held(lease: Lease) -> Any:
+    """The condition of the import's row under which the lease is still ours."""
+    return and_(DATA_IMPORT.c.id == lease.import_id, DATA_IMPORT.c.lease_token == lease.token)
+
+
 def _change_held(transaction: Transaction, lease: Lease, **values: Any) -> State | None:
-    held = and_(DATA_IMPORT.c.id == lease.import_id, DATA_IMPORT.c.lease_token == lease.token)
     changed = transaction.execute(
-        sql_update(DATA_IMPORT).where(held).values(**values, updated_at=transaction.now).returning(DATA_IMPORT.c.wanted)
+        sql_update(DATA_IMPORT)
+        .where(is_held(lease))
+        .values(**values, updated_at=transaction.now)
+        .returning(DATA_IMPORT.c.wanted)
     ).one_or_none()
     if changed is None:
         raise LeaseLostError(lease.import_id)

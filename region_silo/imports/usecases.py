@@ -25,9 +25,9 @@ from region_silo.imports.domain import (
 )
 from region_silo.imports.global_scope import refuse_others
 from region_silo.imports.options import NO_OPTIONS, ImportOptions
+from region_silo.imports.peers import Ids
 from region_silo.imports.reports import report, visible
 from region_silo.imports.store import UploadRow
-from region_silo.imports.writer import Ids
 from region_silo.imports.writing_order import in_order_of_writing
 from region_silo.slugs.usecases import IMPORTS_CHANNEL
 from shared import audit, barrier, deadline, errors, requests

@@ -9,24 +9,25 @@ replaced, and the chunk says in the same transaction that this try has come to i
 written again.
 """
 
+import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 from region_silo.imports import chunk_store, finding_store, store
 from region_silo.imports.choosing import Choices
-from region_silo.imports.domain import DataImport, Scope, SlugWish, State, after_batch
+from region_silo.imports.domain import DataImport, Scope, State, after_batch
 from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
 from region_silo.imports.handing import referred_in_region
-from region_silo.imports.planner import PlanPeer, begin_plan
+from region_silo.imports.lanes import LaneCutError, Lanes, LaneTask, in_one_lane, tasks_of
+from region_silo.imports.peers import ControlPeer, Ids
+from region_silo.imports.planner import begin_plan
 from region_silo.imports.resting import RestedError, rest
 from region_silo.imports.sharing import Turn
 from region_silo.imports.sieve import Sieve
 from region_silo.imports.store import Lease
 from region_silo.imports.targets import PROJECT, target_of
-from region_silo.imports.undo_peer import UndoPeer
 from shared import barrier
 from shared.database import Database, Transaction
 from shared.importing.batch import Batch, Written, batch_of, ledger_of, retried, write_batch
@@ -42,28 +43,6 @@ from shared.importing.upload import RawRow, UploadedFile
 
 AFTER_SLUGS = frozenset({"sentry.orgauthtoken"})
 """Models whose rows are written when the organizations have their slugs: new tokens hold them."""
-
-
-class ControlPeer(PlanPeer, UndoPeer, Protocol):
-    """What the importer asks of control. All raise PeerUnavailable and the like when control cannot be reached."""
-
-    def import_batch(self, batch: HandedBatch) -> HandedAnswer:
-        """Write a batch of one of control's models; a repeat gets the stored answer."""
-        ...
-
-    def reserve_slugs(self, change_set: str, wishes: list[SlugWish], *, plan: str = "") -> None:
-        """Ask for slugs, at most 5,000 organizations a call; control applies them by calling the region back. What is
-        held for `plan` may be given.
-        """
-        ...
-
-
-class Ids(Protocol):
-    """Where new snowflakes come from."""
-
-    def take(self, count: int) -> list[int]:
-        """Give out `count` new ids."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -109,6 +88,7 @@ class FileWriter:
         self._sieve = Sieve(database, data_import, file)
         self._choices = Choices(database, data_import)
         self._state = State.WRITING
+        self._lanes = Lanes((), self._retry)
 
     def write_all(self, *, after_slugs: bool = False) -> None:
         """Write what is not written yet, but for the models AFTER_SLUGS; with `after_slugs` only these.
@@ -125,17 +105,25 @@ class FileWriter:
         if self._import.is_plan:
             self._database.transact(lambda transaction: self._begin_plan(transaction, goes_on=bool(going_on)))
         self._sieve.prepare(self._lease, self._limits.lease_s)
-        for model in self._import.models:
-            if not self._import.is_plan and (model.model in AFTER_SLUGS) is not after_slugs:
-                continue
-            if self._import.tries:
-                self._retry(model.model)
-            first = going_on.get(model.model, 1)
-            write = self._writer_of(model.model)
-            while first <= model.rows:
-                last = self._last_ordinal(model.model, first)
-                self._do(partial(write, model.model, first, last))
-                first = last + 1
+        wanted = [name for name in self._rows if self._import.is_plan or (name in AFTER_SLUGS) is after_slugs]
+        self._lanes = Lanes(self._tasks(wanted), partial(self._write_model, going_on))
+        self._lanes.run()
+
+    def _tasks(self, wanted: Sequence[str]) -> list[LaneTask]:
+        """What is decided row by row beforehand, or was tried before, is written in its one order."""
+        if self._import.is_plan or self._import.plan_id is not None or self._import.tries:
+            return in_one_lane(wanted)
+        return tasks_of(wanted, [name for name in wanted if self._is_handed(name) and not self._is_skipped(name)])
+
+    def _write_model(self, going_on: Mapping[str, int], model: str) -> None:
+        if self._import.tries:
+            self._retry(model)
+        first = going_on.get(model, 1)
+        write = self._writer_of(model)
+        while first <= self._rows[model]:
+            last = self._last_ordinal(model, first)
+            self._do(partial(write, model, first, last))
+            first = last + 1
 
     def _begin_plan(self, transaction: Transaction, *, goes_on: bool) -> None:
         store.renew(transaction, self._lease, self._limits.lease_s)
@@ -148,6 +136,8 @@ class FileWriter:
 
     def _do(self, write: Callable[[], RestedError | None]) -> None:
         """One batch, and what comes after each."""
+        if self._lanes.is_cut:
+            raise LaneCutError
         if self._stopping():
             raise StoppedError
         began = time.monotonic()
@@ -161,7 +151,10 @@ class FileWriter:
     def _writer_of(self, model: str) -> Callable[[str, int, int], RestedError | None]:
         if self._is_skipped(model):
             return self._tell_skipped
-        return self._hand_over if models()[model].silo is Silo.CONTROL else self._write_own
+        return self._hand_over if self._is_handed(model) else self._write_own
+
+    def _is_handed(self, model: str) -> bool:
+        return model in models() and models()[model].silo is Silo.CONTROL
 
     def _is_skipped(self, model: str) -> bool:
         return model == NO_MODEL or why_skipped(model, self._import.scope.takes) is not None
@@ -193,15 +186,9 @@ class FileWriter:
         return self._database.transact(work)
 
     def _last_ordinal(self, model: str, first: int) -> int:
-        handed = model in models() and models()[model].silo is Silo.CONTROL
-        left = self._limits.handed_bytes_max if handed else self._limits.bytes_max
-        last = first
-        for record in self._file.records(model, first, self._limits.rows_max):
-            left -= record.length
-            if left < 0:
-                break
-            last = record.ordinal
-        return last
+        left = self._limits.handed_bytes_max if self._is_handed(model) else self._limits.bytes_max
+        totals = itertools.accumulate(self._file.lengths(model, first, self._limits.rows_max))
+        return first + max(1, sum(total <= left for total in totals)) - 1
 
     def _write_own(self, model: str, first: int, last: int) -> RestedError | None:
         target = target_of(model, self._import.terms)
@@ -218,8 +205,7 @@ class FileWriter:
         batch = self._of_plan(batch)
 
         def work(transaction: Transaction) -> RestedError | None:
-            chunk_store.commit_without_waiting(transaction)
-            store.renew(transaction, self._lease, self._limits.lease_s)
+            chunk_store.begin_batch(transaction, self._lease)
             written = self._write_batch(transaction, target, batch)
             return self._save_chunk(
                 transaction, model, (first, last), written.counts, written.findings, left_out=left_out
@@ -237,8 +223,7 @@ class FileWriter:
         barrier.reach("import.handed")
 
         def work(transaction: Transaction) -> RestedError | None:
-            chunk_store.commit_without_waiting(transaction)
-            store.renew(transaction, self._lease, self._limits.lease_s)
+            chunk_store.begin_batch(transaction, self._lease)
             chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
             counts = answer.counts(len(rows))
             return self._save_chunk(transaction, model, (first, last), counts, answer.findings, left_out=left_out)
@@ -295,8 +280,7 @@ class FileWriter:
         count = last - first + 1
 
         def work(transaction: Transaction) -> RestedError | None:
-            chunk_store.commit_without_waiting(transaction)
-            store.renew(transaction, self._lease, self._limits.lease_s)
+            chunk_store.begin_batch(transaction, self._lease)
             told = [BatchFinding.of_row(each) for each in self._skipped(model, first, count)]
             return self._save_chunk(transaction, model, (first, last), Counts(skipped=count), told)
 
@@ -373,7 +357,9 @@ class FileWriter:
         chunk_store.insert_chunk(transaction, self._import, model, span, counts)
         finding_store.copy_findings(transaction, self._import.id, findings)
         errors = count_errors(findings)
-        wanted = store.add_progress(transaction, self._lease, done=rows, findings=len(findings), error_count=errors)
+        wanted = store.add_progress(
+            transaction, self._lease, self._limits.lease_s, done=rows, findings=len(findings), error_count=errors
+        )
         barrier.reach("import.in_batch")
         return self._rested(transaction, wanted, errors)
 
@@ -391,7 +377,12 @@ class FileWriter:
         finding_store.copy_findings(transaction, self._import.id, findings)
         errors = count_errors(findings)
         wanted = store.add_progress(
-            transaction, self._lease, done=0, findings=len(findings) - replaced, error_count=errors - replaced_errors
+            transaction,
+            self._lease,
+            self._limits.lease_s,
+            done=0,
+            findings=len(findings) - replaced,
+            error_count=errors - replaced_errors,
         )
         barrier.reach("import.in_batch")
         return self._rested(transaction, wanted, errors)

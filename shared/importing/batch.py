@@ -100,10 +100,9 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
     found = [BatchFinding.of_row(each) for each in batch.findings]
     if not batch.rows:
         return Written(Counts(skipped=batch.count), found)
-    statements = statements_of(target, planned=batch.planned)
     driver = transaction.driver
     parameters = {"import_id": batch.import_id, "now": transaction.now}
-    command(driver, statements.begin.encode())
+    statements = _begin(driver, target, batch)
     _stage(driver, target, statements, batch)
     driver.execute(statements.resolve.encode(), parameters)
     if batch.choices:
@@ -128,7 +127,7 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
 def ledger_of(transaction: Transaction, target: Target) -> list[LedgerRow]:
     """The ledger's rows of the batch that this transaction has written, by ordinal."""
     rows = transaction.driver.execute(statements_of(target).ledger_rows.encode()).fetchall()
-    return [LedgerRow(*row) for row in rows]
+    return list(map(LedgerRow._make, rows))
 
 
 def retried(write: Callable[[], Any]) -> Any:
@@ -139,6 +138,18 @@ def retried(write: Callable[[], Any]) -> Any:
         except psycopg.errors.UniqueViolation:
             continue
     raise Aborted("other writers keep taking the unique values of an import's rows", retry_after_s=1)
+
+
+def _begin(driver: "psycopg.Connection[Any]", target: Target, batch: Batch) -> Statements:
+    """Make the batch's temporary tables; the statements for it. Exports have their pks in order, so that whole batches
+    mostly stand apart from those before them.
+    """
+    statements = statements_of(target, planned=batch.planned)
+    command(driver, statements.begin.encode())
+    span = {"least": min(row.pk for row in batch.rows), "greatest": max(row.pk for row in batch.rows)}
+    row = driver.execute(statements.met.encode(), {"import_id": batch.import_id, **span}).fetchone()
+    is_apart = row is not None and not row[0]
+    return statements_of(target, planned=batch.planned, apart=is_apart)
 
 
 def _stage(driver: "psycopg.Connection[Any]", target: Target, statements: Statements, batch: Batch) -> None:

@@ -6,7 +6,7 @@ Numbers and kinds are stored, so they never change their meaning. A chunk's coun
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum, IntEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from shared.importing.findings import Finding, FindingKind, Severity, severity_of, storable
 
@@ -124,8 +124,7 @@ class Counts:
         return sum(getattr(self, each.name) for each in fields(self))
 
 
-@dataclass(frozen=True)
-class LedgerRow:
+class LedgerRow(NamedTuple):
     """A row of the pk map: a row of the file that stands in the target. `suffixed` is the name it got, for SUFFIX."""
 
     ordinal: int

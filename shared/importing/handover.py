@@ -5,6 +5,7 @@ The answer covers exactly the rows of the batch: each stands in `rows`, or has a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.importing.choices import Choice
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, count_decisions
@@ -13,8 +14,7 @@ from shared.importing.registry import USER
 from shared.importing.terms import Terms
 
 
-@dataclass(frozen=True)
-class HandedRow:
+class HandedRow(NamedTuple):
     """One row: its place among its model's rows in the file, from 1, and its JSON as uploaded."""
 
     ordinal: int

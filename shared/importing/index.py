@@ -78,6 +78,7 @@ class IndexBuilder:
         self._models_max = models_max
         self._decoder = msgspec.json.Decoder(_Head)
         self._models: dict[str, _Pending] = {}
+        self._named = ("", NO_MODEL)
         self._objects = 0
         self._written = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -91,7 +92,9 @@ class IndexBuilder:
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass
         else:
-            model, pk = model_name(head.model) or NO_MODEL, integer_pk(bytes(head.pk)) or 0
+            if head.model != self._named[0]:  # rows of one model mostly stand together
+                self._named = (head.model, model_name(head.model) or NO_MODEL)
+            model, pk = self._named[1], integer_pk(bytes(head.pk)) or 0
         pending = self._models.get(model) or self._new_model(model, cut.offset)
         self._objects += 1
         pending.records += _RECORD.pack(pk, cut.offset, len(cut.data), self._objects)
@@ -172,6 +175,10 @@ class ObjectIndex:
             IndexRecord(ordinal, pk or None, offset, length, position)
             for ordinal, (pk, offset, length, position) in enumerate(records, first_ordinal)
         ]
+
+    def lengths(self, model: str, first_ordinal: int, count: int) -> list[int]:
+        """The lengths in bytes of the same rows."""
+        return [length for _, _, length, _ in self._raw_records(model, first_ordinal, count)]
 
     def close(self) -> None:
         """Give the file handle back."""

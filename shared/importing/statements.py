@@ -33,11 +33,14 @@ class Warned:
 
 @dataclass(frozen=True)
 class Statements:
-    """The texts for one target. Parameters are psycopg's, by name: import_id, now. `begin` is several commands."""
+    """The texts for one target. Parameters are psycopg's, by name: import_id, now; of `met` least and greatest. `begin`
+    is several commands.
+    """
 
     begin: str
     copy: str
     copy_types: tuple[str, ...]
+    met: str
     resolve: str
     count: str
     told: str
@@ -49,8 +52,10 @@ class Statements:
 
 
 @cache
-def statements_of(target: Target, *, planned: bool = False) -> Statements:
-    """The statements of a target, made once; those of a plan write to tables of its own."""
+def statements_of(target: Target, *, planned: bool = False, apart: bool = False) -> Statements:
+    """The statements of a target, made once; those of a plan write to tables of its own. For a batch that stands
+    `apart`, among whose pks the ledger has none of the model yet, it need not be looked for row by row.
+    """
     stage, resolved = target.stage, target.resolved
     fields = [(column.name, column.staged_as) for column in columns_of(target.model)]
     if target.packed is not None:
@@ -74,7 +79,11 @@ def statements_of(target: Target, *, planned: bool = False) -> Statements:
         ),
         copy=f"COPY {stage} ({', '.join(quoted)}) FROM STDIN (FORMAT BINARY)",
         copy_types=tuple(staged_as for _, staged_as in staged),
-        resolve=_resolve(target, stage, resolved, warned),
+        met=(
+            "SELECT EXISTS (SELECT FROM import_row WHERE import_id = %(import_id)s"
+            f" AND model = '{target.model}' AND old_pk BETWEEN %(least)s AND %(greatest)s)"
+        ),
+        resolve=_resolve(target, stage, resolved, warned, apart=apart),
         count=f"SELECT decision, count(*) FROM {resolved} WHERE decision IS NOT NULL GROUP BY decision",
         told=(
             "SELECT ordinal, old_pk, problem, problem_field, problem_value, told, suffixed,"
@@ -142,7 +151,7 @@ def suffix_statements(target: Target, unique: UniqueSet) -> SuffixStatements:
     )
 
 
-def _resolve(target: Target, stage: str, resolved: str, warned: tuple[Warned, ...]) -> str:
+def _resolve(target: Target, stage: str, resolved: str, warned: tuple[Warned, ...], *, apart: bool) -> str:
     """referred: references and owners looked up; ranked: unique sets looked up; settled: problems and ids known."""
     columns = list(target.values)
     ranked = ", ".join(["j.*", *(part for number, each in enumerate(target.unique) for part in _rank(number, each))])
@@ -157,7 +166,7 @@ def _resolve(target: Target, stage: str, resolved: str, warned: tuple[Warned, ..
     return (
         f"INSERT INTO {resolved} (ordinal, old_pk, decision, told, problem, problem_field, problem_value, adopted,"
         f" carried, new_pk, {', '.join(columns)})"
-        f" WITH referred AS MATERIALIZED ({_referred(target, stage)}),"
+        f" WITH referred AS MATERIALIZED ({_referred(target, stage, apart=apart)}),"
         f" ranked AS MATERIALIZED (SELECT {ranked} FROM referred j{lookups}),"
         f" settled AS MATERIALIZED ({settled})"
         f" SELECT ordinal, old_pk, {decision}, {told}, problem, problem_field, problem_value, {_adopted(target)},"
@@ -165,9 +174,9 @@ def _resolve(target: Target, stage: str, resolved: str, warned: tuple[Warned, ..
     )
 
 
-def _referred(target: Target, stage: str) -> str:
+def _referred(target: Target, stage: str, *, apart: bool) -> str:
     joins = []
-    problems = [("k.found", FindingKind.REPEATED_PK.name, "pk", "s.old_pk::text")]
+    problems = [] if apart else [("k.found", FindingKind.REPEATED_PK.name, "pk", "s.old_pk::text")]
     problems += [(condition, kind.name, field, "''") for kind, (field, condition) in target.refused.items()]
     told = ["0"]
     for number, reference in enumerate(target.references):
@@ -189,12 +198,15 @@ def _referred(target: Target, stage: str) -> str:
     for name in target.owners:
         differs = f"(o_{name}.organization_id <> {target.values['organization_id']})"
         problems.append((differs, WriteKind.FOREIGN_REFERENCE.value, name, f"s.{name}::text"))
-    joins.append(
-        "LEFT JOIN LATERAL (SELECT true AS found FROM import_row m WHERE m.import_id = %(import_id)s"
-        f" AND m.model = '{target.model}' AND m.old_pk = s.old_pk LIMIT 1) k ON true"
-    )
+    if not apart:
+        joins.append(
+            "LEFT JOIN LATERAL (SELECT true AS found FROM import_row m WHERE m.import_id = %(import_id)s"
+            f" AND m.model = '{target.model}' AND m.old_pk = s.old_pk LIMIT 1) k ON true"
+        )
 
     def first(part: int) -> str:
+        if not problems:
+            return "NULL::text"
         cases = " ".join(f"WHEN {each[0]} THEN {each[part] if part == 3 else repr(each[part])}" for each in problems)
         return f"CASE {cases} END"
 

@@ -154,6 +154,10 @@ class UploadedFile:
         """Ordinals, pks and places of up to `count` rows without reading them: enough to tell that they are skipped."""
         return self._index.records(model, first_ordinal, count)
 
+    def lengths(self, model: str, first_ordinal: int, count: int) -> list[int]:
+        """The lengths in bytes of up to `count` rows: enough to tell how many of them one batch takes."""
+        return self._index.lengths(model, first_ordinal, count)
+
     def rows(
         self, model: str, first_ordinal: int, count: int, bytes_max: int = ROWS_BYTES_MAX
     ) -> Iterator[list[RawRow]]:

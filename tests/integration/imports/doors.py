@@ -10,6 +10,7 @@ import grpc
 import pytest
 from siloway.internal.v1 import control_callback_service_pb2_grpc as callback_rpc
 from siloway.internal.v1 import model_export_service_pb2_grpc as model_export_rpc
+from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import import_service_pb2_grpc as import_rpc
@@ -96,6 +97,13 @@ class Doors:
 
     def peer(self, region: str = REGION) -> ControlSilo:
         return ControlSilo(self._channel(region))
+
+    def hand_over(self, request: model_import_pb.ImportBatchRequest) -> model_import_pb.ImportBatchResponse:
+        """Call control as the region does. Raises what it refuses."""
+        channel = self._channel(REGION)
+        stub = model_import_rpc.ModelImportServiceStub(channel.channel)
+        answer: model_import_pb.ImportBatchResponse = channel.invoke(stub.ImportBatch, request)
+        return answer
 
     def imported_rows(self, import_id: int, principal: str, model: str) -> Iterator[ImportedRow]:
         """The verification's control: it is reached when it is needed."""

@@ -14,7 +14,7 @@ from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.region.v1 import import_service_pb2 as import_pb
 
 from region_silo.imports.domain import Scope, State
-from shared.errors import PeerUnavailable, UploadInProgress
+from shared.errors import Internal, PeerUnavailable, UploadInProgress
 from shared.importing.decisions import Decision
 from shared.importing.handover import HandedBatch, HandedRow
 from shared.importing.registry import ImportScope
@@ -166,6 +166,35 @@ def test_a_region_cannot_hand_over_rows_of_anothers_import(doors: Doors) -> None
     with pytest.raises(Exception, match="Internal error"):
         doors.peer("de").import_batch(batch)
     assert doors.stack.all_in("control", "SELECT id FROM user_account") == []
+
+
+def test_control_answers_a_region_of_an_earlier_version_row_by_row(doors: Doors) -> None:
+    import_id = doors.stack.upload(_FILE).id
+    user = json.dumps(_ROWS[1]).encode()
+    request: dict[str, Any] = {"import_id": import_id, "principal": "tokens/7", "scope": 2, "model": "sentry.user"}
+    handed = [model_import_pb.ImportBatchRequest.Row(ordinal=1, object=user)]
+    old = doors.hand_over(model_import_pb.ImportBatchRequest(**request, rows=handed))
+    new = doors.hand_over(model_import_pb.ImportBatchRequest(**request, ordinals=[1], objects=[user]))
+    (row,) = old.rows
+    assert (row.ordinal, row.old_pk, row.decision) == (1, _ROWS[1]["pk"], 1)
+    assert not old.HasField("columns")
+    assert (list(new.rows), list(new.columns.new_pks)) == ([], [row.new_pk])
+    wrong: list[dict[str, Any]] = [{"ordinals": [1]}, {"objects": [user]}, {}, {"ordinals": [0], "objects": [user]}]
+    for each in wrong:
+        with pytest.raises(Internal):
+            doors.hand_over(model_import_pb.ImportBatchRequest(**request, **each))
+
+
+def test_names_that_control_gives_come_with_their_rows(doors: Doors) -> None:
+    import_id = doors.stack.upload(_FILE).id
+    taken = {**_ROWS[1], "pk": _ROWS[1]["pk"] + 1}
+    given = [HandedRow(place, json.dumps(each).encode()) for place, each in enumerate((_ROWS[1], taken), 1)]
+    answer = doors.peer().import_batch(HandedBatch(import_id, "tokens/7", _TERMS, "sentry.user", given))
+    names = doors.stack.all_in("control", "SELECT id, username FROM user_account ORDER BY id")
+    assert [(row.new_pk, row.suffixed) for row in answer.rows] == [
+        (names[0]["id"], None),
+        (names[1]["id"], names[1]["username"]),
+    ]
 
 
 def test_what_came_of_an_upload_whose_client_goes_away_half_way_is_kept(doors: Doors) -> None:

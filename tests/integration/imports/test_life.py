@@ -129,7 +129,7 @@ def test_what_a_process_that_died_was_asked_for_is_done_by_the_next_one(stack: I
         ask(stack, "pause", import_id)
         raise Killed
 
-    import_id = stack.upload(_FILE).id
+    import_id = stack.upload(json.dumps([rows.organization(1), *_TEAMS]).encode()).id
     with pytest.raises(Killed):
         _run_until(stack, import_id, 2, die)
     stack.clock.advance(60)

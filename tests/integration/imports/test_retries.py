@@ -137,7 +137,8 @@ def test_an_import_that_was_given_up_is_taken_up_where_it_was(stack: ImportStack
     scopes = dict(stack.scopes)
     stack.scopes.clear()
     failed = stack.run(import_id, stack.runner(**_LIMITS))
-    assert (failed.state, failed.done_count) == (State.FAILED, 6)
+    assert failed.state is State.FAILED
+    assert failed.done_count <= len(_FILE) - len(_PEOPLE), "what control takes none of"
     stack.scopes.update(scopes)
     taken = ask(stack, "retry", import_id, None)
     assert (taken.error, taken.ended_at, taken.attempts) == (None, None, 0)

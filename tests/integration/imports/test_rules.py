@@ -54,6 +54,16 @@ def test_bad_rows_are_findings_and_the_others_are_imported(stack: ImportStack) -
     assert [row["slug"] for row in stack.all_in("region", "SELECT slug FROM project")] == ["good"]
 
 
+def test_a_pk_of_an_earlier_batch_costs_the_row_in_whatever_order_pks_come(stack: ImportStack) -> None:
+    pks = (5, 9, 7, 6, 9, 1, 8)
+    teams = [rows.team(pk, 1, f"team-{place}") for place, pk in enumerate(pks)]
+    queued = stack.upload(json.dumps([rows.organization(1), *teams]).encode(), continue_on_error=True)
+    done = stack.run(queued.id, stack.runner(rows_max=2))
+    assert _kinds(stack, done) == [("REPEATED_PK", "sentry.team", "9", "pk", True)]
+    slugs = stack.all_in("region", "SELECT slug FROM team ORDER BY slug")
+    assert [row["slug"] for row in slugs] == [f"team-{place}" for place in (0, 1, 2, 3, 5, 6)]
+
+
 def test_an_import_gives_users_no_power_and_touches_nobody_who_was_there(stack: ImportStack) -> None:
     stack.do_import([rows.user(1, "Owner@example.com", is_staff=False)])
     before = stack.all_in("control", "SELECT * FROM user_account")

@@ -147,6 +147,8 @@ class ImportBatchRequest(_message.Message):
     PLAN_WAS_EDITED_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     CHOICES_FIELD_NUMBER: _builtins.int
+    ORDINALS_FIELD_NUMBER: _builtins.int
+    OBJECTS_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -177,7 +179,7 @@ class ImportBatchRequest(_message.Message):
     """
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Row]:
-        """The rows, by ordinal."""
+        """The rows, by ordinal, as regions of an earlier version hand them over: either these, or the two columns below."""
 
     @_builtins.property
     def known(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.KnownRow]:
@@ -186,6 +188,14 @@ class ImportBatchRequest(_message.Message):
     @_builtins.property
     def choices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Choice]:
         """What becomes of single rows, whatever stands in policy. For rows of a plan that is applied."""
+
+    @_builtins.property
+    def ordinals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The rows' places among their model's rows in the file, from 1, ascending."""
+
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """For each of these the whole object as it stands in the file, JSON."""
 
     def __init__(
         self,
@@ -205,10 +215,12 @@ class ImportBatchRequest(_message.Message):
         plan_was_edited: _builtins.bool = ...,
         policy: _builtins.int = ...,
         choices: _abc.Iterable[Global___ImportBatchRequest.Choice] | None = ...,
+        ordinals: _abc.Iterable[_builtins.int] | None = ...,
+        objects: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "choices", b"choices", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "policy", b"policy", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "choices", b"choices", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "objects", b"objects", "ordinals", b"ordinals", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "policy", b"policy", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -327,18 +339,89 @@ class ImportBatchResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Columns(_message.Message):
+        """Rows that stand in the target, field by field: as many values in each list."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        @_typing.final
+        class SuffixedEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.int
+            value: _builtins.str
+            def __init__(
+                self,
+                *,
+                key: _builtins.int = ...,
+                value: _builtins.str = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        ORDINALS_FIELD_NUMBER: _builtins.int
+        OLD_PKS_FIELD_NUMBER: _builtins.int
+        NEW_PKS_FIELD_NUMBER: _builtins.int
+        DECISIONS_FIELD_NUMBER: _builtins.int
+        SUFFIXED_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def ordinals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Their places among their model's rows in the file, ascending."""
+
+        @_builtins.property
+        def old_pks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Their pks in the file."""
+
+        @_builtins.property
+        def new_pks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Their pks in the target."""
+
+        @_builtins.property
+        def decisions(self) -> _containers.RepeatedScalarFieldContainer[Global___ImportBatchResponse.Decision.ValueType]:
+            """What was done."""
+
+        @_builtins.property
+        def suffixed(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
+            """The names that rows got, by ordinal, for DECISION_SUFFIX."""
+
+        def __init__(
+            self,
+            *,
+            ordinals: _abc.Iterable[_builtins.int] | None = ...,
+            old_pks: _abc.Iterable[_builtins.int] | None = ...,
+            new_pks: _abc.Iterable[_builtins.int] | None = ...,
+            decisions: _abc.Iterable[Global___ImportBatchResponse.Decision.ValueType] | None = ...,
+            suffixed: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "new_pks", b"new_pks", "old_pks", b"old_pks", "ordinals", b"ordinals", "suffixed", b"suffixed"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ROWS_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
     DRIFTED_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
     drifted: _builtins.bool
     """The batch does not come out as its plan says: nothing of it was written, and the findings tell what differs."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchResponse.Row]:
-        """The rows that were written or found; the others have a finding."""
+        """The rows that were written or found; the others have a finding. Empty when they stand in columns."""
 
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchResponse.Finding]:
         """The findings, by ordinal."""
+
+    @_builtins.property
+    def columns(self) -> Global___ImportBatchResponse.Columns:
+        """The rows, when those of the request came in columns."""
 
     def __init__(
         self,
@@ -346,10 +429,11 @@ class ImportBatchResponse(_message.Message):
         rows: _abc.Iterable[Global___ImportBatchResponse.Row] | None = ...,
         findings: _abc.Iterable[Global___ImportBatchResponse.Finding] | None = ...,
         drifted: _builtins.bool = ...,
+        columns: Global___ImportBatchResponse.Columns | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drifted", b"drifted", "findings", b"findings", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "drifted", b"drifted", "findings", b"findings", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,114 @@
+"""Lets the models of the two silos be written side by side, for control's database is idle while the region's works.
+
+A lane is one thread that writes the models of one silo, one after the other. A model is begun when all those that it
+refers to, in either lane, are done; so a lane may take a later model first, and which rows stand at the end is the same
+as with one lane. What cuts one lane short stops the other behind its batch: no batch is at hand any more when `run` has
+returned or raised.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass
+
+from region_silo.imports.store import LeaseLostError
+from shared.importing.registry import Silo, models
+
+
+@dataclass(frozen=True)
+class LaneTask:
+    """One model of the file, the lane that it is written in, and the models of the file that must be done before."""
+
+    model: str
+    lane: Silo
+    needs: frozenset[str]
+
+
+class LaneCutError(Exception):
+    """The other lane was cut short, and what is to be told is told there."""
+
+
+def tasks_of(wanted: Sequence[str], handed: Collection[str]) -> list[LaneTask]:
+    """The models in the order of writing; those that are `handed` over to control have a lane of their own."""
+    present = frozenset(wanted)
+    return [
+        LaneTask(model, Silo.CONTROL if model in handed else Silo.REGION, _needed(model) & present) for model in wanted
+    ]
+
+
+def in_one_lane(wanted: Sequence[str]) -> list[LaneTask]:
+    """The models one after the other."""
+    return [LaneTask(model, Silo.REGION, frozenset()) for model in wanted]
+
+
+class Lanes:
+    """Runs `work(model)` for each task, once. Tasks stand behind those that they need."""
+
+    def __init__(self, tasks: Sequence[LaneTask], work: Callable[[str], None]) -> None:
+        self._work = work
+        self._waiting: Mapping[Silo, list[LaneTask]] = {
+            lane: [task for task in tasks if task.lane is lane] for lane in dict.fromkeys(task.lane for task in tasks)
+        }
+        self._undone = {task.model for task in tasks}
+        self._changed = threading.Condition()
+        self._cuts: list[BaseException] = []
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a lane was cut short, so that no other batch may be begun."""
+        return bool(self._cuts)
+
+    def run(self) -> None:
+        """Returns when all is done. Raises what cut the first lane short, when both have come to rest."""
+        if not self._waiting:
+            return
+        first, *others = self._waiting
+        threads = [
+            threading.Thread(target=copy_context().run, args=(self._run, lane), name=f"import-{lane.value}")
+            for lane in others
+        ]
+        for thread in threads:
+            thread.start()
+        self._run(first)
+        for thread in threads:
+            thread.join()
+        if self._cuts:
+            raise self._told()
+
+    def _run(self, lane: Silo) -> None:
+        try:
+            while (task := self._next(lane)) is not None:
+                self._work(task.model)
+                with self._changed:
+                    self._undone.discard(task.model)
+                    self._changed.notify_all()
+        except BaseException as cut:  # noqa: BLE001 - it is raised again where the lanes come together
+            with self._changed:
+                self._cuts.append(cut)
+                self._changed.notify_all()
+
+    def _next(self, lane: Silo) -> LaneTask | None:
+        """The first model whose needs are done, waited for; None when the lane is done. Raises LaneCutError."""
+        waiting = self._waiting[lane]
+        with self._changed:
+            while waiting:
+                if self._cuts:
+                    raise LaneCutError
+                ready = next((task for task in waiting if not task.needs & self._undone), None)
+                if ready is not None:
+                    waiting.remove(ready)
+                    return ready
+                self._changed.wait()
+        return None
+
+    def _told(self) -> BaseException:
+        """The first cut; but that the lease is lost tells nothing where the import came to rest in the other lane."""
+        told = [cut for cut in self._cuts if not isinstance(cut, LeaseLostError | LaneCutError)]
+        return (told or self._cuts)[0]
+
+
+def _needed(model: str) -> frozenset[str]:
+    known = models().get(model)
+    if known is None:
+        return frozenset()
+    return frozenset({*(each.model for each in known.references), *known.after}) - {model}

@@ -1,0 +1,149 @@
+"""Models of the two silos are written side by side, each behind those that it needs; one cut stops both lanes."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from region_silo.imports.lanes import Lanes, LaneTask, in_one_lane, tasks_of
+from region_silo.imports.store import LeaseLostError
+from region_silo.imports.writing_order import in_order_of_writing
+from shared.importing.index import ModelRows
+from shared.importing.registry import Silo, models
+
+_WAIT_S = 20.0
+_FILE = ("sentry.organization", "sentry.user", "sentry.organizationmember", "sentry.email", "sentry.useremail")
+
+
+class Broken(Exception):
+    pass
+
+
+def _tasks() -> list[LaneTask]:
+    order = [each.model for each in in_order_of_writing(tuple(ModelRows(name, 1) for name in _FILE))]
+    return tasks_of(order, [name for name in order if models()[name].silo is Silo.CONTROL])
+
+
+def _run(tasks: list[LaneTask], work: Callable[[Lanes, str], None]) -> Lanes:
+    lanes: Lanes
+
+    def of_model(model: str) -> None:
+        work(lanes, model)
+
+    lanes = Lanes(tasks, of_model)
+    lanes.run()
+    return lanes
+
+
+def test_a_model_of_one_silo_is_written_while_one_of_the_other_is() -> None:
+    met = threading.Barrier(2)
+    done: list[str] = []
+
+    def work(_: Lanes, model: str) -> None:
+        if model in ("sentry.organization", "sentry.user"):
+            met.wait(_WAIT_S)
+        done.append(model)
+
+    _run(_tasks(), work)
+    assert sorted(done) == sorted(_FILE)
+
+
+def test_every_model_comes_behind_all_that_it_refers_to_and_those_of_a_lane_one_after_the_other() -> None:
+    order = [name for name, model in models().items() if model.table or model.silo is Silo.CONTROL]
+    tasks = tasks_of(order, [name for name in order if models()[name].silo is Silo.CONTROL])
+    done: set[str] = set()
+    under_way: list[str] = []
+
+    def work(_: Lanes, model: str) -> None:
+        references = {each.model for each in models()[model].references} | set(models()[model].after)
+        assert (references - {model}) & set(order) <= done
+        assert models()[model].silo not in [models()[each].silo for each in under_way]
+        under_way.append(model)
+        done.add(model)
+        under_way.remove(model)
+
+    _run(tasks, work)
+    assert done == set(order)
+
+
+def test_a_lane_takes_a_later_model_while_an_earlier_one_waits_for_the_other_lane() -> None:
+    began: list[str] = []
+    tasks = [
+        LaneTask("organization", Silo.REGION, frozenset()),
+        LaneTask("user", Silo.CONTROL, frozenset()),
+        LaneTask("member", Silo.REGION, frozenset({"user"})),
+        LaneTask("project", Silo.REGION, frozenset({"organization"})),
+    ]
+    project_began = threading.Event()
+
+    def work(_: Lanes, model: str) -> None:
+        began.append(model)
+        if model == "user":
+            assert project_began.wait(_WAIT_S)
+        if model == "project":
+            project_began.set()
+
+    _run(tasks, work)
+    assert [model for model in began if model != "user"] == ["organization", "project", "member"]
+
+
+def test_without_lanes_the_order_is_the_one_given() -> None:
+    done: list[str] = []
+    _run(in_one_lane(["b", "a", "c"]), lambda _, model: done.append(model))
+    assert done == ["b", "a", "c"]
+    _run([], lambda _, model: done.append(model))
+
+
+@pytest.mark.parametrize("broken", ["organization", "user"])
+def test_what_cuts_one_lane_is_raised_when_the_other_has_stopped_too(broken: str) -> None:
+    tasks = [
+        LaneTask("organization", Silo.REGION, frozenset()),
+        LaneTask("team", Silo.REGION, frozenset({"organization"})),
+        LaneTask("user", Silo.CONTROL, frozenset()),
+        LaneTask("email", Silo.CONTROL, frozenset({"user"})),
+    ]
+    done: list[str] = []
+    met = threading.Barrier(2)
+
+    def work(lanes: Lanes, model: str) -> None:
+        met.wait(_WAIT_S)
+        if model == broken:
+            raise Broken
+        while not lanes.is_cut:
+            pass
+        done.append(model)
+
+    with pytest.raises(Broken):
+        _run(tasks, work)
+    assert done == [{"organization": "user", "user": "organization"}[broken]]
+
+
+def test_a_lease_that_the_other_lane_gave_back_is_not_told_as_lost() -> None:
+    tasks = [LaneTask("organization", Silo.REGION, frozenset()), LaneTask("user", Silo.CONTROL, frozenset())]
+
+    met = threading.Barrier(2)
+
+    def work(lanes: Lanes, model: str) -> None:
+        met.wait(_WAIT_S)
+        if model == "user":
+            raise LeaseLostError
+        while not lanes.is_cut:
+            pass
+        raise Broken
+
+    with pytest.raises(Broken):
+        _run(tasks, work)
+
+
+def test_a_lane_that_waits_is_woken_by_the_cut_of_the_other() -> None:
+    tasks = [
+        LaneTask("user", Silo.CONTROL, frozenset()),
+        LaneTask("member", Silo.REGION, frozenset({"user"})),
+    ]
+
+    def work(_: Lanes, model: str) -> None:
+        assert model == "user"
+        raise LeaseLostError
+
+    with pytest.raises(LeaseLostError):
+        _run(tasks, work)
