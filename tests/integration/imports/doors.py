@@ -33,8 +33,10 @@ from tests.integration.imports.stack import CALLER, OPERATOR, REGION, ImportStac
 from tests.integration.rpc.certificates import Authority, as_files
 from tests.refusals import Refusal, refusal_of
 
+USER = Caller("users/5", CALLER.scopes)
 _CALLERS = {
     "importer": CALLER,
+    "user": USER,
     "operator": OPERATOR,
     "stranger": Caller("tokens/99", frozenset({"import:write"})),
     "reader": Caller("tokens/98", frozenset({"org:read"})),

@@ -17,7 +17,7 @@ from shared.importing.registry import ORGANIZATION, ImportScope, Silo, models
 from shared.importing.terms import Terms
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undo_order import Phase
-from tests.integration.imports.doors import Doors, parts
+from tests.integration.imports.doors import USER, Doors, parts
 from tests.integration.imports.stack import CALLER, ImportStack
 from tests.integration.imports.test_undo import FILE
 from tests.integration.imports.undone import contents, settle
@@ -31,6 +31,7 @@ _OF_NO_IMPORTED_ROW = {
     "commit_file_change.commit_id",
     "data_import.plan_id",
     "import_before_image.import_id",
+    "import_choice.import_id",
     "import_chunk.import_id",
     "import_filter.import_id",
     "import_finding.import_id",
@@ -68,8 +69,8 @@ def _request(name: str) -> import_pb.UndoImportRequest:
     return import_pb.UndoImportRequest(name=name, request_id=str(uuid.uuid4()))
 
 
-def _imported(doors: Doors) -> str:
-    name: str = doors.call("UploadImport", parts(json.dumps(FILE).encode())).name
+def _imported(doors: Doors, token: str = "importer") -> str:
+    name: str = doors.call("UploadImport", parts(json.dumps(FILE).encode()), token).name
     doors.stack.run(_id(name), doors.runner())
     settle(doors.stack)
     return name
@@ -86,20 +87,23 @@ def _id(name: str) -> int:
     return int(name.removeprefix("imports/"))
 
 
-def test_an_import_is_undone_by_its_name_with_control_behind_its_door(doors: Doors) -> None:
+@pytest.mark.parametrize("token", ["importer", "user"])
+def test_an_import_is_undone_by_its_name_with_control_behind_its_door(doors: Doors, token: str) -> None:
+    doors.stack.scopes[USER.principal] = USER.scopes
     settle(doors.stack)
     before = contents(doors.stack)
-    name = _imported(doors)
+    name = _imported(doors, token)
     assert doors.refused("UndoImport", _request(name), "stranger").reason == "IMPORT_NOT_FOUND"
     assert doors.refused("UndoImport", _request(name), "reader").reason == "SCOPE_MISSING"
-    assert doors.call("UndoImport", _request(name)).state == State.STATE_UNDOING
+    assert doors.call("UndoImport", _request(name), token).state == State.STATE_UNDOING
     doors.stack.run(_id(name), doors.runner())
     settle(doors.stack)
-    found = doors.call("GetImport", import_pb.GetImportRequest(name=name))
+    found = doors.call("GetImport", import_pb.GetImportRequest(name=name), token)
     told = (found.state, found.undone_count, found.kept_count, found.finding_count)
     assert told == (State.STATE_UNDONE, len(FILE) - 1, 0, 0)
     assert contents(doors.stack) == before
-    assert doors.refused("PauseImport", import_pb.PauseImportRequest(name=name, request_id=str(uuid.uuid4()))).reason
+    pause = import_pb.PauseImportRequest(name=name, request_id=str(uuid.uuid4()))
+    assert doors.refused("PauseImport", pause, token).reason == "IMPORT_STATE"
 
 
 def test_what_stays_because_of_the_other_silo_is_told_over_the_doors(doors: Doors) -> None:
