@@ -83,7 +83,7 @@ def test_what_is_no_plan_file_is_told_so(run: Run, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [(b"nonsense", "line 2: not a JSON object"), (b'{"decision": "skip", "model": "m", "pk": null}', "line 2: a row")],
+    [(b"nonsense", "line 2: not a JSON object"), (b'{"decision": "skip", "model": "m", "pk": null}', "line 2: no row")],
 )
 def test_a_wrong_line_of_a_plan_file_is_told_by_its_number(run: Run, line: bytes, told: str) -> None:
     Path("x.plan").write_bytes(b'{"plan": "imports/1", "region": "us"}\n' + line)
