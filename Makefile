@@ -23,7 +23,7 @@ clean-data: ## Remove the data of `make run`
 	@rm -rf .siloway
 
 ##@ Develop
-.PHONY: setup test faults chaos kills bench bench-peers bench-curves check format protos protoset baseline lock clean
+.PHONY: setup test test-long chaos kills bench bench-peers bench-curves check format protos protoset baseline lock clean
 setup: $(SET_UP) ## Make the virtual environment with the pinned packages
 
 $(SET_UP): requirements.lock pyproject.toml
@@ -32,11 +32,11 @@ $(SET_UP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: setup ## Run the tests in three processes, each with a PostgreSQL and a Redis of its own; the kills are make faults
-	@$(BIN)/pytest --numprocesses 3 -m "not faults and not chaos"
+test: setup ## Run the tests in three processes, each with a PostgreSQL and a Redis of its own
+	@$(BIN)/pytest --numprocesses 3 -m "not long and not faults and not chaos"
 
-faults: setup ## Run the tests that kill processes, cut connections and move clocks
-	@$(BIN)/pytest --numprocesses 3 -m "faults and not chaos"
+test-long: setup ## Run the others: tours of the command, every genuine export, kills, cut connections, moved clocks
+	@$(BIN)/pytest --numprocesses 3 -m "(long or faults) and not chaos"
 
 bench: setup ## Measure speed as ratios to floors (QUICK=1 in under 4 minutes, OUT=file, NAMES="..")
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(OUT),--out $(OUT)) $(NAMES)

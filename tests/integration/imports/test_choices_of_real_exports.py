@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
+import pytest
+
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.options import ImportOptions
 from shared.importing.policies import Policy
 from tests.genuine_exports import genuine_exports, richest
 from tests.integration.imports.planned import apply, ledger, plan
 from tests.integration.imports.stack import OPERATOR, ImportStack
+
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 _FILE = richest(genuine_exports())
 _CHOSEN = {

@@ -11,6 +11,8 @@ from tests.genuine_exports import genuine_exports, richest
 from tests.integration.imports.planned import apply, decisions, digests, ledger, plan, schemas, told
 from tests.integration.imports.stack import CALLER, OPERATOR, ImportStack
 
+pytestmark = [pytest.mark.integration, pytest.mark.long]
+
 _FILES = genuine_exports()
 _CASES = [*((path, Scope.GLOBAL) for path in _FILES), (richest(_FILES), Scope.ORGANIZATION)]
 

@@ -10,6 +10,8 @@ from tests.genuine_exports import genuine_exports
 from tests.integration.imports.stack import OPERATOR, ImportStack
 from tests.integration.imports.undone import contents, kept, settle, undo
 
+pytestmark = [pytest.mark.integration, pytest.mark.long]
+
 _FILES = genuine_exports()
 _BETWEEN = {"full-23.12.0", "full-24.3.0", "full-24.5.0", "full-24.7.0", "fresh-install-23.11", "fresh-install-24.10"}
 """Exports whose models all stand in older or newer ones; each costs many seconds."""

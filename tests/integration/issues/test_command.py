@@ -5,7 +5,7 @@ import pytest
 from tests.region_commands import Run
 from tests.region_features import RegionFeatures
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def test_an_issue_is_made_resolved_in_the_next_release_and_opened_again(run: Run, features: RegionFeatures) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.region_commands import Run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def test_members_are_added_listed_changed_and_removed(run: Run) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.region_client import Client
 from tests.region_commands import Run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def test_repositories_are_made_listed_and_shown(run: Run) -> None:

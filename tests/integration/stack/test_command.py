@@ -9,7 +9,7 @@ import pytest
 from siloway_client.export_file import write_export
 from tests.stack import RunningStack, run_siloway
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def test_the_demo_passes_again_and_again_on_one_stack(stack: RunningStack) -> None:

@@ -12,7 +12,7 @@ from siloway.region.v1 import snowflake_service_pb2 as snowflake_pb
 from control_silo.tokens.command import mint_token
 from tests.stack import RunningStack, alive, run_siloway, wait_until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def test_a_second_start_in_the_folder_ends_with_one_line(stack: RunningStack) -> None:

@@ -13,7 +13,7 @@ from siloway_client.export_file import write_export
 from tests.stack import COMMAND_TIMEOUT_S, ROOT, SILOWAY, RunningStack, plain_environment
 from tests.unit.exports.keys_of import private_pem, public_pem
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 _COMMITS = [
     {"id": "a1" * 20, "repository": "shop/api", "message": "First", "author_email": "ada@example.com"},

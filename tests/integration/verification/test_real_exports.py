@@ -12,7 +12,7 @@ from tests.integration.imports.doors import Doors
 from tests.integration.imports.stack import OPERATOR
 from tests.integration.verification.verifying import verify
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 _FILES = genuine_exports()
 _CASES = [*((path, "global") for path in _FILES), (richest(_FILES), "organization")]
