@@ -1,6 +1,6 @@
 """`python -m shared.embedded`: the local stack in the foreground.
 
-Exit codes: 0 after a stop that was wanted, 1 with one line when it cannot run, 2 for a wrong command line or setting.
+Exit codes: 0 after a stop that was asked for, 1 with one line when it cannot run, 2 for a wrong command line.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import TextIO
 from shared.loading import loading
 
 with loading():
-    from shared.embedded.failures import LocalStackError, SettingInvalid
+    from shared.embedded.failures import LocalStackError, OptionInvalid
     from shared.embedded.settings import DEFAULT_FOLDER, DEFAULT_PORTS_FROM, DEFAULT_REGIONS, read_settings
     from shared.embedded.stack import Command, Stack, run, silo_command
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None, command: Command = silo_command) ->
         run(stack, _announce_json if options.json else _announce)
     except (LocalStackError, OSError) as problem:
         _write(sys.stderr, f"siloway: {problem}")
-        return 2 if isinstance(problem, SettingInvalid) else 1
+        return 2 if isinstance(problem, OptionInvalid) else 1
     return 0
 
 

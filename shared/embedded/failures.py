@@ -1,6 +1,6 @@
 """What can keep the local servers from starting, each told in one line that says what to do.
 
-These are failures of the machine's set-up, never answers to a call: they end a command with exit code 1, a setting that
+These are failures of the machine's set-up, never answers to a call: they end a command with exit code 1, an option that
 cannot be understood with 2.
 """
 
@@ -31,3 +31,7 @@ class StartFailed(LocalStackError):
 
 class SettingInvalid(LocalStackError):
     """A setting of the local stack cannot be understood."""
+
+
+class OptionInvalid(LocalStackError):
+    """An option of the command line cannot be understood."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.embedded.failures import SettingInvalid
+from shared.embedded.failures import OptionInvalid, SettingInvalid
 from shared.embedded.folder import free_ports
 
 CONTROL = "control"
@@ -124,7 +124,7 @@ def read_settings(
     regions: str = DEFAULT_REGIONS,
     without: Collection[str] = (),
 ) -> StackSettings:
-    """The settings of the stack. Raises SettingInvalid.
+    """The settings of the stack. Raises SettingInvalid, OptionInvalid.
 
     `ports_from`: control gets the four ports from it on, each region four from 10 later; 0 takes free ports. An address
     or a database URL in the environment wins. `regions`: `name=number` with commas. `without`: names of silos.
@@ -133,7 +133,7 @@ def read_settings(
     for place, (name, number) in enumerate(_parse_regions(regions), start=1):
         silos.append(_read_silo(environment, name, number, ports_from, place))
     for name in sorted(set(without) - {silo.name for silo in silos}):
-        raise SettingInvalid(f"without: there is no silo {name!r}; there are: {', '.join(silo.name for silo in silos)}")
+        raise OptionInvalid(f"without: there is no silo {name!r}; there are: {', '.join(silo.name for silo in silos)}")
     return StackSettings(
         folder=folder.resolve(),
         silos=tuple(silos),
@@ -220,9 +220,9 @@ def _parse_regions(text: str) -> list[tuple[str, int]]:
     for part in text.split(","):
         matched = _REGION.fullmatch(part.strip())
         if matched is None or int(matched[2]) > _REGION_NUMBER_MAX or matched[1] == CONTROL:
-            raise SettingInvalid(f"regions: {part!r} is not name=number with a number from 1 to {_REGION_NUMBER_MAX}")
+            raise OptionInvalid(f"regions: {part!r} is not name=number with a number from 1 to {_REGION_NUMBER_MAX}")
         if matched[1] in regions or int(matched[2]) in regions.values():
-            raise SettingInvalid(f"regions: {part!r} repeats a name or a number")
+            raise OptionInvalid(f"regions: {part!r} repeats a name or a number")
         regions[matched[1]] = int(matched[2])
     return list(regions.items())
 

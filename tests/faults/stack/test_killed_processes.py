@@ -79,7 +79,8 @@ def test_a_database_server_killed_under_an_import_is_waited_for(stack: FaultStac
         import_id = stack.upload("us", write_rows(tmp_path, "hit-server", seed=2))
         reached()
         seen = stack.progress("us", import_id)
-        assert (seen.state, seen.chunks) == (State.WRITING, AFTER_A_BATCH.times)
+        assert seen.state is State.WRITING
+        assert seen.chunks >= AFTER_A_BATCH.times  # the other lane writes on
         assert 0 < seen.rows < seen.objects
         os.kill(killed, signal.SIGKILL)
     wait_until(lambda: "PostgreSQL was started again" in stack.running.notices, "PostgreSQL did not come back")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.embedded.failures import SettingInvalid
+from shared.embedded.failures import OptionInvalid, SettingInvalid
 from shared.embedded.settings import (
     SiloFiles,
     inherited_environment,
@@ -79,13 +79,13 @@ def test_a_silo_whose_database_is_being_restored_is_left_out() -> None:
     settings = read_settings({}, folder=_FOLDER, ports_from=7700, without=["us"])
     assert [silo.name for silo in settings.started] == ["control", "de"]
     assert [silo.name for silo in settings.silos] == ["control", "us", "de"]
-    with pytest.raises(SettingInvalid, match="no silo 'nl'; there are: control, us, de"):
+    with pytest.raises(OptionInvalid, match="no silo 'nl'; there are: control, us, de"):
         read_settings({}, folder=_FOLDER, ports_from=7700, without=["nl"])
 
 
 @pytest.mark.parametrize("regions", ["", "us", "us=0", "us=32", "us=1,us=2", "us=1,de=1", "control=1", "US=1", "us=1,"])
 def test_wrong_regions_are_refused(regions: str) -> None:
-    with pytest.raises(SettingInvalid, match="regions"):
+    with pytest.raises(OptionInvalid, match="regions"):
         read_settings({}, folder=_FOLDER, ports_from=7700, regions=regions)
 
 
