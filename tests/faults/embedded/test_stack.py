@@ -160,9 +160,9 @@ def test_a_migration_that_fails_ends_with_one_line_and_nothing_left(start_stack:
     assert run.left_behind() == []
 
 
-def test_a_wrong_setting_ends_with_one_line(start_stack: StartStack) -> None:
+def test_a_wrong_option_ends_with_one_line(start_stack: StartStack) -> None:
     run = start_stack("--regions", "us=1,de=1")
-    assert run.process.wait(_START_TIMEOUT_S) == 1
+    assert run.process.wait(_START_TIMEOUT_S) == 2
     assert run.errors() == "siloway: regions: 'de=1' repeats a name or a number\n"
 
 
