@@ -1,4 +1,8 @@
-"""What a filter on the command line says: names between commas."""
+"""What a filter on the command line says.
+
+None, or "", is no filter; blank text is a filter that lets nothing pass; otherwise names stand between commas, trimmed,
+and "a,,b" holds the empty name too.
+"""
 
 from pathlib import Path
 
@@ -14,15 +18,16 @@ def values_of(text: str | None) -> list[str] | None:
     return [part.strip() for part in text.split(",")] if text.strip() else []
 
 
-def values_in(path: Path | None) -> list[str] | None:
-    """The names of a file, between commas or line ends; a file without a name lets nothing pass.
-
-    Raises as `text_in`.
+def names_of(text: str | None, file: Path | None) -> list[str] | None:
+    """The names of one of two options; a file is always a filter: names stand between commas or ends of lines, and one
+    without a name lets nothing pass. Raises BadParameter when both are given, or the file is no text; OSError.
     """
-    if path is None:
-        return None
-    parts = text_in(path).replace("\n", ",").split(",")
-    return [part.strip() for part in parts if part.strip()]
+    if file is None:
+        return values_of(text)
+    if text is not None:
+        raise typer.BadParameter("give names or a file, not both", param_hint="--filter-usernames-file")
+    lines = text_in(file).splitlines()
+    return [part.strip() for line in lines if line.strip() for part in line.split(",")]
 
 
 def text_in(path: Path) -> str:

@@ -16,8 +16,9 @@ from siloway.region.v1 import export_service_pb2 as export_pb
 from siloway_client import downloads, output
 from siloway_client.client import RegionClient
 from siloway_client.encryption import encrypt_into
-from siloway_client.filters import values_in, values_of
+from siloway_client.filters import names_of, values_of
 from siloway_client.findings_file import FindingsFile, refusals_written, write_export
+from siloway_client.option_groups import grouped
 from siloway_client.options import (
     Json,
     NoPrompt,
@@ -95,103 +96,61 @@ class ExportFailed(Exception):
 
 
 @dataclass(frozen=True)
-class _How:
+class How:
     """What all ways to export share."""
 
-    destination: str
-    region: str
-    indent: int | None
-    encrypt_with: Path | None
-    wait_max_s: float
-    request_id: str | None
-    findings_file: Path | None
+    region: Region = "us"
+    indent: Indent = None
+    encrypt_with: EncryptWith = None
+    wait_max: WaitMax = 3600
+    request_id: RequestId = None
+    findings_file: FindingsFile = None
+    no_prompt: NoPrompt = False
+    silent: Silent = False
 
 
 @run_app.command("organizations")
+@grouped
 def export_organizations(
-    context: typer.Context,
-    destination: Destination = _STDOUT,
-    filter_org_slugs: Slugs = None,
-    region: Region = "us",
-    indent: Indent = None,
-    encrypt_with: EncryptWith = None,
-    wait_max: WaitMax = 3600,
-    request_id: RequestId = None,
-    findings_file: FindingsFile = None,
-    no_prompt: NoPrompt = False,
-    silent: Silent = False,
+    context: typer.Context, how: How, destination: Destination = _STDOUT, filter_org_slugs: Slugs = None
 ) -> None:
     """Export organizations with their users. Needs silo:operate, or org:admin of a token that is bound to one."""
     wish = export_pb.CreateExportRequest(scope=Scope.SCOPE_ORGANIZATION)
     slugs = values_of(filter_org_slugs)
     if slugs is not None:
         wish.organization_slugs.CopyFrom(export_pb.DataExport.Filter(values=slugs))
-    set_voice(context, no_prompt=no_prompt, silent=silent)
-    _export(context, wish, _How(destination, region, indent, encrypt_with, wait_max, request_id, findings_file))
+    _export(context, wish, destination, how)
 
 
 @run_app.command("users")
+@grouped
 def export_users(
     context: typer.Context,
+    how: How,
     destination: Destination = _STDOUT,
     filter_usernames: Usernames = None,
     filter_usernames_file: UsernamesFile = None,
-    region: Region = "us",
-    indent: Indent = None,
-    encrypt_with: EncryptWith = None,
-    wait_max: WaitMax = 3600,
-    request_id: RequestId = None,
-    findings_file: FindingsFile = None,
-    no_prompt: NoPrompt = False,
-    silent: Silent = False,
 ) -> None:
     """Export users. Needs silo:operate."""
-    if filter_usernames is not None and filter_usernames_file is not None:
-        raise typer.BadParameter("give names or a file, not both", param_hint="--filter-usernames-file")
     wish = export_pb.CreateExportRequest(scope=Scope.SCOPE_USER)
-    names = values_in(filter_usernames_file) if filter_usernames_file else values_of(filter_usernames)
+    names = names_of(filter_usernames, filter_usernames_file)
     if names is not None:
         wish.usernames.CopyFrom(export_pb.DataExport.Filter(values=names))
-    set_voice(context, no_prompt=no_prompt, silent=silent)
-    _export(context, wish, _How(destination, region, indent, encrypt_with, wait_max, request_id, findings_file))
+    _export(context, wish, destination, how)
 
 
 @run_app.command("config")
-def export_config(
-    context: typer.Context,
-    destination: Destination = _STDOUT,
-    region: Region = "us",
-    indent: Indent = None,
-    encrypt_with: EncryptWith = None,
-    wait_max: WaitMax = 3600,
-    request_id: RequestId = None,
-    findings_file: FindingsFile = None,
-    no_prompt: NoPrompt = False,
-    silent: Silent = False,
-) -> None:
+@grouped
+def export_config(context: typer.Context, how: How, destination: Destination = _STDOUT) -> None:
     """Export the configuration and the users with power over the installation. Needs silo:operate."""
-    wish = export_pb.CreateExportRequest(scope=Scope.SCOPE_CONFIG)
-    set_voice(context, no_prompt=no_prompt, silent=silent)
-    _export(context, wish, _How(destination, region, indent, encrypt_with, wait_max, request_id, findings_file))
+    _export(context, export_pb.CreateExportRequest(scope=Scope.SCOPE_CONFIG), destination, how)
 
 
 @run_app.command("global")
-def export_global(
-    context: typer.Context,
-    destination: Destination = _STDOUT,
-    region: Region = "us",
-    indent: Indent = None,
-    encrypt_with: EncryptWith = None,
-    wait_max: WaitMax = 3600,
-    request_id: RequestId = None,
-    findings_file: FindingsFile = None,
-    no_prompt: NoPrompt = False,
-    silent: Silent = False,
-) -> None:
+@grouped
+def export_global(context: typer.Context, how: How, destination: Destination = _STDOUT) -> None:
     """Export everything of the region and of control. Needs silo:operate."""
-    wish = export_pb.CreateExportRequest(scope=Scope.SCOPE_GLOBAL)
-    set_voice(context, no_prompt=no_prompt, silent=silent)
-    _export(context, wish, _How(destination, region, indent, encrypt_with, wait_max, request_id, findings_file))
+    _export(context, export_pb.CreateExportRequest(scope=Scope.SCOPE_GLOBAL), destination, how)
 
 
 @app.command("list")
@@ -263,7 +222,8 @@ def delete_export(
     output.say(f"{request.name} is deleted")
 
 
-def _export(context: typer.Context, wish: export_pb.CreateExportRequest, how: _How) -> None:
+def _export(context: typer.Context, wish: export_pb.CreateExportRequest, destination: str, how: How) -> None:
+    set_voice(context, no_prompt=how.no_prompt, silent=how.silent)
     wish.request_id = request_id_of(how.request_id)
     with (
         session(context).targets().region(how.region) as client,
@@ -271,14 +231,14 @@ def _export(context: typer.Context, wish: export_pb.CreateExportRequest, how: _H
     ):
         name = client.exports.CreateExport(wish).name
         output.complain(f"{name} is queued")
-        found = _wait_for(client, name, how.wait_max_s)
+        found = _wait_for(client, name, how.wait_max)
         if how.findings_file is not None:
             write_export(how.findings_file, found)
         output.complain(f"{name}: {_word(found)}, {found.object_count} objects")
         if found.state != State.STATE_SUCCEEDED:
             why = found.error.message if found.HasField("error") else f"it is {_word(found)}"
             raise ExportFailed(f"{name} has no file: {why}")
-        _take(client, name, how.destination, how.indent, how.encrypt_with)
+        _take(client, name, destination, how.indent, how.encrypt_with)
 
 
 def _wait_for(client: RegionClient, name: str, wait_max_s: float) -> export_pb.DataExport:

@@ -1,17 +1,13 @@
-"""What may be chosen for `siloway import`: the options, and how text becomes a filter.
+"""What may be chosen for `siloway import` and `siloway plan`, a group a scope."""
 
-Text on the command line: none, or "", is no filter; blank text is a filter that lets nothing pass; otherwise names
-stand between commas, trimmed, and "a,,b" holds the empty name too. A file is always a filter: one without a name in it,
-also of no bytes, lets nothing pass; names in it stand between commas or ends of lines.
-"""
-
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from siloway.region.v1 import import_service_pb2 as import_pb
 
-from siloway_client.filters import text_in
+from siloway_client.filters import names_of, values_of
 
 MergeUsers = Annotated[
     bool,
@@ -67,22 +63,75 @@ Policies = Annotated[
 Filter = import_pb.ImportOptions.Filter
 
 
-def filter_of(text: str | None) -> Filter | None:
-    """The filter of text on the command line."""
-    if not text:
-        return None
-    return Filter(values=[each.strip() for each in text.split(",")] if text.strip() else ())
+@dataclass(frozen=True)
+class OrganizationChoices:
+    """What organization scope knows."""
+
+    filter_org_slugs: OrganizationSlugs = None
+    merge_users: MergeUsers = False
+    hide_organizations: HideOrganizations = False
+    policy: Policies = None
+
+    def options(self) -> import_pb.ImportOptions:
+        """As the region takes them. Raises BadParameter."""
+        return import_pb.ImportOptions(
+            policies=policies_of(self.policy),
+            merge_users=self.merge_users,
+            hide_organizations=self.hide_organizations,
+            organization_slugs=_filter(values_of(self.filter_org_slugs)),
+        )
 
 
-def usernames_filter(text: str | None, file: Path | None) -> Filter | None:
-    """The filter of one of two options. Raises BadParameter when both are given, or the file is no text."""
-    if file is None:
-        return filter_of(text)
-    if text is not None:
-        raise typer.BadParameter("--filter-usernames and --filter-usernames-file exclude each other")
-    return Filter(
-        values=[each.strip() for line in text_in(file).splitlines() if line.strip() for each in line.split(",")]
-    )
+@dataclass(frozen=True)
+class UserChoices:
+    """What user scope knows."""
+
+    filter_usernames: Usernames = None
+    filter_usernames_file: UsernamesFile = None
+    merge_users: MergeUsers = False
+    policy: Policies = None
+
+    def options(self) -> import_pb.ImportOptions:
+        """As the region takes them. Raises BadParameter."""
+        return import_pb.ImportOptions(
+            policies=policies_of(self.policy),
+            merge_users=self.merge_users,
+            usernames=_filter(names_of(self.filter_usernames, self.filter_usernames_file)),
+        )
+
+
+@dataclass(frozen=True)
+class ConfigChoices(UserChoices):
+    """What config scope knows."""
+
+    overwrite_configs: OverwriteConfigs = False
+
+    def options(self) -> import_pb.ImportOptions:
+        """As the region takes them. Raises BadParameter."""
+        options = super().options()
+        options.overwrite_configs = self.overwrite_configs
+        return options
+
+
+@dataclass(frozen=True)
+class GlobalChoices:
+    """What global scope knows."""
+
+    add_to_silo: AddToSilo = False
+    hide_organizations: HideOrganizations = False
+    policy: Policies = None
+
+    def options(self) -> import_pb.ImportOptions:
+        """As the region takes them. Raises BadParameter."""
+        return import_pb.ImportOptions(
+            policies=policies_of(self.policy),
+            add_to_silo=self.add_to_silo,
+            hide_organizations=self.hide_organizations,
+        )
+
+
+def _filter(names: list[str] | None) -> Filter | None:
+    return None if names is None else Filter(values=names)
 
 
 def policies_of(texts: list[str] | None) -> list[import_pb.ImportOptions.Policy]:

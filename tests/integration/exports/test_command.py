@@ -17,7 +17,6 @@ from siloway_client.__main__ import app
 from siloway_client.client import RegionClient
 from siloway_client.commands.exports import ExportFailed
 from siloway_client.decryption import decrypted
-from siloway_client.filters import values_in, values_of
 from siloway_client.findings_file import write_export
 from tests.integration.exports.doors import Doors
 from tests.integration.exports.stack import values
@@ -100,16 +99,6 @@ def test_users_are_named_by_an_option_or_by_a_file(run: Run, tmp_path: Path) -> 
     with pytest.raises(SystemExit) as caught:
         run("export", "users", "--filter-usernames", "a", "--filter-usernames-file", str(names))
     assert caught.value.code == 2
-
-
-def test_filters_on_the_command_line(tmp_path: Path) -> None:
-    assert values_of(None) is values_of("") is None
-    assert values_of("  ") == []
-    assert values_of("a, b,,c") == ["a", "b", "", "c"]
-    empty = tmp_path / "empty"
-    empty.touch()
-    assert values_in(None) is None
-    assert values_in(empty) == []
 
 
 def test_exports_are_listed_shown_taken_and_deleted(run: Run) -> None:

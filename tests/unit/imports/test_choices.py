@@ -6,12 +6,12 @@ import pytest
 import typer
 
 from shared.importing.fields import FieldReader
-from siloway_client.commands.import_choices import filter_of, usernames_filter
+from siloway_client.filters import names_of, values_of
 
 
 @pytest.mark.parametrize("text", [None, ""])
 def test_no_text_is_no_filter(text: str | None) -> None:
-    assert filter_of(text) is None
+    assert values_of(text) is None
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,7 @@ def test_no_text_is_no_filter(text: str | None) -> None:
     ],
 )
 def test_names_stand_between_commas_and_blank_text_lets_nothing_pass(text: str, names: list[str]) -> None:
-    found = filter_of(text)
-    assert found is not None
-    assert list(found.values) == names
+    assert values_of(text) == names
 
 
 @pytest.mark.parametrize(
@@ -38,9 +36,7 @@ def test_names_stand_between_commas_and_blank_text_lets_nothing_pass(text: str, 
 def test_a_file_is_always_a_filter(tmp_path: Path, content: bytes, names: list[str]) -> None:
     file = tmp_path / "names"
     file.write_bytes(content)
-    found = usernames_filter(None, file)
-    assert found is not None
-    assert list(found.values) == names
+    assert names_of(None, file) == names
 
 
 def test_a_filter_comes_from_one_place_and_is_text(tmp_path: Path) -> None:
@@ -48,8 +44,8 @@ def test_a_filter_comes_from_one_place_and_is_text(tmp_path: Path) -> None:
     file.write_bytes(b"\xff")
     for text in ("a", "", None):
         with pytest.raises(typer.BadParameter):
-            usernames_filter(text, file)
-    assert usernames_filter("a", None) == filter_of("a")
+            names_of(text, file)
+    assert names_of("a", None) == values_of("a")
 
 
 def test_fields_are_read_from_whatever_stands_there() -> None:
