@@ -50,6 +50,7 @@ class Lanes:
             lane: [task for task in tasks if task.lane is lane] for lane in dict.fromkeys(task.lane for task in tasks)
         }
         self._undone = {task.model for task in tasks}
+        self._at_hand = 0
         self._changed = threading.Condition()
         self._cuts: list[BaseException] = []
 
@@ -81,6 +82,7 @@ class Lanes:
                 self._work(task.model)
                 with self._changed:
                     self._undone.discard(task.model)
+                    self._at_hand -= 1
                     self._changed.notify_all()
         except BaseException as cut:  # noqa: BLE001 - it is raised again where the lanes come together
             with self._changed:
@@ -88,18 +90,26 @@ class Lanes:
                 self._changed.notify_all()
 
     def _next(self, lane: Silo) -> LaneTask | None:
-        """The first model whose needs are done, waited for; None when the lane is done. Raises LaneCutError."""
+        """The first model whose needs are done, waited for; None when the lane is done. Raises LaneCutError.
+
+        The wait ends: the other lane has a model at hand, each of whose batches has its deadlines, or is about to.
+        """
         waiting = self._waiting[lane]
         with self._changed:
             while waiting:
                 if self._cuts:
                     raise LaneCutError
-                ready = next((task for task in waiting if not task.needs & self._undone), None)
+                ready = self._ready(lane)
                 if ready is not None:
                     waiting.remove(ready)
+                    self._at_hand += 1
                     return ready
+                assert self._at_hand or any(map(self._ready, self._waiting)), "models need each other"
                 self._changed.wait()
         return None
+
+    def _ready(self, lane: Silo) -> LaneTask | None:
+        return next((task for task in self._waiting[lane] if not task.needs & self._undone), None)
 
     def _told(self) -> BaseException:
         """The first cut; but that the lease is lost tells nothing where the import came to rest in the other lane."""

@@ -147,3 +147,15 @@ def test_a_lane_that_waits_is_woken_by_the_cut_of_the_other() -> None:
 
     with pytest.raises(LeaseLostError):
         _run(tasks, work)
+
+
+def test_models_that_need_each_other_end_the_run_in_place_of_waiting_for_ever() -> None:
+    tasks = [
+        LaneTask("first", Silo.REGION, frozenset()),
+        LaneTask("here", Silo.REGION, frozenset({"there"})),
+        LaneTask("there", Silo.CONTROL, frozenset({"here"})),
+    ]
+    done: list[str] = []
+    with pytest.raises(AssertionError, match="need each other"):
+        _run(tasks, lambda _, model: done.append(model))
+    assert done == ["first"]
