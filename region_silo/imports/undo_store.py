@@ -69,36 +69,20 @@ _FORGET_TOLD = text(
 _NONE_KEPT = text("UPDATE data_import SET kept_count = 0 WHERE id = :import_id")
 _VERSIONS = text("SELECT id, version, name, slug FROM organization WHERE id = ANY (CAST(:ids AS int8[])) ORDER BY id")
 _MEMBERS = text("SELECT id, organization_id FROM organization_member WHERE id = ANY (CAST(:ids AS int8[])) ORDER BY id")
-_CLOSE = text(
+_SET_STATE = text(
     f"""
     WITH held AS (
         SELECT o.id, {digest_of("organization", "o")} AS digest FROM organization o
-        WHERE o.id = ANY (CAST(:ids AS int8[])) AND o.state = 1 ORDER BY o.id FOR UPDATE
-    ), closed AS (
-        UPDATE organization o SET state = 0, version = version + 1 FROM held WHERE o.id = held.id
+        WHERE o.id = ANY (CAST(:ids AS int8[])) AND o.state = :former ORDER BY o.id FOR UPDATE
+    ), changed AS (
+        UPDATE organization o SET state = :state, version = version + 1 FROM held WHERE o.id = held.id
         RETURNING o.id, held.digest AS before, {digest_of("organization", "o")} AS digest
     ), noted AS (
-        UPDATE import_row r SET digest = closed.digest FROM closed
-        WHERE r.import_id = :import_id AND r.model = '{ORGANIZATION}' AND r.new_pk = closed.id
-            AND r.digest = closed.before
+        UPDATE import_row r SET digest = changed.digest FROM changed
+        WHERE r.import_id = :import_id AND r.model = '{ORGANIZATION}' AND r.new_pk = changed.id
+            AND r.digest = changed.before
     )
-    SELECT id FROM closed ORDER BY id
-    """
-)
-_OPEN = text(
-    f"""
-    WITH held AS (
-        SELECT o.id, {digest_of("organization", "o")} AS digest FROM organization o
-        WHERE o.id = ANY (CAST(:ids AS int8[])) AND o.state = 0 ORDER BY o.id FOR UPDATE
-    ), opened AS (
-        UPDATE organization o SET state = 1, version = version + 1 FROM held WHERE o.id = held.id
-        RETURNING o.id, held.digest AS before, {digest_of("organization", "o")} AS digest
-    ), noted AS (
-        UPDATE import_row r SET digest = opened.digest FROM opened
-        WHERE r.import_id = :import_id AND r.model = '{ORGANIZATION}' AND r.new_pk = opened.id
-            AND r.digest = opened.before
-    )
-    SELECT id FROM opened ORDER BY id
+    SELECT id FROM changed ORDER BY id
     """
 )
 # Nobody but the import and those who give it slugs has come to them.
@@ -172,18 +156,23 @@ def close_organizations(transaction: Transaction, data_import: DataImport, ids: 
 
     Of organizations that never were open it is noted how they were left.
     """
-    parameters = {"ids": list(ids), "import_id": data_import.id}
+    if data_import.undo.opens:
+        return _set_state(transaction, data_import.id, ids, former=1, state=0)
     with without_nested_loops(transaction):
-        if data_import.undo.opens:
-            return list(transaction.execute(_CLOSE, parameters).scalars())
-        transaction.execute(_NOTE_CLOSED, parameters)
+        transaction.execute(_NOTE_CLOSED, {"ids": list(ids), "import_id": data_import.id})
     return []
 
 
 def open_organizations(transaction: Transaction, import_id: int, ids: Sequence[int]) -> list[int]:
     """Open those of these organizations that are there; which they are."""
+    return _set_state(transaction, import_id, ids, former=0, state=1)
+
+
+def _set_state(transaction: Transaction, import_id: int, ids: Sequence[int], *, former: int, state: int) -> list[int]:
+    """Those that were in the former state; their digests follow where nobody else had changed them."""
+    parameters = {"ids": list(ids), "import_id": import_id, "former": former, "state": state}
     with without_nested_loops(transaction):
-        return list(transaction.execute(_OPEN, {"ids": list(ids), "import_id": import_id}).scalars())
+        return list(transaction.execute(_SET_STATE, parameters).scalars())
 
 
 class GoingOrganization(NamedTuple):
