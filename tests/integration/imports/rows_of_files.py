@@ -62,3 +62,19 @@ def row(model: str, pk: int, **fields: Any) -> Row:
 
 def _row(model: str, pk: int, fields: dict[str, Any]) -> Row:
     return {"model": model, "pk": pk, "fields": fields}
+
+
+def one_of_each() -> list[Row]:
+    """An organization with a row of each model that has a table in these files."""
+    return [
+        user(1, "owner@example.com"),
+        email(1, "owner@example.com"),
+        user_email(1, 1, "owner@example.com"),
+        organization(1),
+        member(1, 1, 1),
+        team(1, 1, "team"),
+        member_team(1, 1, 1),
+        project(1, 1, "project"),
+        project_team(1, 1, 1),
+        project_key(1, 1, "a" * 32, "b" * 32),
+    ]

@@ -17,18 +17,7 @@ _TABLES = {
     name: target_of(name, _TERMS).table if model.silo is Silo.REGION else control_target_of(name, _TERMS).table
     for name, model in models().items()
 }
-_FILE = [
-    rows.user(1, "owner@example.com"),
-    rows.email(1, "owner@example.com"),
-    rows.user_email(1, 1, "owner@example.com"),
-    rows.organization(1),
-    rows.member(1, 1, 1),
-    rows.team(1, 1, "team"),
-    rows.member_team(1, 1, 1),
-    rows.project(1, 1, "project"),
-    rows.project_team(1, 1, 1),
-    rows.project_key(1, 1, "a" * 32, "b" * 32),
-]
+_FILE = rows.one_of_each()
 
 
 def _changed(stack: ImportStack, import_id: int) -> tuple[list[str], int]:

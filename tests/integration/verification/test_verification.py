@@ -18,18 +18,7 @@ from tests.integration.imports.stack import METHOD, OPERATOR
 from tests.integration.verification.verifying import verify
 from tests.refusals import refusal_of
 
-_FILE = [
-    rows.user(1, "owner@example.com"),
-    rows.email(1, "owner@example.com"),
-    rows.user_email(1, 1, "owner@example.com"),
-    rows.organization(1),
-    rows.member(1, 1, 1),
-    rows.team(1, 1, "team"),
-    rows.member_team(1, 1, 1),
-    rows.project(1, 1, "project"),
-    rows.project_team(1, 1, 1),
-    rows.project_key(1, 1, "a" * 32, "b" * 32),
-]
+_FILE = rows.one_of_each()
 
 
 @pytest.mark.parametrize(
