@@ -16,9 +16,10 @@ from control_silo.model_exports.aside import Wanted, tell_while
 from control_silo.model_exports.domain import Keeping
 from control_silo.model_exports.kept_rows import KeptRows
 from control_silo.model_exports.readings import READINGS, SECRETS, selection
+from control_silo.regions.own_ids import check_own
 from shared import barrier
 from shared.database import Database
-from shared.errors import InvalidArgument, PeerRefused, ScopeMissing
+from shared.errors import InvalidArgument, ScopeMissing
 from shared.exporting import closure
 from shared.exporting.handover import HandedRow, RowsWanted
 from shared.exporting.imported import ImportedRow, imported_rows, select_imported
@@ -26,7 +27,6 @@ from shared.exporting.readings import select_rows
 from shared.exporting.snapshot import read_rows
 from shared.importing.registry import ImportScope, Silo
 from shared.places import Places
-from shared.snowflake.domain import NotASnowflakeError, describe
 
 _OPERATE = "silo:operate"
 _ADMINISTER = "org:admin"
@@ -113,12 +113,7 @@ class ModelExportUseCases:
 
     def _rights(self, region: str, resource_id: int, principal: str) -> Sequence[Right]:
         """What the principal might do when the region's export or import was begun. Raises PeerRefused."""
-        try:
-            begun = describe(resource_id)
-        except NotASnowflakeError:
-            begun = None
-        if begun is None or begun.region != self.number_of(region):
-            raise PeerRefused("what is asked for is not this region's", metadata={"region": region})
+        begun = check_own("what is asked for", resource_id, region, self.number_of(region))
         return self.rights_of(principal, begun.time)
 
     def _check(self, region: str, wanted: RowsWanted) -> bool:

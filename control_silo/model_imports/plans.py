@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
+from control_silo.regions.own_ids import check_own
 from control_silo.regions.usecases import number_of
 from shared.cleaner import Task
 from shared.database import Transaction
-from shared.errors import PeerRefused, PlanExpired
+from shared.errors import PlanExpired
 from shared.importing import planning
-from shared.snowflake.domain import NotASnowflakeError, describe
 
 TABLES = ("user_account", "email_address", "user_email", "kept_row")
 """What imports write in control."""
@@ -35,12 +35,7 @@ def enter_plan(transaction: Transaction, import_id: int) -> None:
 
 def forget_plan(transaction: Transaction, region: str, import_id: int) -> None:
     """Drop the rows of a plan; a repeat does nothing. Raises PeerRefused when the plan is not the region's."""
-    try:
-        begun = describe(import_id)
-    except NotASnowflakeError:
-        begun = None
-    if begun is None or begun.region != number_of(transaction, region):
-        raise PeerRefused("the import is not this region's", metadata={"region": region})
+    check_own("the import", import_id, region, number_of(transaction, region))
     planning.drop(transaction, import_id)
 
 

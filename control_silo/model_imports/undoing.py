@@ -12,15 +12,15 @@ from functools import partial
 
 from control_silo.model_imports import undo_store
 from control_silo.model_imports.cleaner import RETENTION
+from control_silo.regions.own_ids import check_own
 from shared import barrier
 from shared.database import Database, Transaction
-from shared.errors import InvalidArgument, PeerRefused, ScopeMissing, UndoTooLate
+from shared.errors import InvalidArgument, ScopeMissing, UndoTooLate
 from shared.importing import undoing
 from shared.importing.registry import USER, Silo, models
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undo_order import ADDRESSES_OF_USERS, EMAILS_OF_USERS, PARTS_OF_USERS, Phase
 from shared.importing.undoing import Span, StayingRow, UndonePage
-from shared.snowflake.domain import NotASnowflakeError, describe
 
 _MARGIN = timedelta(days=1)
 """So long before the retention's end nothing is begun: cleaning must not come across it."""
@@ -71,12 +71,7 @@ class UndoingUseCases:
         return self.database.transact(work)
 
     def _check_import(self, region: str, import_id: int) -> None:
-        try:
-            begun = describe(import_id)
-        except NotASnowflakeError:
-            begun = None
-        if begun is None or begun.region != self.number_of(region):
-            raise PeerRefused("the import is not this region's", metadata={"region": region})
+        check_own("the import", import_id, region, self.number_of(region))
 
 
 def _begin(transaction: Transaction, wanted: UndoWanted) -> UndonePage:

@@ -14,9 +14,10 @@ from typing import Protocol
 from control_silo.model_imports import store, undo_store
 from control_silo.model_imports.plans import enter_plan
 from control_silo.model_imports.targets import target_of
+from control_silo.regions.own_ids import check_own
 from shared import barrier
 from shared.database import Database, Transaction
-from shared.errors import Aborted, InvalidArgument, PeerRefused, ScopeMissing
+from shared.errors import Aborted, InvalidArgument, ScopeMissing
 from shared.importing.batch import Batch, batch_of, ledger_of, retried, write_batch
 from shared.importing.drift import DriftedError
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
@@ -25,7 +26,6 @@ from shared.importing.registry import ORGANIZATION, Silo, models
 from shared.importing.rows import DecodedRows, RowDecoder
 from shared.importing.targets import Target
 from shared.importing.upload import RawRow
-from shared.snowflake.domain import NotASnowflakeError, describe
 
 
 class Ids(Protocol):
@@ -76,14 +76,9 @@ class ModelImportUseCases:
         return self._write(batch, covered + 1)
 
     def _check(self, region: str, batch: HandedBatch) -> None:
-        try:
-            begun = describe(batch.import_id)
-        except NotASnowflakeError:
-            begun = None
-        if begun is None or begun.region != self.number_of(region):
-            raise PeerRefused("the import is not this region's", metadata={"region": region})
-        if batch.applied_plan is not None and not _is_of(batch.applied_plan, begun.region):
-            raise PeerRefused("the plan is not this region's", metadata={"region": region})
+        begun = check_own("the import", batch.import_id, region, self.number_of(region))
+        if batch.applied_plan is not None:
+            check_own("the plan", batch.applied_plan, region, begun.region)
         needed = batch.permission
         if needed not in self.scopes_of(batch.principal, begun.time):
             raise ScopeMissing(metadata={"scope": needed, "principal": batch.principal})
@@ -98,8 +93,8 @@ class ModelImportUseCases:
             referred = models().get(known.model)
             if referred is None or referred.silo is not Silo.REGION:
                 raise InvalidArgument.of(f"known[{place}].model", "is no model of a region")
-            if known.model == ORGANIZATION and not _is_of(known.new_pk, number):
-                raise PeerRefused("the organization is not this region's", metadata={"region": region})
+            if known.model == ORGANIZATION:
+                check_own("the organization", known.new_pk, region, number)
 
     def _write(self, batch: HandedBatch, first: int) -> HandedAnswer:
         target = target_of(batch.model, batch.terms)
@@ -192,13 +187,6 @@ def _check_rows(batch: HandedBatch) -> None:
     for place, choice in enumerate(batch.choices):
         if choice.policy not in POLICIES.get(batch.model, ()):
             raise InvalidArgument.of(f"choices[{place}].policy", "is none that the model knows")
-
-
-def _is_of(organization_id: int, region: int) -> bool:
-    try:
-        return describe(organization_id).region == region
-    except NotASnowflakeError:
-        return False
 
 
 def _unless_meanwhile(write: Callable[[], HandedAnswer]) -> HandedAnswer:
