@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import text
@@ -13,9 +13,10 @@ from region_silo.imports.domain import Scope, State
 from region_silo.imports.writer import BatchLimits
 from shared import barrier, errors
 from shared.importing.handover import HandedBatch, HandedRow
+from shared.rpc.call import Caller
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.living import ask, refusing
-from tests.integration.imports.stack import OPERATOR, ImportStack
+from tests.integration.imports.stack import CALLER, OPERATOR, ImportStack
 
 _PEOPLE = [rows.user(pk, last_active=rows.TIME) for pk in range(1, 6)]
 _FILE = [
@@ -92,7 +93,40 @@ def test_what_went_on_behind_errors_is_completed_by_a_retry_that_writes_nothing_
         ask(stack, "retry", done.id, None)
 
 
+class Stopping(NamedTuple):
+    """A file with the rows of one silo, whose batches come one after the other; where it stops, and its errors."""
+
+    file: list[dict[str, Any]]
+    scope: Scope
+    caller: Caller
+    stops_at: int
+    errors_in_all: int
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Stopping([_FILE[0], *_FILE[11:16]], Scope.ORGANIZATION, CALLER, 5, 2),
+        Stopping(_PEOPLE, Scope.USER, OPERATOR, 2, 1),
+    ],
+    ids=["region", "control"],
+)
 def test_a_stopped_import_stops_again_at_the_same_rows_and_goes_on_when_it_may(
+    stack: ImportStack, unreadable: Callable[[], None], case: Stopping
+) -> None:
+    upload = stack.upload(json.dumps(case.file).encode(), scope=case.scope, caller=case.caller)
+    first = stack.run(upload.id, stack.runner(**_LIMITS))
+    assert (first.state, first.error_count, first.done_count) == (State.STOPPED, 1, case.stops_at)
+    ask(stack, "retry", first.id, None, caller=case.caller)
+    again = stack.run(first.id, stack.runner(**_LIMITS))
+    assert (again.state, again.error_count, again.done_count, again.tries) == (State.STOPPED, 1, case.stops_at, 1)
+    assert ask(stack, "retry", first.id, True, caller=case.caller).continue_on_error
+    done = stack.run(first.id, stack.runner(**_LIMITS))
+    assert (done.state, done.error_count) == (State.SUCCEEDED, case.errors_in_all)
+    assert done.done_count == len(case.file)
+
+
+def test_a_stopped_import_of_both_silos_stops_again_and_is_completed(
     stack: ImportStack, unreadable: Callable[[], None]
 ) -> None:
     first = _imported(stack)
