@@ -92,8 +92,8 @@ def run_import(environment: Environment, path: Path) -> Imported:
     import_id = int(queued.name.removeprefix("imports/"))
     ends_at = time.monotonic() + _IMPORT_TIMEOUT_S
     query = "SELECT state FROM data_import WHERE id = %s"
-    # One connection for all looks: making one for each would cost as much as a part of what is measured.
-    with psycopg.connect(environment.stack.database_url(REGION), autocommit=True) as connection:
+    # All looks are of one transaction: the import takes breaks when the database counts many of others.
+    with psycopg.connect(environment.stack.database_url(REGION)) as connection:
         while (state := _state(connection, query, import_id)) not in _ENDED:
             assert time.monotonic() < ends_at, f"the import of {path.stat().st_size} bytes does not end"
             time.sleep(_POLL_S)
