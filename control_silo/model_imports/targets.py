@@ -30,7 +30,6 @@ _KEEP_ADDRESS = f"""
         INSERT INTO email_address{PLANNED} AS t (email, date_added)
         SELECT DISTINCT ON (lower(email)) email, %(now)s::timestamptz FROM resolved_user_account r
         WHERE decision IN (1, 4) AND email <> ''
-            AND NOT EXISTS (SELECT FROM email_address t WHERE lower(t.email) = lower(r.email))
         ORDER BY lower(email)
         ON CONFLICT DO NOTHING
         RETURNING t.id AS old_pk, t.id, {digest_of("email_address", "t")} AS digest
@@ -40,7 +39,7 @@ _KEEP_ADDRESS = f"""
 _KEEP_USER_EMAIL = f"""
     WITH made AS (
         INSERT INTO user_email{PLANNED} AS t (user_id, email, is_verified, validation_hash, date_hash_added)
-        SELECT new_pk, email, false, carried, %(now)s::timestamptz FROM resolved_user_account
+        SELECT new_pk, email, false, carried, %(now)s::timestamptz FROM resolved_user_account r
         WHERE decision IN (1, 4) AND email <> ''
         RETURNING t.user_id AS old_pk, t.id, {digest_of("user_email", "t")} AS digest
     )
@@ -109,6 +108,7 @@ def _user_email(terms: Terms) -> Target:
     }
     if terms.scope is ImportScope.GLOBAL:
         verified = as_staged("sentry.useremail", *verified)
+    made = frozenset() if terms.scope is ImportScope.GLOBAL else frozenset({"validation_hash", "date_hash_added"})
     return Target(
         model="sentry.useremail",
         table="user_email",
@@ -116,6 +116,7 @@ def _user_email(terms: Terms) -> Target:
         unique=(UniqueSet(("user_id", "email"), Conflict.ADOPT, folded=True),),
         minted=(Minted("new_validation_hash", alphanumerics),),
         refused={WriteKind.EXISTING_USER: ("user", f"r_user.decision = {Decision.MERGE:d}")},
+        made=made,
     )
 
 

@@ -6,8 +6,9 @@ they come in now; when they come again to be tried again, those that stand in th
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from control_silo.regions.own_ids import check_own
 from shared import barrier
 from shared.database import Database, Transaction
 from shared.errors import Aborted, InvalidArgument, ScopeMissing
-from shared.importing.batch import Batch, batch_of, ledger_of, retried, write_batch
+from shared.importing.batch import Batch, Suspects, batch_of, retried, write_batch
 from shared.importing.drift import DriftedError
 from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
 from shared.importing.policies import POLICIES
@@ -47,6 +48,7 @@ class ModelImportUseCases:
     ids: Ids
     scopes_of: Callable[[str, datetime], frozenset[str]]
     number_of: Callable[[str], int | None]
+    suspects: Suspects = field(default_factory=Suspects)
 
     def import_batch(self, region: str, batch: HandedBatch) -> HandedAnswer:
         """Write what is not written yet and answer for all rows; of those that come again, all that is not written.
@@ -105,12 +107,12 @@ class ModelImportUseCases:
         new = self._new(batch, target, len(rows), decoded)
         barrier.reach("model_import.decoded")
 
-        def work(transaction: Transaction) -> HandedAnswer:
+        def work(transaction: Transaction, *, at_once: bool) -> HandedAnswer:
             if batch.planned:
                 enter_plan(transaction, batch.import_id)
             undo_store.share_imports(transaction)
             store.keep_known(transaction, batch.import_id, batch.known)
-            written = write_batch(transaction, target, new)
+            written = write_batch(transaction, target, new, at_once=at_once, tells_ledger=True)
             recorded = store.insert_chunk(
                 transaction,
                 batch.import_id,
@@ -125,10 +127,9 @@ class ModelImportUseCases:
                 raise _WrittenMeanwhileError
             if first > batch.first_ordinal:
                 return _stored(transaction, batch)
-            rows = ledger_of(transaction, target) if new.rows else []
-            return HandedAnswer(rows, written.findings)
+            return HandedAnswer(written.ledger, written.findings)
 
-        return _unless_meanwhile(lambda: self.database.transact(work))
+        return self._unless_meanwhile(work, batch)
 
     def _try_again(self, batch: HandedBatch) -> HandedAnswer:
         """Write the rows that are not in the ledger; their new findings replace those that their chunks hold."""
@@ -144,19 +145,30 @@ class ModelImportUseCases:
         decoded = _decoded(batch, rows, self.database.clock.now())
         new = self._new(batch, target, len(rows), decoded)
 
-        def work(transaction: Transaction) -> HandedAnswer:
+        def work(transaction: Transaction, *, at_once: bool) -> HandedAnswer:
             store.lock_chunks(transaction, batch.import_id, batch.model, batch.first_ordinal, batch.last_ordinal)
             if known(transaction) != written_before:
                 raise _WrittenMeanwhileError
             undo_store.share_imports(transaction)
             store.keep_known(transaction, batch.import_id, batch.known)
-            written = write_batch(transaction, target, new)
+            written = write_batch(transaction, target, new, at_once=at_once)
             tried = [row.ordinal for row in rows]
             store.replace_findings(transaction, batch.import_id, batch.model, tried, written.findings)
             barrier.reach("model_import.in_batch")
             return _stored(transaction, batch)
 
-        return _unless_meanwhile(lambda: self.database.transact(work))
+        return self._unless_meanwhile(work, batch)
+
+    def _unless_meanwhile(self, work: Callable[..., HandedAnswer], batch: HandedBatch) -> HandedAnswer:
+        def write(at_once: bool) -> HandedAnswer:
+            return self.database.transact(partial(work, at_once=at_once))
+
+        try:
+            answer: HandedAnswer = retried(write, self.suspects, (batch.import_id, batch.model))
+        except _WrittenMeanwhileError:
+            raise Aborted("the batch is being written by another call", retry_after_s=0.2) from None
+        barrier.reach("model_import.committed")
+        return answer
 
     def _new(self, batch: HandedBatch, target: Target, count: int, decoded: DecodedRows) -> Batch:
         made = batch_of(batch.import_id, target, count, decoded, self.ids.take)
@@ -187,15 +199,6 @@ def _check_rows(batch: HandedBatch) -> None:
     for place, choice in enumerate(batch.choices):
         if choice.policy not in POLICIES.get(batch.model, ()):
             raise InvalidArgument.of(f"choices[{place}].policy", "is none that the model knows")
-
-
-def _unless_meanwhile(write: Callable[[], HandedAnswer]) -> HandedAnswer:
-    try:
-        answer: HandedAnswer = retried(write)
-    except _WrittenMeanwhileError:
-        raise Aborted("the batch is being written by another call", retry_after_s=0.2) from None
-    barrier.reach("model_import.committed")
-    return answer
 
 
 def _stored(transaction: Transaction, batch: HandedBatch) -> HandedAnswer:

@@ -1,9 +1,15 @@
-"""What control must be told of the region's rows, to understand the rows of its own models that refer to them."""
+"""Hands rows over to control, with what it must be told of the region's rows to understand those that refer to them."""
 
 from collections.abc import Sequence
 
+from region_silo.imports import chunk_store
+from region_silo.imports.choosing import Choices
+from region_silo.imports.domain import DataImport
+from region_silo.imports.peers import ControlPeer
+from shared.database import Database
+from shared.importing.drift import DriftedError
 from shared.importing.fields import field_reader
-from shared.importing.handover import HandedRow
+from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
 from shared.importing.registry import Silo, models
 
 
@@ -21,3 +27,42 @@ def referred_in_region(model: str, rows: Sequence[HandedRow]) -> dict[str, set[i
             if pk is not None:
                 wanted.setdefault(reference.model, set()).add(pk)
     return wanted
+
+
+class Handing:
+    """Hands batches of one import over, with what the import has made of the region's rows that they refer to."""
+
+    def __init__(self, database: Database, control: ControlPeer, data_import: DataImport, choices: Choices) -> None:
+        self._database = database
+        self._control = control
+        self._import = data_import
+        self._choices = choices
+
+    def ask(self, model: str, rows: Sequence[HandedRow], *, again: bool = False) -> HandedAnswer:
+        """Have control write the rows. Raises DriftedError, and what control refuses (peers.ControlPeer)."""
+        answer = self._control.import_batch(self._batch(model, rows, again=again))
+        if answer.drifted:
+            raise DriftedError(list(answer.findings))
+        return answer
+
+    def _batch(self, model: str, rows: Sequence[HandedRow], *, again: bool) -> HandedBatch:
+        wanted = referred_in_region(model, rows)
+        known = (
+            self._database.read(lambda transaction: chunk_store.known_rows(transaction, self._import.id, wanted))
+            if wanted
+            else ()
+        )
+        return HandedBatch(
+            self._import.id,
+            self._import.principal,
+            self._import.terms,
+            model,
+            rows,
+            known,
+            filtered=self._import.leaves_gaps,
+            again=again,
+            planned=self._import.is_plan,
+            applied_plan=self._import.plan_id,
+            plan_was_edited=self._import.edited,
+            choices=self._choices.of(model, rows),
+        )

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from region_silo.imports import chunk_store, finding_store, store
+from region_silo.imports.ahead import Ahead
 from region_silo.imports.choosing import Choices
 from region_silo.imports.domain import DataImport, Scope, State, after_batch
 from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
-from region_silo.imports.handing import referred_in_region
+from region_silo.imports.handing import Handing
 from region_silo.imports.lanes import LaneCutError, Lanes, LaneTask, in_one_lane, tasks_of
 from region_silo.imports.peers import ControlPeer, Ids
 from region_silo.imports.planner import begin_plan
@@ -30,13 +31,12 @@ from region_silo.imports.store import Lease
 from region_silo.imports.targets import PROJECT, target_of
 from shared import barrier
 from shared.database import Database, Transaction
-from shared.importing.batch import Batch, Written, batch_of, ledger_of, retried, write_batch
+from shared.importing.batch import Batch, Suspects, Written, batch_of, retried, write_batch
 from shared.importing.decisions import BatchFinding, Counts, count_errors
-from shared.importing.drift import DriftedError
 from shared.importing.findings import Finding
-from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
+from shared.importing.handover import HandedAnswer, HandedRow
 from shared.importing.index import NO_MODEL
-from shared.importing.registry import Silo, models, why_skipped
+from shared.importing.registry import ORGANIZATION, Silo, models, why_skipped
 from shared.importing.rows import DecodedRows, RowDecoder, skipped_row, unreadable_object
 from shared.importing.targets import Target
 from shared.importing.upload import RawRow, UploadedFile
@@ -76,7 +76,6 @@ class FileWriter:
         stopping: Callable[[], bool],
     ) -> None:
         self._database = database
-        self._control = control
         self._ids = ids
         self._limits = limits
         self._lease = lease
@@ -87,6 +86,9 @@ class FileWriter:
         self._rows = {each.model: each.rows for each in data_import.models}
         self._sieve = Sieve(database, data_import, file)
         self._choices = Choices(database, data_import)
+        self._handing = Handing(database, control, data_import, self._choices)
+        self._ahead = Ahead[tuple[int, list[RawRow], HandedAnswer]]()
+        self._suspects = Suspects()
         self._state = State.WRITING
         self._lanes = Lanes((), self._retry)
 
@@ -107,13 +109,20 @@ class FileWriter:
         self._sieve.prepare(self._lease, self._limits.lease_s)
         wanted = [name for name in self._rows if self._import.is_plan or (name in AFTER_SLUGS) is after_slugs]
         self._lanes = Lanes(self._tasks(wanted), partial(self._write_model, going_on))
-        self._lanes.run()
+        try:
+            self._lanes.run()
+        finally:
+            self._ahead.close()
 
     def _tasks(self, wanted: Sequence[str]) -> list[LaneTask]:
         """What is decided row by row beforehand, or was tried before, is written in its one order."""
-        if self._import.is_plan or self._import.plan_id is not None or self._import.tries:
+        if not self._side_by_side:
             return in_one_lane(wanted)
         return tasks_of(wanted, [name for name in wanted if self._is_handed(name) and not self._is_skipped(name)])
+
+    @property
+    def _side_by_side(self) -> bool:
+        return not (self._import.is_plan or self._import.plan_id is not None or self._import.tries)
 
     def _write_model(self, going_on: Mapping[str, int], model: str) -> None:
         if self._import.tries:
@@ -131,7 +140,11 @@ class FileWriter:
 
     def _of_plan(self, batch: Batch) -> Batch:
         return replace(
-            batch, planned=self._import.is_plan, plan_id=self._import.plan_id, plan_was_edited=self._import.edited
+            batch,
+            planned=self._import.is_plan,
+            plan_id=self._import.plan_id,
+            plan_was_edited=self._import.edited,
+            one_organization=self._rows.get(ORGANIZATION) == 1,
         )
 
     def _do(self, write: Callable[[], RestedError | None]) -> None:
@@ -204,69 +217,60 @@ class FileWriter:
         batch = batch_of(self._import.id, target, count, decoded, self._ids.take)
         batch = self._of_plan(batch)
 
-        def work(transaction: Transaction) -> RestedError | None:
+        def work(transaction: Transaction, *, at_once: bool) -> RestedError | None:
             chunk_store.begin_batch(transaction, self._lease)
-            written = self._write_batch(transaction, target, batch)
+            written = self._write_batch(transaction, target, batch, at_once=at_once)
             return self._save_chunk(
                 transaction, model, (first, last), written.counts, written.findings, left_out=left_out
             )
 
-        rested: RestedError | None = retried(lambda: self._database.transact(work))
+        return self._retried(work, model)
+
+    def _retried(self, work: Callable[..., RestedError | None], model: str) -> RestedError | None:
+        rested: RestedError | None = retried(
+            lambda at_once: self._database.transact(partial(work, at_once=at_once)), self._suspects, model
+        )
         return rested
 
     def _hand_over(self, model: str, first: int, last: int) -> RestedError | None:
-        self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
-        left_out: list[RawRow] = []
-        runs = self._passing(model, first, last, left_out)
-        rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
-        answer = self._ask(self._handed(model, rows)) if rows else HandedAnswer((), ())
+        count, left_out, answer = self._ahead.take((model, first), partial(self._hand, model, first, last))
         barrier.reach("import.handed")
+        following = last + 1
+        if self._asks_ahead(answer) and following <= self._rows[model]:
+            ask = partial(self._hand, model, following, self._last_ordinal(model, following))
+            self._ahead.begin((model, following), ask)
 
         def work(transaction: Transaction) -> RestedError | None:
             chunk_store.begin_batch(transaction, self._lease)
             chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
-            counts = answer.counts(len(rows))
+            counts = answer.counts(count)
             return self._save_chunk(transaction, model, (first, last), counts, answer.findings, left_out=left_out)
 
         return self._database.transact(work)
 
-    def _write_batch(self, transaction: Transaction, target: Target, batch: Batch) -> Written:
+    def _hand(self, model: str, first: int, last: int) -> tuple[int, list[RawRow], HandedAnswer]:
+        """How many rows were handed over, those that the filters left out, and the answer."""
+        self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
+        left_out: list[RawRow] = []
+        runs = self._passing(model, first, last, left_out)
+        rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
+        return len(rows), left_out, self._handing.ask(model, rows) if rows else HandedAnswer((), ())
+
+    def _asks_ahead(self, answer: HandedAnswer) -> bool:
+        """Whether the next batch is written in any case, as far as is known, and nothing is decided in between."""
+        stops = count_errors(answer.findings) and not self._import.continue_on_error
+        return self._side_by_side and not (stops or self._import.leaves_gaps or self._lanes.is_cut or self._stopping())
+
+    def _write_batch(self, transaction: Transaction, target: Target, batch: Batch, *, at_once: bool) -> Written:
         if batch.planned:
             begin_plan(transaction, self._import, goes_on=True)
         batch = self._choices.given(transaction, target.model, batch)
         if target.model != PROJECT or self._import.scope is not Scope.GLOBAL or not batch.rows:
-            return write_batch(transaction, target, batch)
-        written = write_batch(transaction, target, keeping_ids(transaction, batch))
-        told = written.findings + told_of_ids(ledger_of(transaction, target))
+            return write_batch(transaction, target, batch, at_once=at_once)
+        keeping = keeping_ids(transaction, batch)
+        written = write_batch(transaction, target, keeping, at_once=at_once, tells_ledger=True)
+        told = written.findings + told_of_ids(written.ledger)
         return replace(written, findings=sorted(told, key=lambda each: each.ordinal))
-
-    def _handed(self, model: str, rows: Sequence[HandedRow], *, again: bool = False) -> HandedBatch:
-        wanted = referred_in_region(model, rows)
-        known = (
-            self._database.read(lambda transaction: chunk_store.known_rows(transaction, self._import.id, wanted))
-            if wanted
-            else ()
-        )
-        return HandedBatch(
-            self._import.id,
-            self._import.principal,
-            self._import.terms,
-            model,
-            rows,
-            known,
-            filtered=self._import.leaves_gaps,
-            again=again,
-            planned=self._import.is_plan,
-            applied_plan=self._import.plan_id,
-            plan_was_edited=self._import.edited,
-            choices=self._choices.of(model, rows),
-        )
-
-    def _ask(self, batch: HandedBatch) -> HandedAnswer:
-        answer = self._control.import_batch(batch)
-        if answer.drifted:
-            raise DriftedError(list(answer.findings))
-        return answer
 
     def _passing(self, model: str, first: int, last: int, left_out: list[RawRow]) -> Iterator[list[RawRow]]:
         """The rows that the filters let pass, in runs; the others are added to `left_out`."""
@@ -294,19 +298,18 @@ class FileWriter:
         batch = batch_of(self._import.id, target, len(ordinals), decoded, self._ids.take)
         batch = self._of_plan(batch)
 
-        def work(transaction: Transaction) -> RestedError | None:
+        def work(transaction: Transaction, *, at_once: bool) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)
-            written = self._write_batch(transaction, target, batch)
+            written = self._write_batch(transaction, target, batch, at_once=at_once)
             then = counts.tried_again(len(ordinals), written.counts)
             return self._save_again(transaction, model, span, then, written.findings)
 
-        rested: RestedError | None = retried(lambda: self._database.transact(work))
-        return rested
+        return self._retried(work, model)
 
     def _hand_again(self, model: str, span: tuple[int, int], counts: Counts) -> RestedError | None:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
         rows = [HandedRow(row.ordinal, row.data) for row in self._rows_at(model, self._failed(model, span))]
-        answer = self._ask(self._handed(model, rows, again=True))
+        answer = self._handing.ask(model, rows, again=True)
         barrier.reach("import.handed")
 
         def work(transaction: Transaction) -> RestedError | None:

@@ -2,11 +2,13 @@
 
 Nothing of a batch stays when the transaction rolls back. Every row ends with a decision in the ledger or with a finding
 that says why not. Unique values that a concurrent writer takes after resolve make the insert fail; the caller then
-runs the transaction again, which sees them.
+runs the transaction again, which sees them. A batch may be tried at once first, in the hope that nothing is amiss.
 """
 
 import random
-from collections.abc import Callable, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +16,13 @@ import psycopg
 
 from shared.database import Transaction
 from shared.errors import Aborted
+from shared.importing.at_once import AtOnce, at_once_of
 from shared.importing.choices import Choice, choose
 from shared.importing.columns import columns_of
-from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKind
+from shared.importing.decisions import BatchFinding, Counts, Decision, LedgerRow, WriteKind
 from shared.importing.drift import Edits, check_drift, take_planned_names
 from shared.importing.findings import Finding, FindingKind
+from shared.importing.references import Known
 from shared.importing.rows import DecodedRow, DecodedRows
 from shared.importing.statements import Statements, statements_of, suffix_statements
 from shared.importing.targets import Conflict, Target, UniqueSet
@@ -26,6 +30,7 @@ from shared.slugs import ATTEMPTS_MAX, suffixed
 from shared.statements import command
 
 RACES_MAX = 5
+_NEAR = 4
 
 _random = random.SystemRandom()
 
@@ -41,7 +46,8 @@ _PROBLEMS = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows to write. `count` includes those that were not decoded; `new_pks`: an id a row, for snowflake targets.
+    """Rows to write. `count` includes those that were not decoded; `new_pks`: an id a row, for snowflake targets;
+    `one_organization`: the file has one, not more.
 
     `planned`: they are of a plan, and the transaction has entered its schema. `plan_id`: the plan that they apply,
     and `plan_was_edited`: without some of its rows, or with `choices` for some.
@@ -56,14 +62,45 @@ class Batch:
     plan_id: int | None = None
     plan_was_edited: bool = False
     choices: Sequence[Choice] = ()
+    one_organization: bool = False
+
+    @property
+    def decides_itself(self) -> bool:
+        """Whether it makes no plan, follows none, and nobody has chosen for its rows."""
+        return not self.planned and self.plan_id is None and not self.choices
 
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a batch."""
+    """What became of a batch. `ledger`: its rows, by ordinal, where they were asked for."""
 
     counts: Counts
     findings: list[BatchFinding]
+    ledger: Sequence[LedgerRow] = ()
+
+
+class AmissError(Exception):
+    """A batch that was tried at once has a row about which there is something to decide or to tell."""
+
+
+class Suspects:
+    """What is not worth trying at once: models of imports of which a batch had something amiss; the last ones."""
+
+    _MAX = 1000
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._known
+
+    def add(self, key: Hashable) -> None:
+        """Remember one; the eldest is forgotten when there are too many."""
+        with self._lock:
+            self._known[key] = None
+            while len(self._known) > self._MAX:
+                self._known.popitem(last=False)
 
 
 def batch_of(
@@ -92,16 +129,25 @@ def batch_of(
     return Batch(import_id, count, rows, findings, new_pks)
 
 
-def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Written:
+def write_batch(
+    transaction: Transaction, target: Target, batch: Batch, *, at_once: bool = False, tells_ledger: bool = False
+) -> Written:
     """Write the rows, their ledger and what follows from them.
 
-    Raises UniqueViolation of a lost race, and DriftedError when a batch that applies a plan decides otherwise.
+    Raises UniqueViolation of a lost race, and DriftedError when a batch that applies a plan decides otherwise; tried
+    `at_once`, AmissError or an IntegrityError where the batch must go the whole way.
     """
     found = [BatchFinding.of_row(each) for each in batch.findings]
     if not batch.rows:
         return Written(Counts(skipped=batch.count), found)
     driver = transaction.driver
     parameters = {"import_id": batch.import_id, "now": transaction.now}
+    if at_once and batch.decides_itself:
+        known, spans = _known(target, batch)
+        short = at_once_of(target, known)
+        if short is not None:
+            ledger = _write_at_once(driver, target, short, batch, parameters | spans, tells_ledger=tells_ledger)
+            return Written(Counts.of({Decision.INSERT: len(batch.rows)}, batch.count), found, ledger)
     statements = _begin(driver, target, batch)
     _stage(driver, target, statements, batch)
     driver.execute(statements.resolve.encode(), parameters)
@@ -121,23 +167,65 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
         driver.execute(each.encode(), parameters)
     driver.execute(statements.ledger.encode(), parameters)
     found += _findings(driver, target, statements)
-    return Written(counts, sorted(found, key=lambda each: each.ordinal))
+    ledger = _ledger_of(driver, statements) if tells_ledger else []
+    return Written(counts, sorted(found, key=lambda each: each.ordinal), ledger)
 
 
-def ledger_of(transaction: Transaction, target: Target) -> list[LedgerRow]:
-    """The ledger's rows of the batch that this transaction has written, by ordinal."""
-    rows = transaction.driver.execute(statements_of(target).ledger_rows.encode()).fetchall()
-    return list(map(LedgerRow._make, rows))
+def retried(write: Callable[[bool], Any], suspects: Suspects, key: Hashable) -> Any:
+    """Run a batch's transaction: at once, `write(True)`, unless `key` is among the suspects; then the whole way.
 
-
-def retried(write: Callable[[], Any]) -> Any:
-    """Run a batch's transaction again while concurrent writers take its unique values; Aborted when they go on."""
+    That is run again while concurrent writers take its unique values; Aborted when they go on.
+    """
+    if key not in suspects:
+        try:
+            return write(True)
+        except (AmissError, psycopg.errors.IntegrityError):
+            suspects.add(key)
     for _ in range(RACES_MAX):
         try:
-            return write()
+            return write(False)
         except psycopg.errors.UniqueViolation:
             continue
     raise Aborted("other writers keep taking the unique values of an import's rows", retry_after_s=1)
+
+
+def _known(target: Target, batch: Batch) -> tuple[Known, dict[str, int]]:
+    """What spares lookups, and the parameters for it. A span that is read holds few rows more than the batch wants."""
+    places = {column.name: place for place, column in enumerate(columns_of(target.model))}
+    near: set[str] = set()
+    spans: dict[str, int] = {}
+    for reference in target.references:
+        place = places[reference.field]
+        wanted = [pk for _, _, values in batch.rows if (pk := values[place]) is not None] or [0]
+        least, greatest = min(wanted), max(wanted)
+        if greatest - least < _NEAR * len(batch.rows):
+            near.add(reference.field)
+            spans |= {f"least_{reference.field}": least, f"greatest_{reference.field}": greatest}
+    of_one = batch.one_organization and target.packed is None
+    return Known(apart=True, near=frozenset(near), one_organization=of_one), spans
+
+
+def _write_at_once(
+    driver: "psycopg.Connection[Any]",
+    target: Target,
+    short: AtOnce,
+    batch: Batch,
+    parameters: dict[str, Any],
+    *,
+    tells_ledger: bool,
+) -> list[LedgerRow]:
+    command(driver, short.begin.encode())
+    _stage(driver, target, statements_of(target), batch)
+    rows = driver.execute((short.rows if tells_ledger else short.count).encode(), parameters).fetchall()
+    if (len(rows) if tells_ledger else rows[0][0]) < len(batch.rows):
+        raise AmissError
+    for each in short.followed_by:
+        driver.execute(each.encode(), parameters)
+    return list(map(LedgerRow._make, rows)) if tells_ledger else []
+
+
+def _ledger_of(driver: "psycopg.Connection[Any]", statements: Statements) -> list[LedgerRow]:
+    return list(map(LedgerRow._make, driver.execute(statements.ledger_rows.encode()).fetchall()))
 
 
 def _begin(driver: "psycopg.Connection[Any]", target: Target, batch: Batch) -> Statements:

@@ -1,10 +1,9 @@
 """The set statements of a batch, as SQL text made from a Target: staging, resolve, and the writes.
 
 Resolve decides everything for all rows at once and leaves its result in `resolved_<table>`: the id and the decision of
-each row to write, the problem of each row not to write. The writes only copy from there. References are looked up by
-LATERAL .. LIMIT 1, which has one possible plan: plain joins on the growing ledger flip to plans that are far slower.
-Both temporary tables stay with the connection and are empty again after COMMIT. A COMMIT empties all of a connection's,
-used or not, so there are few of them: models that are kept whole share theirs.
+each row to write, the problem of each row not to write. The writes only copy from there. Both temporary tables stay
+with the connection and are empty again after COMMIT. A COMMIT empties all of a connection's, used or not, so there are
+few of them: models that are kept whole share theirs.
 """
 
 from dataclasses import dataclass
@@ -13,11 +12,13 @@ from functools import cache
 from shared.importing.columns import columns_of
 from shared.importing.decisions import Decision, WriteKind
 from shared.importing.findings import FindingKind
+from shared.importing.references import Known, referred
 from shared.importing.targets import Conflict, Target, UniqueSet
 from shared.importing.writes import ledger_of_batch, planned_writes, writes_of
 
 PLANNER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
 
+_HEAD = (("ordinal", "int8"), ("old_pk", "int8"), ("new_pk", "int8"))
 _RANDOM_KEY = "replace(gen_random_uuid()::text, '-', '')"
 
 
@@ -57,33 +58,25 @@ def statements_of(target: Target, *, planned: bool = False, apart: bool = False)
     `apart`, among whose pks the ledger has none of the model yet, it need not be looked for row by row.
     """
     stage, resolved = target.stage, target.resolved
-    fields = [(column.name, column.staged_as) for column in columns_of(target.model)]
-    if target.packed is not None:
-        fields = list(target.packed.columns)
-    fields += [(minted.column, "text") for minted in target.minted]
-    head = [("ordinal", "int8"), ("old_pk", "int8"), ("new_pk", "int8")]
-    staged = [*head, *fields]
-    everything = staged if target.packed is None else [*head, *target.packed.staged]
-    columns = ", ".join(f'"{name}" {staged_as}' for name, staged_as in everything)
-    quoted = [f'"{name}"' for name, _ in staged]
+    staged = _staged(target)
     suffixes = [each for each in target.unique if each.conflict is Conflict.SUFFIX]
     warned = _warned(target)
     return Statements(
         begin="; ".join(
             (
                 PLANNER,
-                f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS",
+                create_stage(target),
                 _create_resolved(target),
                 "CREATE TEMPORARY TABLE IF NOT EXISTS stage_suffix (ordinal int8, name text) ON COMMIT DELETE ROWS",
             )
         ),
-        copy=f"COPY {stage} ({', '.join(quoted)}) FROM STDIN (FORMAT BINARY)",
+        copy=f"COPY {stage} ({', '.join(_quoted(name) for name, _ in staged)}) FROM STDIN (FORMAT BINARY)",
         copy_types=tuple(staged_as for _, staged_as in staged),
         met=(
             "SELECT EXISTS (SELECT FROM import_row WHERE import_id = %(import_id)s"
             f" AND model = '{target.model}' AND old_pk BETWEEN %(least)s AND %(greatest)s)"
         ),
-        resolve=_resolve(target, stage, resolved, warned, apart=apart),
+        resolve=_resolve(target, warned, apart=apart),
         count=f"SELECT decision, count(*) FROM {resolved} WHERE decision IS NOT NULL GROUP BY decision",
         told=(
             "SELECT ordinal, old_pk, problem, problem_field, problem_value, told, suffixed,"
@@ -99,6 +92,25 @@ def statements_of(target: Target, *, planned: bool = False, apart: bool = False)
         suffix=suffixes[0] if suffixes else None,
         warned=warned,
     )
+
+
+def create_stage(target: Target) -> str:
+    """The command that makes the table that a batch is copied into."""
+    staged = _staged(target) if target.packed is None else [*_HEAD, *target.packed.staged]
+    columns = ", ".join(f"{_quoted(name)} {staged_as}" for name, staged_as in staged)
+    return f"CREATE TEMPORARY TABLE IF NOT EXISTS {target.stage} ({columns}) ON COMMIT DELETE ROWS"
+
+
+def _staged(target: Target) -> list[tuple[str, str]]:
+    """The columns that a batch is copied into, with their types."""
+    fields = [(column.name, column.staged_as) for column in columns_of(target.model)]
+    if target.packed is not None:
+        fields = list(target.packed.columns)
+    return [*_HEAD, *fields, *((minted.column, "text") for minted in target.minted)]
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _create_resolved(target: Target) -> str:
@@ -151,9 +163,9 @@ def suffix_statements(target: Target, unique: UniqueSet) -> SuffixStatements:
     )
 
 
-def _resolve(target: Target, stage: str, resolved: str, warned: tuple[Warned, ...], *, apart: bool) -> str:
+def _resolve(target: Target, warned: tuple[Warned, ...], *, apart: bool) -> str:
     """referred: references and owners looked up; ranked: unique sets looked up; settled: problems and ids known."""
-    columns = list(target.values)
+    columns, resolved = list(target.values), target.resolved
     ranked = ", ".join(["j.*", *(part for number, each in enumerate(target.unique) for part in _rank(number, each))])
     lookups = "".join(
         f" LEFT JOIN LATERAL ({_held(target, each, 'j')}) e_{number} ON true"
@@ -166,55 +178,11 @@ def _resolve(target: Target, stage: str, resolved: str, warned: tuple[Warned, ..
     return (
         f"INSERT INTO {resolved} (ordinal, old_pk, decision, told, problem, problem_field, problem_value, adopted,"
         f" carried, new_pk, {', '.join(columns)})"
-        f" WITH referred AS MATERIALIZED ({_referred(target, stage, apart=apart)}),"
+        f" WITH referred AS MATERIALIZED ({referred(target, Known(apart=apart))}),"
         f" ranked AS MATERIALIZED (SELECT {ranked} FROM referred j{lookups}),"
         f" settled AS MATERIALIZED ({settled})"
         f" SELECT ordinal, old_pk, {decision}, {told}, problem, problem_field, problem_value, {_adopted(target)},"
         f" carried, {new_pk}, {written} FROM settled"
-    )
-
-
-def _referred(target: Target, stage: str, *, apart: bool) -> str:
-    joins = []
-    problems = [] if apart else [("k.found", FindingKind.REPEATED_PK.name, "pk", "s.old_pk::text")]
-    problems += [(condition, kind.name, field, "''") for kind, (field, condition) in target.refused.items()]
-    told = ["0"]
-    for number, reference in enumerate(target.references):
-        name = reference.field
-        joins.append(
-            f"LEFT JOIN LATERAL (SELECT m.new_pk, m.decision FROM import_row m WHERE m.import_id = %(import_id)s"
-            f" AND m.model = '{reference.model}' AND m.old_pk = s.{name} LIMIT 1) r_{name} ON true"
-        )
-        missing = f"(s.{name} IS NOT NULL AND r_{name}.new_pk IS NULL)"
-        if name in target.nulled:
-            told.append(f"CASE WHEN {missing} THEN {1 << number} ELSE 0 END")
-        else:
-            problems.append((missing, FindingKind.MISSING_REFERENCE.name, name, f"s.{name}::text"))
-    for name, table in target.owners.items():
-        joins.append(
-            f"LEFT JOIN LATERAL (SELECT t.organization_id FROM {table} t WHERE t.id = r_{name}.new_pk LIMIT 1)"
-            f" o_{name} ON true"
-        )
-    for name in target.owners:
-        differs = f"(o_{name}.organization_id <> {target.values['organization_id']})"
-        problems.append((differs, WriteKind.FOREIGN_REFERENCE.value, name, f"s.{name}::text"))
-    if not apart:
-        joins.append(
-            "LEFT JOIN LATERAL (SELECT true AS found FROM import_row m WHERE m.import_id = %(import_id)s"
-            f" AND m.model = '{target.model}' AND m.old_pk = s.old_pk LIMIT 1) k ON true"
-        )
-
-    def first(part: int) -> str:
-        if not problems:
-            return "NULL::text"
-        cases = " ".join(f"WHEN {each[0]} THEN {each[part] if part == 3 else repr(each[part])}" for each in problems)
-        return f"CASE {cases} END"
-
-    values = ", ".join(f"{expression} AS {column}" for column, expression in target.values.items())
-    return (
-        f"SELECT s.ordinal, s.old_pk, s.new_pk AS taken_pk, {first(1)} AS problem, {first(2)} AS problem_field,"
-        f" {first(3)} AS problem_value, {' | '.join(told)} AS told, {target.carried} AS carried, {values}"
-        f" FROM {stage} s {' '.join(joins)}"
     )
 
 
@@ -249,7 +217,7 @@ def _settled(target: Target) -> str:
         refused_field = f"COALESCE(problem_field, CASE {cases} END)"
     merging = [number for number, each in enumerate(target.unique) if each.conflict in _MERGING]
     fresh = "".join(
-        f", CASE WHEN counts_{n} AND rank_{n} = 1 AND held_{n} IS NULL THEN {_fresh_pk(target)} END AS fresh_pk"
+        f", CASE WHEN counts_{n} AND rank_{n} = 1 AND held_{n} IS NULL THEN {fresh_pk(target)} END AS fresh_pk"
         for n in merging
     )
     ranks = "".join(f", counts_{n}, rank_{n}, held_{n}" for n in range(len(target.unique)))
@@ -281,14 +249,14 @@ def _adopted(target: Target) -> str:
     return " OR ".join([f"COALESCE(counts_{n} AND held_{n} IS NOT NULL, false)" for n in adopting]) or "false"
 
 
-def _fresh_pk(target: Target) -> str:
-    """Taken before, or from the identity's sequence."""
-    return "taken_pk" if target.snowflake else f"nextval(pg_get_serial_sequence('public.{target.table}', 'id'))"
+def fresh_pk(target: Target) -> str:
+    """SQL of a new id: taken before, or from the identity's sequence, whose name costs more to look up than it."""
+    return "taken_pk" if target.snowflake else f"nextval('public.{target.table}_id_seq')"
 
 
 def _new_pk(target: Target) -> str:
     """A new id for each row that needs one (the sequence runs for no other), or that of the row that is there."""
-    fresh = _fresh_pk(target)
+    fresh = fresh_pk(target)
     own = f"CASE WHEN problem IS NULL THEN {fresh} END"
     for number, each in enumerate(target.unique):
         if each.conflict is Conflict.ADOPT:
@@ -360,13 +328,18 @@ def _told(target: Target, warned: Warned) -> str:
 
 def _held(target: Target, unique: UniqueSet, alias: str, subject_value: str | None = None) -> str:
     """The row of the target that has the values of `alias`'s row."""
+    return f"SELECT t.id FROM {target.table} t WHERE {same_values(unique, 't', alias, subject_value)} LIMIT 1"
+
+
+def same_values(unique: UniqueSet, there: str, alias: str, subject_value: str | None = None) -> str:
+    """The condition that the row `there` has the set's values of `alias`'s row, the last one's or `subject_value`."""
     conditions = []
     for column in unique.columns:
         value = subject_value if subject_value and column == unique.subject else f"{alias}.{column}"
-        conditions.append(f"{_key(f't.{column}', column, unique)} = {_key(value, column, unique)}")
+        conditions.append(f"{_key(f'{there}.{column}', column, unique)} = {_key(value, column, unique)}")
     if unique.only:
-        conditions.append(f"({unique.only.format('t')})")
-    return f"SELECT t.id FROM {target.table} t WHERE {' AND '.join(conditions)} LIMIT 1"
+        conditions.append(f"({unique.only.format(there)})")
+    return " AND ".join(conditions)
 
 
 def _key(expression: str, column: str, unique: UniqueSet) -> str:

@@ -112,7 +112,8 @@ class Target:
     costing the row. `snowflake`: new ids are taken from the allocator; otherwise from the table's identity.
     `packed`: what is staged instead of the model's columns. `renewal`: column -> SQL over its value and `carried`, when
     a unique set with RENEW is taken. `refused`: what is not written: kind -> field, and SQL condition over `s` and
-    `r_<field>` (new_pk, decision). `check`: what is wrong with a decoded row, as field and reason.
+    `r_<field>` (new_pk, decision). `made`: columns with values of our own, so that a row that is there and the
+    same in all others is adopted as it is. `check`: what is wrong with a decoded row, as field and reason.
     `followed_by`: statements over `resolved` (the batch's result), run after the rows are written; they find the SQL
     text `carried` as its column `carried`.
     """
@@ -131,6 +132,7 @@ class Target:
     packed: Packed | None = None
     renewal: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[FindingKind | WriteKind, tuple[str, str]] = field(default_factory=dict)
+    made: frozenset[str] = frozenset()
     check: Callable[[tuple[Any, ...]], tuple[str, str] | None] | None = None
 
     @property

@@ -57,9 +57,12 @@ def _made(target: Target, resolved: str, table: str) -> list[str]:
     if Conflict.ADOPT not in {each.conflict for each in target.unique}:
         return [insert]
     changes = ", ".join(f"{name} = r.{name}" for name in columns)
+    told = [name for name in columns if name not in target.made]
+    there, wanted = (", ".join(f"{alias}.{name}" for name in told) for alias in ("t", "r"))
     adopt = (
         f"UPDATE {table} t SET {changes} FROM {resolved} r"
         " WHERE t.id = r.new_pk AND r.adopted AND r.decision IS NOT NULL"
+        f" AND ROW({there}) IS DISTINCT FROM ROW({wanted})"
     )
     return [insert, adopt]
 
