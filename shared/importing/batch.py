@@ -19,7 +19,8 @@ from shared.importing.columns import columns_of
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKind
 from shared.importing.drift import Edits, check_drift, take_planned_names
 from shared.importing.findings import Finding, FindingKind
-from shared.importing.rows import DecodedRow, DecodedRows
+from shared.importing.rows import DecodedRows
+from shared.importing.shapes import DecodedRow
 from shared.importing.statements import Statements, statements_of, suffix_statements
 from shared.importing.targets import Conflict, Target, UniqueSet
 from shared.slugs import ATTEMPTS_MAX, suffixed
