@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from shared.importing.fields import field_reader
-from shared.importing.handover import HandedRow
 from shared.importing.registry import Silo, models
+from shared.importing.upload import RawRow
 
 
-def referred_in_region(model: str, rows: Sequence[HandedRow]) -> dict[str, set[int]]:
+def referred_in_region(model: str, rows: Sequence[RawRow]) -> dict[str, set[int]]:
     """The pks of the region's rows, by model, that rows of one of control's models refer to."""
     references = [
         each

@@ -34,7 +34,7 @@ from shared.importing.batch import Batch, Written, batch_of, ledger_of, retried,
 from shared.importing.decisions import BatchFinding, Counts, count_errors
 from shared.importing.drift import DriftedError
 from shared.importing.findings import Finding
-from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
+from shared.importing.handover import HandedAnswer, HandedBatch
 from shared.importing.index import NO_MODEL
 from shared.importing.registry import Silo, models, why_skipped
 from shared.importing.rows import DecodedRows, RowDecoder, skipped_row, unreadable_object
@@ -218,7 +218,7 @@ class FileWriter:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
         left_out: list[RawRow] = []
         runs = self._passing(model, first, last, left_out)
-        rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
+        rows = [row for run in runs for row in run]
         answer = self._ask(self._handed(model, rows)) if rows else HandedAnswer((), ())
         barrier.reach("import.handed")
 
@@ -240,7 +240,7 @@ class FileWriter:
         told = written.findings + told_of_ids(ledger_of(transaction, target))
         return replace(written, findings=sorted(told, key=lambda each: each.ordinal))
 
-    def _handed(self, model: str, rows: Sequence[HandedRow], *, again: bool = False) -> HandedBatch:
+    def _handed(self, model: str, rows: Sequence[RawRow], *, again: bool = False) -> HandedBatch:
         wanted = referred_in_region(model, rows)
         known = (
             self._database.read(lambda transaction: chunk_store.known_rows(transaction, self._import.id, wanted))
@@ -305,7 +305,7 @@ class FileWriter:
 
     def _hand_again(self, model: str, span: tuple[int, int], counts: Counts) -> RestedError | None:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
-        rows = [HandedRow(row.ordinal, row.data) for row in self._rows_at(model, self._failed(model, span))]
+        rows = list(self._rows_at(model, self._failed(model, span)))
         answer = self._ask(self._handed(model, rows, again=True))
         barrier.reach("import.handed")
 

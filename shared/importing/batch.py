@@ -16,7 +16,7 @@ from shared.database import Transaction
 from shared.errors import Aborted
 from shared.importing.choices import Choice, choose
 from shared.importing.columns import columns_of
-from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKind
+from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKind, ledger_rows
 from shared.importing.drift import Edits, check_drift, take_planned_names
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.rows import DecodedRows
@@ -77,7 +77,10 @@ def batch_of(
     seen: set[int] = set()
     rows: list[DecodedRow] = []
     findings = list(decoded.findings)
-    for row in decoded.rows:
+    needs_look = target.check is not None or len({row.pk for row in decoded.rows}) < len(decoded.rows)
+    if not needs_look:
+        rows = decoded.rows
+    for row in decoded.rows if needs_look else ():
         wrong = target.check(row.values) if target.check else None
         if wrong is not None:
             kind, (field, reason) = FindingKind.INVALID_VALUE, wrong
@@ -127,8 +130,7 @@ def write_batch(transaction: Transaction, target: Target, batch: Batch) -> Writt
 
 def ledger_of(transaction: Transaction, target: Target) -> list[LedgerRow]:
     """The ledger's rows of the batch that this transaction has written, by ordinal."""
-    rows = transaction.driver.execute(statements_of(target).ledger_rows.encode()).fetchall()
-    return list(map(LedgerRow._make, rows))
+    return ledger_rows(transaction.driver.execute(statements_of(target).ledger_rows.encode(), binary=True))
 
 
 def retried(write: Callable[[], Any]) -> Any:
