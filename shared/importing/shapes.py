@@ -115,34 +115,48 @@ class Shape:
     def _in_rows(self, rows: Sequence[RawRow], found: Sequence[Any], defaults: Mapping[str, Any]) -> "map[DecodedRow]":
         """All of them; raises when anything about any of them needs a closer look."""
         fields = list(zip(*map(msgspec.structs.astuple, map(_fields_of, found)), strict=True))
-        keys = self._keys * len(rows)
+        keys = colons = self._keys * len(rows)
         columns: _Columns = []
         for place, (column, source) in enumerate(self._columns):
             if source is None:
                 columns.append([defaults[column.name]] * len(rows))
             elif place in self._json:
-                texts, inner = zip(*map(self._json[place], fields[source]), strict=True)
-                keys += sum(inner)
+                texts, inner_keys, inner_colons = zip(*map(self._json[place], fields[source]), strict=True)
+                keys += sum(inner_keys)
+                colons += sum(inner_colons)
                 columns.append(texts)
             else:
+                colons += _colons(column.kind, fields[source])
                 columns.append(_converted(column.kind, fields[source]))
         for place in self._ignored_places:
             keys += sum(count_keys(msgspec.json.decode(bytes(raw))) for raw in fields[place])
-        self._check_texts(rows, keys)
+        self._check_texts(rows, keys, colons)
         values = zip(*columns, strict=True) if columns else repeat((), len(rows))
         return map(_decoded_row, zip(map(_ordinal_of, rows), map(_pk_of, found), values, strict=True))
 
-    def _check_texts(self, rows: Sequence[RawRow], keys: int) -> None:
+    def _check_texts(self, rows: Sequence[RawRow], keys: int, colons: int) -> None:
         """No text holds a NUL, and no key stands twice in one object.
 
-        Without space every key is followed by `":`, in each row at least as often as it has distinct keys. So as many
-        of these in all rows together as distinct keys means that no key stands twice in any of them; what stands in
-        texts only adds to them. Taking all space away and counting once is quicker than looking for space before a
-        colon.
+        A colon stands behind each key or in a text. `colons` are those behind the keys that we know of, one of each
+        name an object, and at most those in the texts that we know of, whose bytes are in the file as they are unless
+        there is a backslash. So when there are no more than these, no second key of a name is left. This is quick, and
+        says nothing of rows with backslashes or unknown fields; of these the keys themselves are counted.
         """
-        text = b"".join(map(_data_of, rows)).translate(None, _SPACE)
-        if b"\\u0000" in text or text.count(b'":') != keys:
+        text = b"".join(map(_data_of, rows))
+        if not self.ignored and b"\\" not in text and text.count(b":") == colons:
+            return
+        if not _has_distinct_keys(text, keys) or b"\\u0000" in text:
             raise _DoubtError
+
+
+def _has_distinct_keys(text: bytes, keys: int) -> bool:
+    """Whether JSON whose objects have `keys` distinct keys together holds no key twice; False when in doubt.
+
+    Without space every key is followed by `":`, at least as often as there are distinct keys in each object. So as many
+    of these as distinct keys mean that no key stands twice in any object; what stands in texts only adds to them.
+    Taking all space away and counting once is quicker than looking for space before a colon.
+    """
+    return text.translate(None, _SPACE).count(b'":') == keys
 
 
 class _DoubtError(Exception):
@@ -153,7 +167,19 @@ _ordinal_of = operator.attrgetter("ordinal")
 _data_of = operator.attrgetter("data")
 _pk_of = operator.attrgetter("pk")
 _fields_of = operator.attrgetter("fields")
+_is_none = partial(operator.is_, None)
 _zone_of = operator.attrgetter("tzinfo")
+
+
+def _colons(kind: Kind, values: Sequence[Any]) -> int:
+    """How many colons the texts of a column's values hold in the file, if there is no backslash; at most so many."""
+    if kind is Kind.DATETIME:  # 22:59:55; an offset may have one more
+        return 2 * (len(values) - sum(map(_is_none, values)))
+    if kind in (Kind.TEXT, Kind.IP):
+        return "".join(filter(None, values)).count(":")
+    if kind is Kind.TEXT_ARRAY:
+        return sum("".join(value).count(":") for value in values if value is not None)
+    return 0
 
 
 def _converted(kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
@@ -164,12 +190,17 @@ def _converted(kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
     return [None if value is None else convert(value) for value in values]
 
 
-def _json_reader(column: Column) -> Callable[[msgspec.Raw], tuple[str | None, int]]:
-    """`json_value` for a column, which in many rows has the same few values: short ones are remembered."""
-    known = lru_cache(_KNOWN_JSON_MAX)(lambda data: json_value(column, msgspec.Raw(data)))
+def _json_reader(column: Column) -> Callable[[msgspec.Raw], tuple[str | None, int, int]]:
+    """`json_value` for a column, and the colons in its JSON.
 
-    def read(raw: msgspec.Raw) -> tuple[str | None, int]:
-        data = bytes(raw)
-        return known(data) if len(data) <= _KNOWN_JSON_LENGTH_MAX else json_value(column, raw)
+    In many rows a column has the same few values: short ones are remembered.
+    """
 
-    return read
+    def read(data: bytes) -> tuple[str | None, int, int]:
+        text, keys = json_value(column, msgspec.Raw(data))
+        if not _has_distinct_keys(data, keys):
+            raise _DoubtError
+        return text, keys, data.count(b":")
+
+    known = lru_cache(_KNOWN_JSON_MAX)(read)
+    return lambda raw: (known if len(data := bytes(raw)) <= _KNOWN_JSON_LENGTH_MAX else read)(data)

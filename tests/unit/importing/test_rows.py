@@ -230,6 +230,19 @@ def test_a_key_that_stands_twice_costs_its_row(text: str, key: str) -> None:
     assert (finding.kind, finding.field, finding.pk) == (FindingKind.INVALID_OBJECT, key, 7)
 
 
+@pytest.mark.parametrize("colon", [":", "\\u003a"])
+@pytest.mark.parametrize("time", ["2023-06-22T22:59:55Z", "2023-06-23T00:59:55+02:00", "2023-06-23T00:59:55+0200"])
+def test_colons_in_texts_hide_no_key_that_stands_twice(colon: str, time: str) -> None:
+    rest = f'"organization":1,"slug":"a","status":0,"idp_provisioned":false,"date_added":"{time}"'
+    texts = [
+        f'{{"model":"sentry.team","pk":{pk},"fields":{{"name":"{colon}b",{more}{rest}}}}}'
+        for pk, more in enumerate(("", "", f'"slug":"a{colon}",', ""), 1)
+    ]
+    decoded = decode("sentry.team", *(raw_row(text.encode(), place) for place, text in enumerate(texts, 1)))
+    assert [row.ordinal for row in decoded.rows] == [1, 2, 4]
+    assert [(each.ordinal, each.field) for each in decoded.findings] == [(3, "slug")]
+
+
 @pytest.mark.parametrize(
     "data",
     [
