@@ -5,8 +5,9 @@ that says why not. Unique values that a concurrent writer takes after resolve ma
 runs the transaction again, which sees them.
 """
 
+import operator
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,24 +75,9 @@ def batch_of(
 
     A pk that stands twice in the batch costs the later row here already, so that resolve sees each pk once.
     """
-    seen: set[int] = set()
-    rows: list[DecodedRow] = []
-    findings = list(decoded.findings)
-    needs_look = target.check is not None or len({row.pk for row in decoded.rows}) < len(decoded.rows)
-    if not needs_look:
-        rows = decoded.rows
-    for row in decoded.rows if needs_look else ():
-        wrong = target.check(row.values) if target.check else None
-        if wrong is not None:
-            kind, (field, reason) = FindingKind.INVALID_VALUE, wrong
-            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field=field, reason=reason))
-        elif row.pk in seen:
-            reason = _PROBLEMS[FindingKind.REPEATED_PK.name]
-            kind = FindingKind.REPEATED_PK
-            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field="pk", reason=reason))
-        else:
-            seen.add(row.pk)
-            rows.append(row)
+    rows, findings = decoded
+    if target.check is not None or len({row.pk for row in rows}) < len(rows):
+        rows, findings = _sorted_out(target, decoded)
     new_pks = take(len(rows)) if target.snowflake and rows else []
     return Batch(import_id, count, rows, findings, new_pks)
 
@@ -143,6 +129,26 @@ def retried(write: Callable[[], Any]) -> Any:
     raise Aborted("other writers keep taking the unique values of an import's rows", retry_after_s=1)
 
 
+def _sorted_out(target: Target, decoded: DecodedRows) -> DecodedRows:
+    """Only the rows that can be staged."""
+    seen: set[int] = set()
+    rows: list[DecodedRow] = []
+    findings = list(decoded.findings)
+    for row in decoded.rows:
+        wrong = target.check(row.values) if target.check else None
+        if wrong is not None:
+            kind, (field, reason) = FindingKind.INVALID_VALUE, wrong
+            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field=field, reason=reason))
+        elif row.pk in seen:
+            reason = _PROBLEMS[FindingKind.REPEATED_PK.name]
+            kind = FindingKind.REPEATED_PK
+            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field="pk", reason=reason))
+        else:
+            seen.add(row.pk)
+            rows.append(row)
+    return DecodedRows(rows, findings)
+
+
 def _begin(driver: "psycopg.Connection[Any]", target: Target, batch: Batch) -> Statements:
     """Make the batch's temporary tables; the statements for it. Exports have their pks in order, so that whole batches
     mostly stand apart from those before them.
@@ -159,14 +165,18 @@ def _stage(driver: "psycopg.Connection[Any]", target: Target, statements: Statem
     minted = [each.mint(len(batch.rows)) for each in target.minted]
     derive = _deriver(target)
     new_pks: Sequence[int | None] = batch.new_pks or [None] * len(batch.rows)
+    ordinals, pks, values = zip(*batch.rows, strict=True)
+    staged: Iterable[tuple[Any, ...]] = map(derive, values) if derive else values
+    lines = map(operator.add, zip(ordinals, pks, new_pks, strict=True), staged)
+    if minted:
+        lines = map(operator.add, lines, zip(*minted, strict=True))
     with driver.cursor() as cursor, cursor.copy(statements.copy.encode()) as copy:
         copy.set_types(statements.copy_types)
-        for (ordinal, pk, values), new_pk, *extra in zip(batch.rows, new_pks, *minted, strict=True):
-            staged = derive(values) if derive else values
-            copy.write_row((ordinal, pk, new_pk, *staged, *extra))
+        for line in lines:
+            copy.write_row(line)
 
 
-def _deriver(target: Target) -> Callable[[tuple[Any, ...]], Sequence[Any]] | None:
+def _deriver(target: Target) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
     """A function that makes what is staged of a row's values; None when they are staged as they are."""
     if target.packed is not None:
         return target.packed.pack
@@ -175,13 +185,13 @@ def _deriver(target: Target) -> Callable[[tuple[Any, ...]], Sequence[Any]] | Non
     places = {column.name: place for place, column in enumerate(columns_of(target.model))}
     steps = [(places[each.column], places[each.source], each.make) for each in target.derived]
 
-    def derive(values: tuple[Any, ...]) -> Sequence[Any]:
+    def derive(values: tuple[Any, ...]) -> tuple[Any, ...]:
         if all(values[place] for place, _, _ in steps):
             return values
         filled = list(values)
         for place, source, make in steps:
             filled[place] = filled[place] or make(filled[source])
-        return filled
+        return tuple(filled)
 
     return derive
 
