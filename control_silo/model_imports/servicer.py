@@ -11,12 +11,13 @@ from control_silo.model_imports.usecases import ModelImportUseCases
 from shared.errors import InvalidArgument
 from shared.importing.choices import Choice
 from shared.importing.decisions import BatchFinding, LedgerRow
-from shared.importing.handover import HandedBatch, HandedRow, KnownRow
+from shared.importing.handover import HandedBatch, KnownRow
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undo_order import Phase
 from shared.importing.undoing import StayingRow
+from shared.importing.upload import raw_rows
 from shared.rpc.call import current_caller
 from shared.rpc.methods import PEER_REGION, Budget, Door, Method
 
@@ -52,9 +53,9 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
         del context
         if len(request.ordinals) != len(request.objects) or not (request.ordinals or request.rows):
             raise InvalidArgument.of("objects", "must be as many as ordinals, and one at least")
-        rows = list(map(HandedRow, request.ordinals, request.objects)) or [
-            HandedRow(row.ordinal, row.object) for row in request.rows
-        ]
+        rows = raw_rows(request.ordinals, request.objects) or raw_rows(
+            [row.ordinal for row in request.rows], [row.object for row in request.rows]
+        )
         known = [KnownRow(each.model, each.old_pk, each.new_pk) for each in request.known]
         terms = Terms(
             _scope(request.scope),
@@ -134,13 +135,13 @@ def _row(row: LedgerRow) -> model_import_pb.ImportBatchResponse.Row:
 
 
 def _columns(rows: Sequence[LedgerRow]) -> model_import_pb.ImportBatchResponse.Columns:
-    ordinals, old_pks, new_pks, decisions, _ = zip(*rows, strict=True) if rows else ((),) * 5
+    ordinals, old_pks, new_pks, decisions, names = zip(*rows, strict=True) if rows else ((),) * 5
     return model_import_pb.ImportBatchResponse.Columns(
         ordinals=ordinals,
         old_pks=old_pks,
         new_pks=new_pks,
         decisions=decisions,  # the numbers are the same, as in _row
-        suffixed={row.ordinal: row.suffixed for row in rows if row.suffixed},
+        suffixed={ordinal: name for ordinal, name in zip(ordinals, names, strict=True) if name} if any(names) else {},
     )
 
 

@@ -21,7 +21,7 @@ from shared.database import Database, Transaction
 from shared.errors import Aborted, InvalidArgument, ScopeMissing
 from shared.importing.batch import Batch, Suspects, batch_of, retried, write_batch
 from shared.importing.drift import DriftedError
-from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
+from shared.importing.handover import HandedAnswer, HandedBatch
 from shared.importing.policies import POLICIES
 from shared.importing.registry import ORGANIZATION, Silo, models
 from shared.importing.rows import DecodedRows, RowDecoder
@@ -101,8 +101,8 @@ class ModelImportUseCases:
     def _write(self, batch: HandedBatch, first: int) -> HandedAnswer:
         target = target_of(batch.model, batch.terms)
         decoder = RowDecoder(batch.model, self.database.clock.now())
-        rows = [row for row in batch.rows if row.ordinal >= first]
-        decoded = decoder.decode(_raw(rows))
+        rows = batch.rows if first <= batch.first_ordinal else [row for row in batch.rows if row.ordinal >= first]
+        decoded = decoder.decode(rows)
         decoded.findings.extend(decoder.take_ignored_fields())
         new = self._new(batch, target, len(rows), decoded)
         barrier.reach("model_import.decoded")
@@ -181,8 +181,8 @@ class ModelImportUseCases:
         )
 
 
-def _decoded(batch: HandedBatch, rows: Iterable[HandedRow], now: datetime) -> DecodedRows:
-    return RowDecoder(batch.model, now).decode(_raw(rows))
+def _decoded(batch: HandedBatch, rows: Iterable[RawRow], now: datetime) -> DecodedRows:
+    return RowDecoder(batch.model, now).decode(rows)
 
 
 class _WrittenMeanwhileError(Exception):
@@ -213,7 +213,3 @@ def _stored(transaction: Transaction, batch: HandedBatch) -> HandedAnswer:
         [row for row in stored.rows if row.ordinal in wanted],
         [finding for finding in stored.findings if finding.ordinal in wanted],
     )
-
-
-def _raw(rows: Iterable[HandedRow]) -> list[RawRow]:
-    return [RawRow(ordinal, None, 0, data) for ordinal, data in rows]

@@ -8,8 +8,8 @@ from region_silo.imports.domain import DataImport
 from shared.database import Database, Transaction
 from shared.importing.batch import Batch
 from shared.importing.choices import Choice
-from shared.importing.handover import HandedRow
 from shared.importing.policies import POLICIES
+from shared.importing.upload import RawRow
 
 
 class Choices:
@@ -26,7 +26,7 @@ class Choices:
         first, last = batch.rows[0].ordinal, batch.rows[-1].ordinal
         return replace(batch, choices=choice_store.within(transaction, self._import.id, model, first, last))
 
-    def of(self, model: str, rows: Sequence[HandedRow]) -> list[Choice]:
+    def of(self, model: str, rows: Sequence[RawRow]) -> list[Choice]:
         """The choices for rows that are handed over."""
         if not self._may_have(model):
             return []

@@ -117,8 +117,8 @@ def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Iter
         cursor.copy(f"COPY import_row ({columns}) FROM STDIN (FORMAT BINARY)".encode()) as copy,
     ):
         copy.set_types(("int8", "text", "int8", "int8", "int2", "int8", "text"))
-        for each in rows:
-            copy.write_row((import_id, model, each.old_pk, each.new_pk, each.decision, each.ordinal, each.suffixed))
+        for ordinal, old_pk, new_pk, decision, suffixed in rows:
+            copy.write_row((import_id, model, old_pk, new_pk, decision, ordinal, suffixed))
 
 
 def known_rows(transaction: Transaction, import_id: int, wanted: Mapping[str, Collection[int]]) -> list[KnownRow]:

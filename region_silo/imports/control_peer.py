@@ -10,7 +10,7 @@ from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rp
 from region_silo.imports.domain import SlugWish
 from region_silo.slugs import reservations
 from region_silo.slugs.reservations import SlugReservations
-from shared.importing.decisions import BatchFinding, LedgerRow
+from shared.importing.decisions import BatchFinding, ledger_rows
 from shared.importing.handover import HandedAnswer, HandedBatch
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undoing import StayingRow, UndonePage
@@ -58,7 +58,7 @@ class ControlSilo:
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         found = response.columns
         names = map(dict(found.suffixed).get, found.ordinals)
-        rows = list(map(LedgerRow, found.ordinals, found.old_pks, found.new_pks, found.decisions, names))
+        rows = ledger_rows(zip(found.ordinals, found.old_pks, found.new_pks, found.decisions, names, strict=True))
         findings = [
             BatchFinding(
                 each.kind,

@@ -9,11 +9,12 @@ from region_silo.imports.peers import ControlPeer
 from shared.database import Database
 from shared.importing.drift import DriftedError
 from shared.importing.fields import field_reader
-from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow
+from shared.importing.handover import HandedAnswer, HandedBatch
 from shared.importing.registry import Silo, models
+from shared.importing.upload import RawRow
 
 
-def referred_in_region(model: str, rows: Sequence[HandedRow]) -> dict[str, set[int]]:
+def referred_in_region(model: str, rows: Sequence[RawRow]) -> dict[str, set[int]]:
     """The pks of the region's rows, by model, that rows of one of control's models refer to."""
     references = [
         each
@@ -38,14 +39,14 @@ class Handing:
         self._import = data_import
         self._choices = choices
 
-    def ask(self, model: str, rows: Sequence[HandedRow], *, again: bool = False) -> HandedAnswer:
+    def ask(self, model: str, rows: Sequence[RawRow], *, again: bool = False) -> HandedAnswer:
         """Have control write the rows. Raises DriftedError, and what control refuses (peers.ControlPeer)."""
         answer = self._control.import_batch(self._batch(model, rows, again=again))
         if answer.drifted:
             raise DriftedError(list(answer.findings))
         return answer
 
-    def _batch(self, model: str, rows: Sequence[HandedRow], *, again: bool) -> HandedBatch:
+    def _batch(self, model: str, rows: Sequence[RawRow], *, again: bool) -> HandedBatch:
         wanted = referred_in_region(model, rows)
         known = (
             self._database.read(lambda transaction: chunk_store.known_rows(transaction, self._import.id, wanted))

@@ -34,7 +34,7 @@ from shared.database import Database, Transaction
 from shared.importing.batch import Batch, Suspects, Written, batch_of, retried, write_batch
 from shared.importing.decisions import BatchFinding, Counts, count_errors
 from shared.importing.findings import Finding
-from shared.importing.handover import HandedAnswer, HandedRow
+from shared.importing.handover import HandedAnswer
 from shared.importing.index import NO_MODEL
 from shared.importing.registry import ORGANIZATION, Silo, models, why_skipped
 from shared.importing.rows import DecodedRows, RowDecoder, skipped_row, unreadable_object
@@ -253,7 +253,7 @@ class FileWriter:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
         left_out: list[RawRow] = []
         runs = self._passing(model, first, last, left_out)
-        rows = [HandedRow(row.ordinal, row.data) for run in runs for row in run]
+        rows = [row for run in runs for row in run]
         return len(rows), left_out, self._handing.ask(model, rows) if rows else HandedAnswer((), ())
 
     def _asks_ahead(self, answer: HandedAnswer) -> bool:
@@ -308,7 +308,7 @@ class FileWriter:
 
     def _hand_again(self, model: str, span: tuple[int, int], counts: Counts) -> RestedError | None:
         self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
-        rows = [HandedRow(row.ordinal, row.data) for row in self._rows_at(model, self._failed(model, span))]
+        rows = list(self._rows_at(model, self._failed(model, span)))
         answer = self._handing.ask(model, rows, again=True)
         barrier.reach("import.handed")
 

@@ -5,10 +5,11 @@ that says why not. Unique values that a concurrent writer takes after resolve ma
 runs the transaction again, which sees them. A batch may be tried at once first, in the hope that nothing is amiss.
 """
 
+import operator
 import random
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,12 @@ from shared.errors import Aborted
 from shared.importing.at_once import AtOnce, at_once_of
 from shared.importing.choices import Choice, choose
 from shared.importing.columns import columns_of
-from shared.importing.decisions import BatchFinding, Counts, Decision, LedgerRow, WriteKind
+from shared.importing.decisions import BatchFinding, Counts, Decision, LedgerRow, WriteKind, ledger_rows
 from shared.importing.drift import Edits, check_drift, take_planned_names
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.references import Known
-from shared.importing.rows import DecodedRow, DecodedRows
+from shared.importing.rows import DecodedRows
+from shared.importing.shapes import DecodedRow
 from shared.importing.statements import Statements, statements_of, suffix_statements
 from shared.importing.targets import Conflict, Target, UniqueSet
 from shared.slugs import ATTEMPTS_MAX, suffixed
@@ -110,21 +112,9 @@ def batch_of(
 
     A pk that stands twice in the batch costs the later row here already, so that resolve sees each pk once.
     """
-    seen: set[int] = set()
-    rows: list[DecodedRow] = []
-    findings = list(decoded.findings)
-    for row in decoded.rows:
-        wrong = target.check(row.values) if target.check else None
-        if wrong is not None:
-            kind, (field, reason) = FindingKind.INVALID_VALUE, wrong
-            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field=field, reason=reason))
-        elif row.pk in seen:
-            reason = _PROBLEMS[FindingKind.REPEATED_PK.name]
-            kind = FindingKind.REPEATED_PK
-            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field="pk", reason=reason))
-        else:
-            seen.add(row.pk)
-            rows.append(row)
+    rows, findings = decoded
+    if target.check is not None or len({row.pk for row in rows}) < len(rows):
+        rows, findings = _sorted_out(target, decoded)
     new_pks = take(len(rows)) if target.snowflake and rows else []
     return Batch(import_id, count, rows, findings, new_pks)
 
@@ -216,16 +206,36 @@ def _write_at_once(
 ) -> list[LedgerRow]:
     command(driver, short.begin.encode())
     _stage(driver, target, statements_of(target), batch)
-    rows = driver.execute((short.rows if tells_ledger else short.count).encode(), parameters).fetchall()
+    rows = driver.execute((short.rows if tells_ledger else short.count).encode(), parameters, binary=True).fetchall()
     if (len(rows) if tells_ledger else rows[0][0]) < len(batch.rows):
         raise AmissError
     for each in short.followed_by:
         driver.execute(each.encode(), parameters)
-    return list(map(LedgerRow._make, rows)) if tells_ledger else []
+    return ledger_rows(rows) if tells_ledger else []
 
 
 def _ledger_of(driver: "psycopg.Connection[Any]", statements: Statements) -> list[LedgerRow]:
-    return list(map(LedgerRow._make, driver.execute(statements.ledger_rows.encode()).fetchall()))
+    return ledger_rows(driver.execute(statements.ledger_rows.encode(), binary=True))
+
+
+def _sorted_out(target: Target, decoded: DecodedRows) -> DecodedRows:
+    """Only the rows that can be staged."""
+    seen: set[int] = set()
+    rows: list[DecodedRow] = []
+    findings = list(decoded.findings)
+    for row in decoded.rows:
+        wrong = target.check(row.values) if target.check else None
+        if wrong is not None:
+            kind, (field, reason) = FindingKind.INVALID_VALUE, wrong
+            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field=field, reason=reason))
+        elif row.pk in seen:
+            reason = _PROBLEMS[FindingKind.REPEATED_PK.name]
+            kind = FindingKind.REPEATED_PK
+            findings.append(Finding.of(kind, target.model, row.ordinal, pk=row.pk, field="pk", reason=reason))
+        else:
+            seen.add(row.pk)
+            rows.append(row)
+    return DecodedRows(rows, findings)
 
 
 def _begin(driver: "psycopg.Connection[Any]", target: Target, batch: Batch) -> Statements:
@@ -244,14 +254,18 @@ def _stage(driver: "psycopg.Connection[Any]", target: Target, statements: Statem
     minted = [each.mint(len(batch.rows)) for each in target.minted]
     derive = _deriver(target)
     new_pks: Sequence[int | None] = batch.new_pks or [None] * len(batch.rows)
+    ordinals, pks, values = zip(*batch.rows, strict=True)
+    staged: Iterable[tuple[Any, ...]] = map(derive, values) if derive else values
+    lines = map(operator.add, zip(ordinals, pks, new_pks, strict=True), staged)
+    if minted:
+        lines = map(operator.add, lines, zip(*minted, strict=True))
     with driver.cursor() as cursor, cursor.copy(statements.copy.encode()) as copy:
         copy.set_types(statements.copy_types)
-        for (ordinal, pk, values), new_pk, *extra in zip(batch.rows, new_pks, *minted, strict=True):
-            staged = derive(values) if derive else values
-            copy.write_row((ordinal, pk, new_pk, *staged, *extra))
+        for line in lines:
+            copy.write_row(line)
 
 
-def _deriver(target: Target) -> Callable[[tuple[Any, ...]], Sequence[Any]] | None:
+def _deriver(target: Target) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
     """A function that makes what is staged of a row's values; None when they are staged as they are."""
     if target.packed is not None:
         return target.packed.pack
@@ -260,13 +274,13 @@ def _deriver(target: Target) -> Callable[[tuple[Any, ...]], Sequence[Any]] | Non
     places = {column.name: place for place, column in enumerate(columns_of(target.model))}
     steps = [(places[each.column], places[each.source], each.make) for each in target.derived]
 
-    def derive(values: tuple[Any, ...]) -> Sequence[Any]:
+    def derive(values: tuple[Any, ...]) -> tuple[Any, ...]:
         if all(values[place] for place, _, _ in steps):
             return values
         filled = list(values)
         for place, source, make in steps:
             filled[place] = filled[place] or make(filled[source])
-        return filled
+        return tuple(filled)
 
     return derive
 

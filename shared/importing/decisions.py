@@ -3,9 +3,11 @@
 Numbers and kinds are stored, so they never change their meaning. A chunk's counts always sum up to its rows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum, IntEnum
+from functools import partial
 from typing import NamedTuple, Self
 
 from shared.importing.findings import Finding, FindingKind, Severity, severity_of, storable
@@ -134,6 +136,14 @@ class LedgerRow(NamedTuple):
     suffixed: str | None
 
 
+_ledger_row: Callable[[tuple[int, int, int, int, str | None]], LedgerRow] = partial(tuple.__new__, LedgerRow)
+
+
+def ledger_rows(rows: Iterable[tuple[int, int, int, int, str | None]]) -> list[LedgerRow]:
+    """Rows of their values, made without a call each."""
+    return list(map(_ledger_row, rows))
+
+
 def count_errors(findings: Iterable[BatchFinding]) -> int:
     """How many of the findings are errors."""
     return sum(each.severity is Severity.ERROR for each in findings)
@@ -141,7 +151,4 @@ def count_errors(findings: Iterable[BatchFinding]) -> int:
 
 def count_decisions(rows: Iterable[LedgerRow]) -> dict[int, int]:
     """The number of rows by decision."""
-    counted: dict[int, int] = {}
-    for row in rows:
-        counted[row.decision] = counted.get(row.decision, 0) + 1
-    return counted
+    return Counter(row.decision for row in rows)

@@ -5,20 +5,13 @@ The answer covers exactly the rows of the batch: each stands in `rows`, or has a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from shared.importing.choices import Choice
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, count_decisions
 from shared.importing.policies import Policy
 from shared.importing.registry import USER
 from shared.importing.terms import Terms
-
-
-class HandedRow(NamedTuple):
-    """One row: its place among its model's rows in the file, from 1, and its JSON as uploaded."""
-
-    ordinal: int
-    data: bytes
+from shared.importing.upload import RawRow
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,8 @@ class HandedBatch:
 
     Rows come without a gap (but for those that a filter leaves out, with `filtered`), each for the first time or with
     the batch that it came in before; or, `again`, some of those that came before: of these the ones that were not
-    written are tried again. `known` are the region's rows that the batch refers to.
+    written are tried again. `known` are the region's rows that the batch refers to. Of a
+    row only its ordinal and its JSON are handed over.
     `planned`: the batch is of a plan; `applied_plan`: the import applies the plan with this id,
     `plan_was_edited`: without some of its rows, or with `choices` for some.
     """
@@ -45,7 +39,7 @@ class HandedBatch:
     principal: str
     terms: Terms
     model: str
-    rows: Sequence[HandedRow]
+    rows: Sequence[RawRow]
     known: Sequence[KnownRow] = ()
     filtered: bool = False
     again: bool = False

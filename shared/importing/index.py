@@ -5,12 +5,13 @@ model are found with one read, in file order, and memory holds no more than the 
 file counts only when its last bytes are there.
 """
 
+import itertools
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -23,6 +24,7 @@ NO_MODEL = ""
 """The model of objects from which none can be read."""
 
 _RECORD = struct.Struct("<qQII")  # pk (0: none that is valid), offset, length, position in the file from 1
+_LENGTH_OF_RECORD = struct.Struct("<16xI4x")
 _RUN_BYTES = 256 * _RECORD.size
 _TAIL = struct.Struct("<QI4s")  # offset and length of the table, mark
 _MARK = b"SWI1"
@@ -46,6 +48,21 @@ class IndexRecord(NamedTuple):
     offset: int
     length: int
     position: int
+
+
+class Places(NamedTuple):
+    """What an index tells of some rows: as many values in each sequence, as in IndexRecord."""
+
+    pks: Sequence[int | None]
+    offsets: Sequence[int]
+    lengths: Sequence[int]
+    positions: Sequence[int]
+
+    def between(self, first: int, end: int) -> Self:
+        """Of the rows from `first` (from 0) to the one before `end`."""
+        return type(self)(
+            self.pks[first:end], self.offsets[first:end], self.lengths[first:end], self.positions[first:end]
+        )
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -170,21 +187,27 @@ class ObjectIndex:
 
     def records(self, model: str, first_ordinal: int, count: int) -> list[IndexRecord]:
         """Up to `count` records of a model in file order, from `first_ordinal` (1 is the first); [] after its end."""
-        records = self._raw_records(model, first_ordinal, count)
-        return [
-            IndexRecord(ordinal, pk or None, offset, length, position)
-            for ordinal, (pk, offset, length, position) in enumerate(records, first_ordinal)
-        ]
+        places = self.places(model, first_ordinal, count)
+        return list(map(IndexRecord, itertools.count(first_ordinal), *places))
+
+    def places(self, model: str, first_ordinal: int, count: int) -> Places:
+        """The same rows, by what the index tells of them."""
+        records = list(_RECORD.iter_unpack(b"".join(self._raw_records(model, first_ordinal, count))))
+        if not records:
+            return Places((), (), (), ())
+        pks, *others = zip(*records, strict=True)
+        return Places([pk or None for pk in pks], *others)
 
     def lengths(self, model: str, first_ordinal: int, count: int) -> list[int]:
         """The lengths in bytes of the same rows."""
-        return [length for _, _, length, _ in self._raw_records(model, first_ordinal, count)]
+        records = b"".join(self._raw_records(model, first_ordinal, count))
+        return [length for (length,) in _LENGTH_OF_RECORD.iter_unpack(records)]
 
     def close(self) -> None:
         """Give the file handle back."""
         self._reader.close()
 
-    def _raw_records(self, model: str, first_ordinal: int, count: int) -> Iterator[tuple[int, int, int, int]]:
+    def _raw_records(self, model: str, first_ordinal: int, count: int) -> Iterator[bytes]:
         table = self._tables.get(model)
         skipped = first_ordinal - 1
         for offset, rows in table.runs if table else ():
@@ -194,8 +217,7 @@ class ObjectIndex:
                 skipped -= rows
                 continue
             taken = min(rows - skipped, count)
-            data = self._reader.read_at(offset + skipped * _RECORD.size, taken * _RECORD.size)
-            yield from _RECORD.iter_unpack(data)
+            yield self._reader.read_at(offset + skipped * _RECORD.size, taken * _RECORD.size)
             count, skipped = count - taken, 0
 
     def _read_table(self) -> _Table:

@@ -1,27 +1,26 @@
 """Decodes rows: the JSON of one object to checked values in column order, or to the findings that say what is wrong.
 
-Rows of a model mostly have the same keys, so the decoder learns the shape of the last row and decodes the next with
-one typed call; whatever that call does not accept goes, with the same column types, field by field. Both ways agree.
+Rows of a model mostly have the same keys, so the decoder learns the shape of the last row and decodes the next ones
+together; whatever is not accepted there goes, with the same column types, field by field. Both ways agree.
 """
 
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Meta
 
 from shared.importing.columns import Column, Default, Kind, columns_of
 from shared.importing.findings import Finding, FindingKind
-from shared.importing.index import NO_MODEL, PK_MAX, IndexRecord, integer_pk, model_name
+from shared.importing.index import NO_MODEL, IndexRecord, integer_pk, model_name
 from shared.importing.registry import REMOVED_FIELDS, models
+from shared.importing.shapes import PARTS, DecodedRow, Shape
 from shared.importing.upload import RawRow
-from shared.importing.values import CONVERTERS, BadValue, count_keys, decode_field, json_value, repeated_key
+from shared.importing.values import BadValue, decode_field, json_value, repeated_key
 
-_PARTS = frozenset({"model", "pk", "fields"})
-_SPACE = b" \t\r\n"
 _SHAPES_MAX = 16
+_KNOWN_SHAPES_MAX = 128
 _SHAPE_FIELDS_MAX = 100
 _IGNORED_FIELDS_MAX = 100
 _UNKNOWN = Column("", Kind.JSON, Default.ABSENT, nullable=True)
@@ -31,17 +30,6 @@ _SKIP_REASONS = {
     FindingKind.MODEL_REMOVED: "later versions of the source have no such model",
     FindingKind.OUT_OF_SCOPE: "the import's scope does not take this model",
 }
-
-
-class DecodedRow(NamedTuple):
-    """One good row: `values` in the order of `columns_of(model)`, references as old pks, every default filled in.
-
-    A row that is kept whole may have one value more: its unknown fields, name to JSON.
-    """
-
-    ordinal: int
-    pk: int
-    values: tuple[Any, ...]
 
 
 class DecodedRows(NamedTuple):
@@ -63,27 +51,29 @@ class RowDecoder:
         self.columns = columns_of(model)
         self._now = now
         self._keeps_unknown = models()[model].table is None
-        self._decoders = {column.name: msgspec.json.Decoder(column.wire_type) for column in self.columns}
-        self._shapes: dict[frozenset[str], _Shape] = {}
-        self._shape: _Shape | None = None
+        self._decoders = _field_decoders(model)
+        self._defaults = {column.name: self._default(column) for column in self.columns}
+        self._shapes: dict[frozenset[str], Shape] = {}
+        self._shape: Shape | None = None
         self._ignored: dict[str, _Ignored] = {}
 
     def decode(self, rows: Iterable[RawRow]) -> DecodedRows:
         """Decode rows as `UploadedFile.rows` gives them."""
+        waiting = rows if isinstance(rows, list) else list(rows)
         good: list[DecodedRow] = []
         findings: list[Finding] = []
-        for row in rows:
-            decoded = self._shape.decode(row) if self._shape else None
-            if decoded is not None:
-                if self._shape and self._shape.ignored:
-                    self._note_ignored(row, self._shape.ignored)
-            else:
-                try:
-                    decoded = self._decode_by_field(row)
-                except _RowRefused as refused:
-                    findings.extend(refused.findings)
-                    continue
-            good.append(decoded)
+        done = 0
+        while done < len(waiting):
+            shape = self._shape
+            group = shape.group(waiting, done) if shape else waiting[done : done + 1]
+            decoded = shape.decode(group, self._defaults) if shape else [None]
+            done += len(decoded)
+            for row, typed in zip(group, decoded, strict=False):
+                known = typed or self._looked_at(row, findings)
+                if known is not None:
+                    good.append(known)
+                if typed and shape and shape.ignored:
+                    self._note_ignored(row, shape.ignored)
         return DecodedRows(good, findings)
 
     def take_ignored_fields(self) -> list[Finding]:
@@ -93,6 +83,14 @@ class RowDecoder:
         ]
         self._ignored = {}
         return findings
+
+    def _looked_at(self, row: RawRow, findings: list[Finding]) -> DecodedRow | None:
+        """The row, or None when it is refused; what is wrong is added to the findings."""
+        try:
+            return self._decode_by_field(row)
+        except _RowRefused as refused:
+            findings.extend(refused.findings)
+            return None
 
     def _decode_by_field(self, row: RawRow) -> DecodedRow:
         parts = self._parts(row)
@@ -117,9 +115,9 @@ class RowDecoder:
         kept = self._unknown_values(unknown, fields, tell) if self._keeps_unknown else {}
         if findings:
             raise _RowRefused(findings)
-        unknown += [name for name in parts if name not in _PARTS]
+        unknown += [name for name in parts if name not in PARTS]
         self._note_ignored(row, unknown)
-        if parts.keys() == _PARTS and not kept:
+        if parts.keys() == PARTS and not kept:
             self._learn(list(fields))
         return DecodedRow(row.ordinal, pk, (*values, kept) if kept else tuple(values))
 
@@ -177,14 +175,18 @@ class RowDecoder:
         key = frozenset(names)
         shape = self._shapes.get(key)
         if shape is None and len(self._shapes) < _SHAPES_MAX and len(names) <= _SHAPE_FIELDS_MAX:
-            defaults = {column.name: self._default(column) for column in self.columns}
             try:
-                shape = _Shape(self.columns, names, defaults)
+                shape = self._shape_of(names)
             except ValueError:  # a field name that a struct cannot have
                 return
             self._shapes[key] = shape
         if shape is not None:
             self._shape = shape
+
+    def _shape_of(self, names: Sequence[str]) -> Shape:
+        if self._decoders.keys() >= set(names):
+            return _known_shape(self.model, tuple(names))
+        return Shape(self.columns, names)
 
     def _note_ignored(self, row: RawRow, names: Sequence[str]) -> None:
         for name in names:
@@ -193,6 +195,17 @@ class RowDecoder:
                 ignored.rows += 1
             elif len(self._ignored) < _IGNORED_FIELDS_MAX:
                 self._ignored[name] = _Ignored(row.ordinal, row.pk)
+
+
+@cache
+def _field_decoders(model: str) -> Mapping[str, "msgspec.json.Decoder[Any]"]:
+    return {column.name: msgspec.json.Decoder(column.wire_type) for column in columns_of(model)}
+
+
+@lru_cache(_KNOWN_SHAPES_MAX)
+def _known_shape(model: str, names: tuple[str, ...]) -> Shape:
+    """For more than one import: names that are columns', and nothing else that a file may hold, stay in memory."""
+    return Shape(columns_of(model), names)
 
 
 def skipped_row(model: str, record: IndexRecord | RawRow, kind: FindingKind) -> Finding:
@@ -241,61 +254,3 @@ class _Ignored:
         done = "kept as it is" if kept and not removed else "ignored"
         reason = f"{what}; {done} in {self.rows} row{'s' if self.rows > 1 else ''}"
         return Finding.of(kind, model, self.ordinal, pk=self.pk, field=field, reason=reason)
-
-
-class _Shape:
-    """Rows with exactly these fields: typed, all required, none else allowed, in the order of the file."""
-
-    def __init__(self, columns: Sequence[Column], names: list[str], defaults: dict[str, Any]) -> None:
-        """ValueError when a name cannot be a struct's."""
-        by_name = {column.name: column for column in columns}
-        places = [f"f{place}" for place in range(len(names))]
-        types = [by_name[name].wire_type if name in by_name else msgspec.Raw for name in names]
-        fields = msgspec.defstruct(
-            "Fields",
-            list(zip(places, types, strict=True)),
-            rename=dict(zip(places, names, strict=True)),
-            forbid_unknown_fields=True,
-            gc=False,
-        )
-        pk = Annotated[int, Meta(ge=1, le=PK_MAX)]
-        row = msgspec.defstruct("Row", [("model", str), ("pk", pk), ("fields", fields)], forbid_unknown_fields=True)
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
-        self._keys = len(_PARTS) + len(names)
-        self.ignored = [name for name in names if name not in by_name]
-        self._ignored_places = [place for place, name in enumerate(names) if name not in by_name]
-        absent = [column.name for column in columns if column.name not in names]
-        self._defaults = tuple(defaults[name] for name in absent)
-        source = {name: place for place, name in enumerate([*names, *absent])}
-        # One more index, so that the getter gives a tuple for a single column too; it is cut off again.
-        self._in_column_order = operator.itemgetter(*(source[column.name] for column in columns), 0)
-        present = [(place, column) for place, column in enumerate(columns) if column.name not in absent]
-        self._json = [(place, column) for place, column in present if column.kind is Kind.JSON]
-        self._convert = [(place, CONVERTERS[column.kind]) for place, column in present if column.kind in CONVERTERS]
-
-    def decode(self, row: RawRow) -> DecodedRow | None:
-        """The row, or None when it is not of this shape or anything about it needs a closer look."""
-        data = row.data
-        if b"\\u0000" in data:
-            return None
-        try:
-            decoded = self._decoder.decode(data)
-            fields = msgspec.structs.astuple(decoded.fields)
-            values = list(self._in_column_order(fields + self._defaults))
-            del values[-1]
-            keys = self._keys
-            for place, column in self._json:
-                values[place], inner = json_value(column, values[place])
-                keys += inner
-            for place, convert in self._convert:
-                if values[place] is not None:
-                    values[place] = convert(values[place])
-            for place in self._ignored_places:
-                keys += count_keys(msgspec.json.decode(bytes(fields[place])))
-        except (msgspec.MsgspecError, UnicodeDecodeError, BadValue):
-            return None
-        # Without space every key is followed by `":`, so as many of these as distinct keys means that no key stands
-        # twice. Taking all space away and counting once is quicker than looking for space before a colon.
-        if data.translate(None, _SPACE).count(b'":') != keys:
-            return None
-        return DecodedRow(row.ordinal, decoded.pk, tuple(values))

@@ -4,13 +4,16 @@ Nothing of a refused upload stays; one that broke off can be kept, and what came
 so that no state outlives a process but the bytes. When `finish` has returned, file and index are whole and on disk.
 """
 
-from collections.abc import Iterator
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from shared.errors import InvalidUpload
-from shared.importing.index import IndexBuilder, IndexRecord, ModelRows, ObjectIndex
+from shared.importing.index import IndexBuilder, IndexRecord, ModelRows, ObjectIndex, Places
 from shared.importing.scanner import FIELD, ScanLimits, Scanner
 from shared.importing.spool import Spool, SpoolReader
 
@@ -35,6 +38,19 @@ class RawRow(NamedTuple):
     pk: int | None
     position: int
     data: bytes
+
+
+_raw_row: Callable[[tuple[int, int | None, int, bytes]], RawRow] = partial(tuple.__new__, RawRow)
+
+
+def raw_rows(
+    ordinals: Iterable[int],
+    objects: Sequence[bytes],
+    pks: Iterable[int | None] = itertools.repeat(None),
+    positions: Iterable[int] = itertools.repeat(0),
+) -> list[RawRow]:
+    """A row for each object. Those that were handed over have no pk and no position that anybody needs."""
+    return list(map(_raw_row, zip(ordinals, pks, positions, objects, strict=False)))
 
 
 class Upload:
@@ -154,7 +170,7 @@ class UploadedFile:
         """Ordinals, pks and places of up to `count` rows without reading them: enough to tell that they are skipped."""
         return self._index.records(model, first_ordinal, count)
 
-    def lengths(self, model: str, first_ordinal: int, count: int) -> list[int]:
+    def lengths(self, model: str, first_ordinal: int, count: int) -> Sequence[int]:
         """The lengths in bytes of up to `count` rows: enough to tell how many of them one batch takes."""
         return self._index.lengths(model, first_ordinal, count)
 
@@ -165,16 +181,11 @@ class UploadedFile:
 
         Rows that stand together in the file are read at once. A run holds at least one row.
         """
-        run: list[IndexRecord] = []
-        run_bytes = 0
-        for record in self._index.records(model, first_ordinal, count):
-            if run and run_bytes + record.length > bytes_max:
-                yield self._read_run(run)
-                run, run_bytes = [], 0
-            run.append(record)
-            run_bytes += record.length
-        if run:
-            yield self._read_run(run)
+        places = self._index.places(model, first_ordinal, count)
+        for first, end in _runs(places.lengths, bytes_max):
+            run = places.between(first, end)
+            objects = [data for span in _spans(run) for data in _read_span(self._reader, run, *span)]
+            yield raw_rows(itertools.count(first_ordinal + first), objects, run.pks, run.positions)
 
     def close(self) -> None:
         """Give the file handles back."""
@@ -189,23 +200,33 @@ class UploadedFile:
     ) -> None:
         self.close()
 
-    def _read_run(self, run: list[IndexRecord]) -> list[RawRow]:
-        return [row for span in _spans(run) for row in _read_span(self._reader, span)]
+
+def _runs(lengths: Sequence[int], bytes_max: int) -> Iterator[tuple[int, int]]:
+    """Where runs of rows of these lengths begin and end."""
+    first = total = 0
+    for place, length in enumerate(lengths):
+        total += length
+        if total > bytes_max and place > first:
+            yield first, place
+            first, total = place, length
+    if lengths:
+        yield first, len(lengths)
 
 
-def _spans(run: list[IndexRecord]) -> Iterator[list[IndexRecord]]:
+def _spans(run: Places) -> Iterator[tuple[int, int]]:
     """Split where much else stands between two rows."""
+    ends = map(operator.add, run.offsets, run.lengths)
+    gaps = map(operator.sub, run.offsets[1:], ends)
     first = 0
-    for place in range(1, len(run)):
-        before = run[place - 1]
-        if run[place].offset - before.offset - before.length > _GAP_BYTES_MAX:
-            yield run[first:place]
+    for place, gap in enumerate(gaps, 1):
+        if gap > _GAP_BYTES_MAX:
+            yield first, place
             first = place
-    yield run[first:]
+    yield first, len(run.offsets)
 
 
-def _read_span(reader: SpoolReader, span: list[IndexRecord]) -> Iterator[RawRow]:
-    start = span[0].offset
-    data = reader.read_at(start, span[-1].offset + span[-1].length - start)
-    for ordinal, pk, offset, length, position in span:
-        yield RawRow(ordinal, pk, position, data[offset - start : offset - start + length])
+def _read_span(reader: SpoolReader, run: Places, first: int, end: int) -> list[bytes]:
+    start = run.offsets[first]
+    data = reader.read_at(start, run.offsets[end - 1] + run.lengths[end - 1] - start)
+    places = zip(run.offsets[first:end], run.lengths[first:end], strict=True)
+    return [data[offset - start : offset - start + length] for offset, length in places]

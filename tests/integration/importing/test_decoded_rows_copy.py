@@ -9,7 +9,8 @@ import pytest
 
 from shared.importing.columns import COLUMNS, Column, Kind
 from shared.importing.registry import models
-from shared.importing.rows import DecodedRow, RowDecoder
+from shared.importing.rows import RowDecoder
+from shared.importing.shapes import DecodedRow
 from shared.importing.upload import RawRow
 from tests.unit.importing.rows_of import NOW
 

@@ -16,13 +16,14 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 from region_silo.imports.domain import Scope, State
 from shared.errors import Internal, PeerUnavailable, UploadInProgress
 from shared.importing.decisions import Decision
-from shared.importing.handover import HandedBatch, HandedRow
+from shared.importing.handover import HandedBatch
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.doors import Doors, parts
 from tests.integration.imports.stack import CALLER
 from tests.refusals import refusal_of
+from tests.unit.importing.rows_of import handed_row
 
 pytestmark = pytest.mark.integration
 
@@ -155,14 +156,14 @@ def test_a_failed_import_tells_why(doors: Doors) -> None:
 def test_a_control_that_is_not_there_is_a_peer_that_cannot_be_reached(doors: Doors) -> None:
     peer = doors.peer()
     doors.control.stop(0)
-    batch = HandedBatch(1, "tokens/7", _TERMS, "sentry.user", [HandedRow(1, b"{}")])
+    batch = HandedBatch(1, "tokens/7", _TERMS, "sentry.user", [handed_row(1, b"{}")])
     with pytest.raises(PeerUnavailable):
         peer.import_batch(batch)
 
 
 def test_a_region_cannot_hand_over_rows_of_anothers_import(doors: Doors) -> None:
     import_id = doors.stack.upload(_FILE).id
-    batch = HandedBatch(import_id, "tokens/7", _TERMS, "sentry.user", [HandedRow(1, json.dumps(_ROWS[1]).encode())])
+    batch = HandedBatch(import_id, "tokens/7", _TERMS, "sentry.user", [handed_row(1, json.dumps(_ROWS[1]).encode())])
     with pytest.raises(Exception, match="Internal error"):
         doors.peer("de").import_batch(batch)
     assert doors.stack.all_in("control", "SELECT id FROM user_account") == []
@@ -188,7 +189,7 @@ def test_control_answers_a_region_of_an_earlier_version_row_by_row(doors: Doors)
 def test_names_that_control_gives_come_with_their_rows(doors: Doors) -> None:
     import_id = doors.stack.upload(_FILE).id
     taken = {**_ROWS[1], "pk": _ROWS[1]["pk"] + 1}
-    given = [HandedRow(place, json.dumps(each).encode()) for place, each in enumerate((_ROWS[1], taken), 1)]
+    given = [handed_row(place, json.dumps(each).encode()) for place, each in enumerate((_ROWS[1], taken), 1)]
     answer = doors.peer().import_batch(HandedBatch(import_id, "tokens/7", _TERMS, "sentry.user", given))
     names = doors.stack.all_in("control", "SELECT id, username FROM user_account ORDER BY id")
     assert [(row.new_pk, row.suffixed) for row in answer.rows] == [

@@ -12,11 +12,12 @@ from region_silo.imports import writer
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.writer import BatchLimits
 from shared import barrier, errors
-from shared.importing.handover import HandedBatch, HandedRow
+from shared.importing.handover import HandedBatch
 from shared.rpc.call import Caller
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.living import ask, refusing
 from tests.integration.imports.stack import CALLER, OPERATOR, ImportStack
+from tests.unit.importing.rows_of import handed_row
 
 _PEOPLE = [rows.user(pk, last_active=rows.TIME) for pk in range(1, 6)]
 _FILE = [
@@ -195,7 +196,7 @@ def test_control_tries_rows_again_that_came_before_and_no_others(
     assert [row.ordinal for row in answer.rows] == [1, 2]
     assert stack.model_imports.import_batch("us", again) == answer
     for ordinals in ((2, 1), (4, 9)):
-        handed = [HandedRow(ordinal, json.dumps(_PEOPLE[0]).encode()) for ordinal in ordinals]
+        handed = [handed_row(ordinal, json.dumps(_PEOPLE[0]).encode()) for ordinal in ordinals]
         wrong = HandedBatch(first.import_id, first.principal, first.terms, first.model, handed, again=True)
         with pytest.raises(errors.InvalidArgument):
             stack.model_imports.import_batch("us", wrong)

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from shared import errors
-from shared.importing.handover import HandedBatch, HandedRow, KnownRow
+from shared.importing.handover import HandedBatch, KnownRow
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.stack import ImportStack
+from tests.unit.importing.rows_of import handed_row
 
 
 def _batch(stack: ImportStack, objects: list[dict[str, Any]], *, first: int = 1, **changes: Any) -> HandedBatch:
@@ -19,7 +20,7 @@ def _batch(stack: ImportStack, objects: list[dict[str, Any]], *, first: int = 1,
         "principal": "tokens/7",
         "terms": Terms(ImportScope.ORGANIZATION),
         "model": "sentry.user",
-        "rows": [HandedRow(first + place, json.dumps(each).encode()) for place, each in enumerate(objects)],
+        "rows": [handed_row(first + place, json.dumps(each).encode()) for place, each in enumerate(objects)],
         **changes,
     }
     return HandedBatch(**given)
@@ -62,14 +63,14 @@ def test_an_operator_may_import_users_alone(stack: ImportStack) -> None:
 def test_rows_with_a_gap_are_refused(stack: ImportStack) -> None:
     with pytest.raises(errors.InvalidArgument):
         stack.model_imports.import_batch("us", _batch(stack, [rows.user(1)], first=2))
-    gap = [HandedRow(1, json.dumps(rows.user(1)).encode()), HandedRow(3, json.dumps(rows.user(2)).encode())]
+    gap = [handed_row(1, json.dumps(rows.user(1)).encode()), handed_row(3, json.dumps(rows.user(2)).encode())]
     with pytest.raises(errors.InvalidArgument):
         stack.model_imports.import_batch("us", _batch(stack, [], rows=gap))
     assert _usernames(stack) == []
 
 
 def test_rows_that_a_filter_leaves_out_may_be_missing_but_the_order_stays(stack: ImportStack) -> None:
-    users = {pk: HandedRow(pk, json.dumps(rows.user(pk)).encode()) for pk in (3, 7, 9)}
+    users = {pk: handed_row(pk, json.dumps(rows.user(pk)).encode()) for pk in (3, 7, 9)}
     first = _batch(stack, [], rows=[users[3], users[7]], filtered=True)
     for _ in range(2):
         answer = stack.model_imports.import_batch("us", first)

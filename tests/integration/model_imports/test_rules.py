@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from shared.importing.handover import HandedAnswer, HandedBatch, HandedRow, KnownRow
+from shared.importing.handover import HandedAnswer, HandedBatch, KnownRow
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.rows_of_files import TIME, Row
 from tests.integration.imports.stack import ImportStack
+from tests.unit.importing.rows_of import handed_row
 
 USER, ORGANIZATION, CONFIG, GLOBAL = map(Terms, ImportScope)
 MERGING = Terms(ImportScope.ORGANIZATION, merge_users=True)
@@ -30,7 +31,7 @@ class Run:
 
     def write(self, *given: Row, known: dict[str, dict[int, int]] | None = None) -> HandedAnswer:
         """Rows of one model."""
-        handed = [HandedRow(place, json.dumps(row).encode()) for place, row in enumerate(given, 1)]
+        handed = [handed_row(place, json.dumps(row).encode()) for place, row in enumerate(given, 1)]
         referred = [KnownRow(model, old, new) for model, pks in (known or {}).items() for old, new in pks.items()]
         batch = HandedBatch(self.id, "tokens/8", self.terms, given[0]["model"], handed, referred)
         return self.stack.model_imports.import_batch("us", batch)

@@ -71,6 +71,11 @@ def raw_row(data: bytes, ordinal: int = 1, pk: int | None = 7) -> RawRow:
     return RawRow(ordinal, pk, ordinal, data)
 
 
+def handed_row(ordinal: int, data: bytes) -> RawRow:
+    """As control sees it."""
+    return RawRow(ordinal, None, 0, data)
+
+
 def row_of(model: str, ordinal: int = 1, *, pk: Any = 7, without: str = "", **changes: Any) -> RawRow:
     fields = {name: value for name, value in {**FIELDS[model], **changes}.items() if name != without}
     data = json.dumps({"model": model, "pk": pk, "fields": fields}).encode()

@@ -28,12 +28,14 @@ def test_a_row_as_exported_is_decoded_without_findings(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", FIELDS)
-def test_a_row_of_the_last_rows_shape_takes_the_typed_call(model: str) -> None:
+def test_rows_of_the_last_rows_shape_are_decoded_together(model: str) -> None:
     decoder = RowDecoder(model, NOW)
     decoder.decode([row_of(model, odd={"a": [1]})])
     assert decoder._shape is not None
-    assert decoder._shape.decode(row_of(model, odd={"a": [1]})) is not None
-    assert decoder._shape.decode(row_of(model)) is None
+    like, other = row_of(model, 2, odd={"a": [1]}), row_of(model, 3)
+    doubtful = row_of(model, 4, odd={"a": '"b": 1'})
+    taken = decoder._shape.decode([like, doubtful, like, other, like], decoder._defaults)
+    assert [row and row.ordinal for row in taken] == [2, None, 2, None]
 
 
 @settings(max_examples=400)
@@ -44,7 +46,7 @@ def test_a_row_of_the_last_rows_shape_takes_the_typed_call(model: str) -> None:
     separator=st.sampled_from([": ", ":", " :", "\n: "]),
     seed=st.integers(0, 2**32) | st.none(),
 )
-def test_the_typed_call_and_the_way_by_field_agree(
+def test_the_typed_way_and_the_way_by_field_agree(
     model: str, changes: list[tuple[int, Any]], dropped: int, separator: str, seed: int | None
 ) -> None:
     names = list(FIELDS[model])
@@ -59,6 +61,35 @@ def test_the_typed_call_and_the_way_by_field_agree(
     first = RowDecoder(model, NOW)
     assert learned.decode([row]) == first.decode([row])
     assert learned.take_ignored_fields() == first.take_ignored_fields()
+
+
+@settings(max_examples=200)
+@given(
+    model=st.sampled_from(sorted(FIELDS)),
+    changed=st.lists(
+        st.tuples(
+            st.integers(0, 7), st.integers(0, 30), st.sampled_from(_ODD_VALUES), st.integers(0, 2**32) | st.none()
+        ),
+        max_size=4,
+    ),
+)
+def test_rows_that_are_decoded_together_come_out_as_each_alone(
+    model: str, changed: list[tuple[int, int, Any, int | None]]
+) -> None:
+    names = [*FIELDS[model], "odd"]
+    rows = [row_of(model, ordinal, pk=ordinal) for ordinal in range(1, 9)]
+    for place, field, value, seed in changed:
+        row = row_of(model, place + 1, pk=place + 1, **{names[field % len(names)]: value})
+        rows[place] = row._replace(data=_damaged(row.data, seed))
+    together = RowDecoder(model, NOW)
+    decoded = together.decode(rows)
+    alone = [RowDecoder(model, NOW) for _ in rows]
+    each = [decoder.decode([row]) for decoder, row in zip(alone, rows, strict=True)]
+    assert decoded.rows == [row for one in each for row in one.rows]
+    assert decoded.findings == [finding for one in each for finding in one.findings]
+    told = [finding for decoder in alone for finding in decoder.take_ignored_fields()]
+    first = {finding.field: finding.ordinal for finding in reversed(told)}
+    assert {finding.field: finding.ordinal for finding in together.take_ignored_fields()} == first
 
 
 def _damaged(data: bytes, seed: int | None) -> bytes:
@@ -197,6 +228,19 @@ def test_a_key_that_stands_twice_costs_its_row(text: str, key: str) -> None:
     assert [row.ordinal for row in decoded.rows] == [1]
     (finding,) = decoded.findings
     assert (finding.kind, finding.field, finding.pk) == (FindingKind.INVALID_OBJECT, key, 7)
+
+
+@pytest.mark.parametrize("colon", [":", "\\u003a"])
+@pytest.mark.parametrize("time", ["2023-06-22T22:59:55Z", "2023-06-23T00:59:55+02:00", "2023-06-23T00:59:55+0200"])
+def test_colons_in_texts_hide_no_key_that_stands_twice(colon: str, time: str) -> None:
+    rest = f'"organization":1,"slug":"a","status":0,"idp_provisioned":false,"date_added":"{time}"'
+    texts = [
+        f'{{"model":"sentry.team","pk":{pk},"fields":{{"name":"{colon}b",{more}{rest}}}}}'
+        for pk, more in enumerate(("", "", f'"slug":"a{colon}",', ""), 1)
+    ]
+    decoded = decode("sentry.team", *(raw_row(text.encode(), place) for place, text in enumerate(texts, 1)))
+    assert [row.ordinal for row in decoded.rows] == [1, 2, 4]
+    assert [(each.ordinal, each.field) for each in decoded.findings] == [(3, "slug")]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from shared.importing.findings import Finding, FindingKind
 from shared.importing.handover import HandedAnswer
 from shared.importing.minting import alphanumerics, password_hashes
 from shared.importing.registry import ImportScope, Silo, models
-from shared.importing.rows import DecodedRow, DecodedRows
+from shared.importing.rows import DecodedRows
+from shared.importing.shapes import DecodedRow
 from shared.importing.statements import statements_of
 from shared.importing.targets import Target
 from shared.importing.terms import Terms
