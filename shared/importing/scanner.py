@@ -254,7 +254,9 @@ class Scanner:
 
         Each has one at least, so that no one has more than all together have beyond one for each of the others.
         """
-        opening = array.count(b"{", starts[0], starts[-1]) + array.count(b"[", starts[0], starts[-1])
+        opening = array.count(b"{", starts[0], starts[-1])
+        if array.find(b"[", starts[0], starts[-1]) >= 0:  # many times as fast as counting, and often there is none
+            opening += array.count(b"[", starts[0], starts[-1])
         others = len(starts) - 2
         if 1 + opening - others <= self._limits.depth_max:
             return True
