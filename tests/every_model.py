@@ -19,10 +19,10 @@ _EACH = 2
 
 
 def write_every_model(
-    file: Path, slug: str, *, objects: int, seed: int, others: Collection[str] | None = None
+    file: Path, slug: str, *, objects: int, seed: int, others: Collection[str] | None = None, indent: int = 2
 ) -> dict[str, int]:
     """Write `objects` rows of the models with people and projects, and two of each other one, or of `others` and what
-    these must refer to; returns rows by model.
+    these must refer to; returns rows by model. `indent` makes the same rows longer.
     """
     people = io.BytesIO()
     counts = dict(write_export(people, objects=objects, seed=seed, organization_slug=slug).rows)
@@ -32,7 +32,7 @@ def write_every_model(
         if model in wanted and model not in counts and _can_stand(model):
             counts[model] = _EACH
             rows += [_row(model, number, slug, counts) for number in range(1, _EACH + 1)]
-    file.write_text(json.dumps(rows, indent=2))
+    file.write_text(json.dumps(rows, indent=indent))
     return counts
 
 

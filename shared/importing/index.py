@@ -10,13 +10,14 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import count, groupby
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import msgspec
 
 from shared.errors import LimitExceeded, SpoolMissing, Violation
-from shared.importing.scanner import FIELD, CutObject
+from shared.importing.scanner import FIELD, CutObject, CutRun
 from shared.importing.spool import SpoolReader, write_all
 
 PK_MAX = 2**63 - 1
@@ -70,6 +71,17 @@ class _Head(msgspec.Struct, gc=False):
     pk: msgspec.Raw = msgspec.Raw(b"")
 
 
+class _PlainHead(msgspec.Struct, gc=False):
+    """Takes no other pk than `integer_pk` does."""
+
+    model: str
+    pk: Annotated[int, msgspec.Meta(ge=1, le=PK_MAX)]
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_PLAIN_HEADS = msgspec.json.Decoder(list[_PlainHead])
+
+
 class _ModelTable(msgspec.Struct):
     model: str
     rows: int
@@ -93,7 +105,6 @@ class IndexBuilder:
     def __init__(self, path: Path, models_max: int = 1000) -> None:
         self._path = path
         self._models_max = models_max
-        self._decoder = msgspec.json.Decoder(_Head)
         self._models: dict[str, _Pending] = {}
         self._named = ("", NO_MODEL)
         self._objects = 0
@@ -101,22 +112,20 @@ class IndexBuilder:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
 
-    def add(self, cut: CutObject) -> None:
-        """Enter one object; what cannot be decoded is entered without a model and told when the rows are decoded."""
-        model, pk = NO_MODEL, 0
-        try:
-            head = self._decoder.decode(cut.data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            pass
-        else:
-            if head.model != self._named[0]:  # rows of one model mostly stand together
-                self._named = (head.model, model_name(head.model) or NO_MODEL)
-            model, pk = self._named[1], integer_pk(bytes(head.pk)) or 0
-        pending = self._models.get(model) or self._new_model(model, cut.offset)
-        self._objects += 1
-        pending.records += _RECORD.pack(pk, cut.offset, len(cut.data), self._objects)
-        if len(pending.records) >= _RUN_BYTES:
-            self._write_run(pending)
+    def add(self, run: CutRun) -> None:
+        """Enter objects; what cannot be decoded is entered without a model and told when the rows are decoded."""
+        names, pks = _heads(run)
+        offsets = run.offsets
+        records = list(map(_RECORD.pack, pks, offsets, run.lengths, count(self._objects + 1)))
+        self._objects += len(records)
+        begin = 0
+        for name, same in groupby(names):  # rows of one model mostly stand together
+            end = begin + len(list(same))
+            pending = self._pending(name, offsets[begin])
+            pending.records += b"".join(records[begin:end])
+            if len(pending.records) >= _RUN_BYTES:
+                self._write_run(pending)
+            begin = end
 
     def finish(self) -> tuple[ModelRows, ...]:
         """Bring the index to disk and return the rows of each model, in order of first appearance."""
@@ -135,7 +144,13 @@ class IndexBuilder:
             self._close()
             self._path.unlink(missing_ok=True)
 
-    def _new_model(self, model: str, offset: int) -> _Pending:
+    def _pending(self, name: str, offset: int) -> _Pending:
+        if name != self._named[0]:
+            self._named = (name, model_name(name) or NO_MODEL)
+        model = self._named[1]
+        pending = self._models.get(model)
+        if pending is not None:
+            return pending
         if len(self._models) >= self._models_max:
             message = f"the upload names more than {self._models_max} models"
             raise LimitExceeded(
@@ -232,6 +247,26 @@ class ObjectIndex:
             return msgspec.msgpack.decode(self._reader.read_at(offset, length), type=_Table)
         except msgspec.DecodeError as error:
             raise damaged from error
+
+
+def _heads(run: CutRun) -> tuple[list[str], list[int]]:
+    """The model's name and the pk of each object, as they stand there; 0 for no valid pk, "" and 0 for no readable
+    object. All at once where each has both.
+    """
+    try:
+        plain = _PLAIN_HEADS.decode(run.array)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        heads = list(map(_head, run.objects()))
+        return [name for name, _ in heads], [pk for _, pk in heads]
+    return [head.model for head in plain], [head.pk for head in plain]
+
+
+def _head(cut: CutObject) -> tuple[str, int]:
+    try:
+        head = _HEAD.decode(cut.data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return NO_MODEL, 0
+    return head.model, integer_pk(bytes(head.pk)) or 0
 
 
 def model_name(text: str) -> str | None:

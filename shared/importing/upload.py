@@ -132,9 +132,9 @@ class Upload:
         self.abort()
 
     def _scan(self, chunk: bytes) -> None:
-        for cut in self._scanner.feed(chunk):
-            self._index.add(cut)
-            self._objects += 1
+        for run in self._scanner.feed_runs(chunk):
+            self._index.add(run)
+            self._objects += len(run.lengths)
 
     def _replay(self) -> None:
         try:

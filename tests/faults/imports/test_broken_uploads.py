@@ -13,13 +13,20 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from siloway_client.client import RegionClient
 from siloway_client.export_file import write_export
-from siloway_client.uploading import CHUNK_BYTES, Uploading
+from siloway_client.uploading import Uploading
 from tests.integration.imports.doors import Doors
 from tests.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.faults
 
+_CHUNK_BYTES = 64 * 1024
 _SCOPE = import_pb.DataImport.SCOPE_ORGANIZATION
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file has many of them."""
+    monkeypatch.setattr("siloway_client.uploading.CHUNK_BYTES", _CHUNK_BYTES)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +36,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_export(file, objects=6000, seed=3, organization_slug="acme")
     path = tmp_path_factory.mktemp("export") / "export.json"
     path.write_bytes(file.getvalue())
-    assert path.stat().st_size > 20 * CHUNK_BYTES
+    assert path.stat().st_size > 20 * _CHUNK_BYTES
     return path
 
 
@@ -55,13 +62,13 @@ def offsets(monkeypatch: pytest.MonkeyPatch) -> _Offsets:
 def test_an_upload_survives_lost_connections_and_sends_what_is_missing(
     doors: Doors, export: Path, offsets: _Offsets
 ) -> None:
-    cuts = [5 * CHUNK_BYTES, 15 * CHUNK_BYTES]
+    cuts = [5 * _CHUNK_BYTES, 15 * _CHUNK_BYTES]
     with TcpProxy(doors.public.port) as line, RegionClient(line.address, "importer") as client:
 
         def cut(sent: int) -> None:
             if cuts and sent >= cuts[0]:
                 cuts.pop(0)
-                _wait_until_arrived(doors, sent - 2 * CHUNK_BYTES)
+                _wait_until_arrived(doors, sent - 2 * _CHUNK_BYTES)
                 line.drop_connections()
 
         queued = client.upload_import(export, _SCOPE, on_sent=cut)
@@ -83,7 +90,7 @@ def test_another_run_with_the_same_request_id_sends_what_the_first_did_not(
 
         def cut(sent: int) -> None:
             if sent >= half:
-                _wait_until_arrived(doors, half - 2 * CHUNK_BYTES)
+                _wait_until_arrived(doors, half - 2 * _CHUNK_BYTES)
                 line.cut()
 
         with pytest.raises(grpc.RpcError):
@@ -91,7 +98,7 @@ def test_another_run_with_the_same_request_id_sends_what_the_first_did_not(
     there = import_pb.GetUploadRequest(request_id=request_id)
     with RegionClient(f"127.0.0.1:{doors.public.port}", "importer") as client:
         arrived = client.imports.GetUpload(there).offset_bytes
-        assert 0 < arrived <= half + CHUNK_BYTES
+        assert 0 < arrived <= half + _CHUNK_BYTES
         queued = client.upload_import(export, _SCOPE, request_id=request_id)
         assert offsets.seen[-1] > 0
         assert client.upload_import(export, _SCOPE, request_id=request_id).name == queued.name

@@ -24,6 +24,9 @@ SCOPES = {"organizations": ImportScope.ORGANIZATION, "global": ImportScope.GLOBA
 """What `siloway import` calls the scopes."""
 
 _OBJECTS, _SEED = 1000, 1
+_INDENT = 24
+"""So much that the file is sent in several parts."""
+
 _OPTIONS = {"organizations": (), "global": ("--add-to-silo",)}
 # New values of secrets, and ids that only one silo gave, differ from run to run.
 _RANDOM = re.compile(
@@ -146,7 +149,7 @@ class Imports:
         self._count += 1
         slug = f"{name}-{self._count}"
         file = self._folder / f"{slug}.json"
-        write_every_model(file, slug, objects=_OBJECTS, seed=_SEED, others=self._others)
+        write_every_model(file, slug, objects=_OBJECTS, seed=_SEED, others=self._others, indent=_INDENT)
         return slug, file
 
     def _arguments(self, scope: str, file: Path) -> tuple[str, ...]:

@@ -223,10 +223,10 @@ def test_a_unary_request_out_of_its_rules_is_refused_with_the_fields_path(channe
 def test_each_message_of_a_clients_stream_is_checked(channel: grpc.Channel) -> None:
     stub: Any = import_service_pb2_grpc.ImportServiceStub(channel)
     metadata = (("authorization", "Bearer good"),)
-    sizes = (65_536, 10)
+    sizes = (262_144, 10)
     good = [import_service_pb2.UploadImportRequest(chunk=b"x" * size) for size in sizes]
     assert stub.UploadImport(iter(good), metadata=metadata).name == str(sum(sizes))
-    bad = import_service_pb2.UploadImportRequest(chunk=b"x" * 65_537)
+    bad = import_service_pb2.UploadImportRequest(chunk=b"x" * 262_145)
     with pytest.raises(grpc.RpcError) as caught:
         stub.UploadImport(iter([*good, bad]), metadata=metadata)
     assert [field for field, _ in refusal_of(caught.value).violations] == ["chunk"]

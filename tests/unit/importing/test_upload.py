@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.errors import InvalidUpload, LimitExceeded, SpoolMissing
 from shared.importing.index import IndexBuilder, ModelRows, ObjectIndex
-from shared.importing.scanner import CutObject
+from shared.importing.scanner import CutObject, CutRun
 from shared.importing.spool import Spool
 from shared.importing.upload import Upload, UploadedFile
 
@@ -76,7 +76,7 @@ def test_many_rows_of_alternating_models_keep_their_places(tmp_path: Path) -> No
     builder = IndexBuilder(path)
     for place in range(1, 2001):
         model = _NAMES[place % 3 % 2]
-        builder.add(CutObject(place * 10, b'{"model": "%s", "pk": %d}' % (model.encode(), place)))
+        builder.add(CutRun.of(CutObject(place * 10, b'{"model": "%s", "pk": %d}' % (model.encode(), place))))
     counts = {entry.model: entry.rows for entry in builder.finish()}
     index = ObjectIndex(path)
     places: dict[str, list[int]] = {name: [p for p in range(1, 2001) if _NAMES[p % 3 % 2] == name] for name in counts}
@@ -119,9 +119,9 @@ def test_an_abandoned_upload_leaves_nothing(spool: Spool, tmp_path: Path) -> Non
 def test_too_many_model_names_are_refused(tmp_path: Path) -> None:
     builder = IndexBuilder(tmp_path / "index", models_max=3)
     for name in (b"a.a", b"a.b", b"a.c", b"a.a"):
-        builder.add(CutObject(1, b'{"model": "%s", "pk": 1}' % name))
+        builder.add(CutRun.of(CutObject(1, b'{"model": "%s", "pk": 1}' % name)))
     with pytest.raises(LimitExceeded) as caught:
-        builder.add(CutObject(9, b'{"model": "a.d", "pk": 1}'))
+        builder.add(CutRun.of(CutObject(9, b'{"model": "a.d", "pk": 1}')))
     assert caught.value.metadata == {"offset": "9", "limit": "models", "maximum": "3"}
     builder.abort()
     assert list(tmp_path.iterdir()) == []

@@ -530,7 +530,7 @@ class UploadImportRequest(_message.Message):
     CHUNK_FIELD_NUMBER: _builtins.int
     FINISH_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
-    """The next bytes of the file, at most 64 KiB."""
+    """The next bytes of the file, at most 256 KiB."""
     finish: _builtins.bool
     """The last part: all bytes were sent. Without it the upload counts as broken off."""
     @_builtins.property

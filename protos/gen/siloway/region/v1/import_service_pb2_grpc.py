@@ -117,7 +117,7 @@ class ImportServiceServicer:
     """
 
     def UploadImport(self, request_iterator, context):
-        """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
+        """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 256 KiB. Organization scope needs
         import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
         An upload that breaks off keeps what came: GetUpload tells how far it came, and another call goes on from there.
         """

@@ -34,7 +34,7 @@ class ImportServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ImportServiceAsyncStub: ...
     UploadImport: _grpc.StreamUnaryMultiCallable[_import_service_pb2.UploadImportRequest, _import_service_pb2.DataImport]
-    """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
+    """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 256 KiB. Organization scope needs
     import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
     An upload that breaks off keeps what came: GetUpload tells how far it came, and another call goes on from there.
     """
@@ -97,7 +97,7 @@ class ImportServiceAsyncStub(ImportServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadImport: _aio.StreamUnaryMultiCallable[_import_service_pb2.UploadImportRequest, _import_service_pb2.DataImport]  # type: ignore[assignment]
-    """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
+    """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 256 KiB. Organization scope needs
     import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
     An upload that breaks off keeps what came: GetUpload tells how far it came, and another call goes on from there.
     """
@@ -163,7 +163,7 @@ class ImportServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_import_service_pb2.UploadImportRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_import_service_pb2.DataImport, _abc.Awaitable[_import_service_pb2.DataImport]]:
-        """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 64 KiB. Organization scope needs
+        """Uploads a file and queues its import: first a header, then the bytes in chunks of at most 256 KiB. Organization scope needs
         import:write, every other one silo:operate. The answer comes when the whole file is on disk and indexed.
         An upload that breaks off keeps what came: GetUpload tells how far it came, and another call goes on from there.
         """
