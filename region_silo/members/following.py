@@ -51,7 +51,7 @@ _FOLLOW = text(
         WHERE id > :after_id AND id <= :last_id AND user_id IS NOT NULL
             AND (SELECT import_id FROM organization WHERE organization.id = member.organization_id) = :import_id
     ), held AS MATERIALIZED (
-        SELECT id, state FROM known_user WHERE id IN (SELECT user_id FROM looked) ORDER BY id FOR SHARE OF known_user
+        SELECT id, state FROM known_user WHERE id = ANY (ARRAY(SELECT user_id FROM looked)) ORDER BY id FOR SHARE
     )
     UPDATE organization_member AS member SET user_is_active = (held.state = 1)
     FROM looked JOIN held ON held.id = looked.user_id
