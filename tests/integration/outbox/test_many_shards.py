@@ -1,4 +1,4 @@
-"""What a claim and a delivery cost does not grow with all the shards there are; many shards get their places at once."""
+"""What a claim and a delivery cost does not grow with all shards there are; many shards get their places at once."""
 
 import random
 from collections import defaultdict
