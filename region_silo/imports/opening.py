@@ -1,9 +1,10 @@
 """The end of an import: its organizations open to others, and control begins to hear of their members.
 
-Before an organization opens, its members follow what the region knows of their users, whatever the file says. An import
-of many organizations opens them in several transactions; whoever asks for its end when the first ones are open comes
-too late. The last transaction ends the import and its request, and notes that its members are to be told of. All of it
-may be cut short anywhere and is done again from its beginning, where it finds little left to do.
+Before an organization opens, its members follow what the region knows of their users, whatever the file says; that is
+done while its slugs are on their way. An import of many organizations opens them in several transactions; whoever asks
+for its end when the first ones are open comes too late. The last transaction ends the import and its request, and notes
+that its members are to be told of. All of it may be cut short anywhere and is done again from its beginning, where it
+finds little left to do.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,9 +45,26 @@ class Opening:
         self._limits = limits
         self._changing = changing
 
+    def follow(self) -> None:
+        """Let the members follow their users, in the order of their ids; they do from then on. All rows of members are
+        written. Raises LeaseLostError.
+        """
+        first, last = self._database.read(lambda transaction: following.span(transaction, self._import.id))
+        after_id = first - 1
+
+        def work(transaction: Transaction) -> int:
+            transaction.commit_without_waiting()  # the import's end waits for all that stands before it
+            store.renew(transaction, self._lease, self._limits.lease_s)
+            return following.follow(transaction, self._import.id, (after_id, last), self._limits.rows_max)
+
+        while after_id < last:
+            after_id = self._database.transact(work)
+            barrier.reach("import.between_followings")
+
     def run(self) -> int:
-        """Open all organizations and end the import; how many were opened. Raises RestedError, LeaseLostError."""
-        self._follow()
+        """Open all organizations and end the import, whose members follow their users; how many were opened. Raises
+        RestedError, LeaseLostError.
+        """
         opened, closed = 0, self._closed()
         while True:
             ids, is_last = closed[: self._limits.rows_max], len(closed) <= self._limits.rows_max
@@ -60,19 +78,6 @@ class Opening:
                 return opened
             barrier.reach("import.between_openings")
             closed = self._closed()
-
-    def _follow(self) -> None:
-        """Go through the members in the order of their ids."""
-        first, last = self._database.read(lambda transaction: following.span(transaction, self._import.id))
-        after_id = first - 1
-
-        def work(transaction: Transaction) -> int:
-            store.renew(transaction, self._lease, self._limits.lease_s)
-            return following.follow(transaction, self._import.id, (after_id, last), self._limits.rows_max)
-
-        while after_id < last:
-            after_id = self._database.transact(work)
-            barrier.reach("import.between_followings")
 
     def _closed(self) -> list[int]:
         rows_max = self._limits.rows_max + 1
@@ -90,7 +95,7 @@ class Opening:
             if rested is not None:
                 return rested
         if Effect.ACTIVATE_ORGANIZATIONS in effects:
-            organization_store.activate(transaction, ids)
+            organization_store.activate(transaction, self._import.id, ids)
             announce_organizations(transaction, ids)
         if not is_last:
             return None

@@ -27,6 +27,9 @@ _WITHOUT_SLUG = text(
     ORDER BY o.id LIMIT :rows_max
     """
 )
+_WAITS = text(
+    "SELECT EXISTS (SELECT FROM organization WHERE import_id = :import_id AND slug IS NULL AND deletion < 2) AS waits"
+)
 _NESTED_LOOPS = text("SELECT set_config('enable_nestloop', :setting, true)")
 _MADE = text("SELECT id, base_slug, slug FROM organization WHERE import_id = :import_id ORDER BY id LIMIT :rows_max")
 _CLOSED = text("SELECT id FROM organization WHERE import_id = :import_id AND state = 0 ORDER BY id LIMIT :rows_max")
@@ -35,11 +38,11 @@ _ACTIVATE = text(
     f"""
     WITH opened AS (
         UPDATE organization AS o SET state = 1, version = version + 1
-        WHERE id = ANY (CAST(:ids AS bigint[])) AND state = 0
-        RETURNING o.id, o.import_id, {digest_of("organization", "o")} AS digest
+        WHERE id = ANY (CAST(:ids AS bigint[])) AND import_id = :import_id AND state = 0
+        RETURNING o.id, {digest_of("organization", "o")} AS digest
     )
     UPDATE import_row AS ledger SET digest = opened.digest FROM opened
-    WHERE ledger.import_id = opened.import_id AND ledger.model = '{ORGANIZATION}' AND ledger.new_pk = opened.id
+    WHERE ledger.import_id = :import_id AND ledger.model = '{ORGANIZATION}' AND ledger.new_pk = opened.id
     """
 )
 
@@ -53,16 +56,21 @@ def without_slug(transaction: Transaction, import_id: int, after_id: int, rows_m
         return [SlugWish(row.id, row.base_slug, row.name) for row in transaction.execute(_WITHOUT_SLUG, parameters)]
 
 
+def any_without_slug(transaction: Transaction, import_id: int) -> bool:
+    """Whether `without_slug` has any from the beginning on; one statement."""
+    return bool(transaction.execute(_WAITS, {"import_id": import_id}).scalar_one())
+
+
 def made_by(transaction: Transaction, import_id: int, rows_max: int) -> list[ImportedOrganization]:
     """The first organizations of the import, by id."""
     rows = transaction.execute(_MADE, {"import_id": import_id, "rows_max": rows_max})
     return [ImportedOrganization(row.id, row.base_slug, row.slug) for row in rows]
 
 
-def activate(transaction: Transaction, organization_ids: Sequence[int]) -> None:
-    """Open organizations to others: as they are now, with their slugs, their import has left them."""
+def activate(transaction: Transaction, import_id: int, organization_ids: Sequence[int]) -> None:
+    """Open organizations of the import to others: as they are now, with their slugs, it has left them."""
     with without_nested_loops(transaction):
-        transaction.execute(_ACTIVATE, {"ids": list(organization_ids)})
+        transaction.execute(_ACTIVATE, {"import_id": import_id, "ids": list(organization_ids)})
 
 
 def holds_others(transaction: Transaction, import_id: int) -> bool:

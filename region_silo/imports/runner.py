@@ -107,6 +107,7 @@ class ImportRunner:
         self._stop = threading.Event()
         self._wait: Callable[[float], object] = lambda _: None
         self._waits_for_slugs = False
+        self._followed: tuple[int, int] | None = None
 
     def run(self, stop: threading.Event, wait: Callable[[float], object] | None = None) -> None:
         """Work until `stop` is set; the batch at hand is finished. `wait` may return early when there is work."""
@@ -177,6 +178,7 @@ class ImportRunner:
         return self._settings.slug_poll_s if self._waits_for_slugs else self._settings.poll_s
 
     def _write(self, lease: Lease, data_import: DataImport) -> None:
+        self._followed = None
         if data_import.plan_id is not None and _rows_left(data_import):
             self._planner.begin_application(lease, data_import)
         self._write_file(lease, data_import)
@@ -201,53 +203,81 @@ class ImportRunner:
 
     def _reserve(self, lease: Lease, data_import: DataImport) -> bool:
         """Ask for slugs when it is time to; whether all are there. If not, the lease goes back."""
-        if self._wishes(data_import.id, 0) and self._time_to_ask(data_import):
-            barrier.reach("import.before_reserve")
-            self._ask(lease, data_import)
-            barrier.reach("import.after_reserve")
-            self._await_slugs(data_import.id)
-        if self._wishes(data_import.id, 0):
-            self._waits_for_slugs = True
+        self._waits_for_slugs = not self._have_slugs(lease, data_import)
+        if self._waits_for_slugs:
             self._give_back(lease, self._settings.slug_poll_s)
             return False
-        self._waits_for_slugs = False
         state, _ = change(State.RESERVING, Event.SLUGS_APPLIED)
-        self._database.transact(lambda transaction: store.set_state(transaction, lease, state))
+
+        def work(transaction: Transaction) -> None:
+            transaction.commit_without_waiting()  # what finds its slugs there a second time comes here again
+            store.set_state(transaction, lease, state)
+
+        self._database.transact(work)
         return True
 
-    def _await_slugs(self, import_id: int) -> None:
+    def _have_slugs(self, lease: Lease, data_import: DataImport) -> bool:
         """Slugs of few organizations come within milliseconds, and whoever applies them tells: what is awaited here for
-        a moment need not be leased again.
+        a moment need not be leased again. Members follow their users meanwhile.
         """
+        if not self._lacks_slugs(data_import.id):
+            return True
+        if not self._time_to_ask(data_import):
+            return False
+        barrier.reach("import.before_reserve")
+        self._ask(lease, data_import)
+        barrier.reach("import.after_reserve")
+        self._follow(self._opening(lease, data_import), data_import)
         for _ in range(_SLUG_WAITS):
-            if not self._wishes(import_id, 0):
-                return
+            if not self._lacks_slugs(data_import.id):
+                return True
             self._wait(self._settings.slug_poll_s)
+        return not self._lacks_slugs(data_import.id)
+
+    def _lacks_slugs(self, import_id: int) -> bool:
+        return self._database.ask(lambda transaction: organization_store.any_without_slug(transaction, import_id))
 
     def _time_to_ask(self, data_import: DataImport) -> bool:
         again = timedelta(seconds=self._settings.ask_again_s)
         return data_import.asked_at is None or data_import.asked_at + again <= self._database.clock.now()
 
     def _ask(self, lease: Lease, data_import: DataImport) -> None:
-        after_id = 0
-        limits = self._settings.limits
+        after_id, asked_max = 0, self._settings.slugs_a_call
+
+        def following(transaction: Transaction) -> list[SlugWish]:
+            return organization_store.without_slug(transaction, data_import.id, after_id, asked_max)
+
         plan = "" if data_import.plan_id is None else import_name(data_import.plan_id)
-        while wishes := self._wishes(data_import.id, after_id, self._settings.slugs_a_call):
-            self._database.transact(lambda transaction: store.renew(transaction, lease, limits.lease_s))
+        while wishes := self._database.read(following):
+            self._database.transact(lambda transaction: store.renew(transaction, lease, self._settings.limits.lease_s))
             self._control.reserve_slugs(data_import.name, wishes, plan=plan)
             after_id = wishes[-1].organization_id
-        self._database.transact(lambda transaction: store.set_asked(transaction, lease))
+            if len(wishes) < asked_max:
+                break
 
-    def _wishes(self, import_id: int, after_id: int, rows_max: int = 1) -> list[SlugWish]:
-        return self._database.read(
-            lambda transaction: organization_store.without_slug(transaction, import_id, after_id, rows_max)
-        )
+        def work(transaction: Transaction) -> None:
+            transaction.commit_without_waiting()  # control is asked again when this is lost
+            store.set_asked(transaction, lease)
+
+        self._database.transact(work)
+
+    def _opening(self, lease: Lease, data_import: DataImport) -> Opening:
+        return Opening(self._database, lease, data_import, self._settings.opening, self._caches.organizations)
+
+    def _follow(self, opening: Opening, data_import: DataImport) -> None:
+        """Once when all rows are written: who has followed goes on to. Another process does it again."""
+        written = (data_import.id, data_import.tries)
+        if self._followed != written:
+            opening.follow()
+            self._followed = written
 
     def _finish(self, lease: Lease, data_import: DataImport) -> None:
         if any(each.model in AFTER_SLUGS for each in data_import.models):
             self._write_file(lease, data_import, after_slugs=True)
         state, effects = change(State.FINISHING, Event.FINISHED)
-        opened = Opening(self._database, lease, data_import, self._settings.opening, self._caches.organizations).run()
+        opening = self._opening(lease, data_import)
+        self._follow(opening, data_import)
+        opened = opening.run()
         barrier.reach("import.finished")
         ENDED.labels(state.name).inc()
         _log.info("import_succeeded", organizations=opened)

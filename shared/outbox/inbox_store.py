@@ -16,11 +16,16 @@ _AGREE_EPOCH = text(
     """
 )
 
+# One by one and by the key, whatever the planner thinks of a table that it does not know yet: its other plan reads all
+# shards of the origin in their order, and compares each of them with each that is wanted.
 _LOCK_SHARDS = text(
     """
-    SELECT aggregate, epoch, last_sequence FROM inbox_shard
-    WHERE origin = :origin AND aggregate = ANY(CAST(:aggregates AS text[]))
-    ORDER BY aggregate FOR UPDATE
+    SELECT held.aggregate, held.epoch, held.last_sequence
+    FROM unnest(CAST(:aggregates AS text[])) AS wanted (aggregate)
+    CROSS JOIN LATERAL (
+        SELECT aggregate, epoch, last_sequence FROM inbox_shard
+        WHERE origin = :origin AND aggregate = wanted.aggregate FOR UPDATE
+    ) AS held
     """
 )
 
@@ -136,5 +141,5 @@ def take_newer(transaction: Transaction, origin: str, messages: Sequence[Message
 
 
 def _lock(transaction: Transaction, origin: str, aggregates: Sequence[str]) -> dict[str, tuple[str, int]]:
-    rows = transaction.execute(_LOCK_SHARDS, {"origin": origin, "aggregates": list(aggregates)}).all()
+    rows = transaction.execute(_LOCK_SHARDS, {"origin": origin, "aggregates": sorted(aggregates)}).all()
     return {row.aggregate: (str(row.epoch), row.last_sequence) for row in rows}

@@ -30,38 +30,39 @@ _TARGETS = text(
 # Array sizes are guessed; a plan made once for all sizes is a bad one for most.
 _PLAN_EACH_TIME = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
-# Walks from shard to shard by the index, whatever their depth, then keeps those that are due and takes their leases.
+# Walks from shard to shard by the index, whatever their depth, until enough are due, and takes the leases of those.
 # A shard is due when nobody holds it, it is not parked, and it is not backing off or has got a message since it began.
 _CLAIM = text(
     """
-    WITH RECURSIVE waiting (aggregate, place) AS (
-        (
-            SELECT aggregate, 1 FROM outbox_message
-            WHERE target = :target AND aggregate > :after ORDER BY aggregate LIMIT 1
-        )
+    WITH RECURSIVE waiting (aggregate, place, due_count, last_sequence) AS (
+        SELECT CAST(:after AS text), 0, 0, CAST(NULL AS bigint)
         UNION ALL
-        SELECT following.aggregate, waiting.place + 1
+        SELECT following.aggregate, waiting.place + 1,
+            waiting.due_count + CASE WHEN due.last_sequence IS NULL THEN 0 ELSE 1 END, due.last_sequence
         FROM waiting CROSS JOIN LATERAL (
             SELECT m.aggregate FROM outbox_message m
             WHERE m.target = :target AND m.aggregate > waiting.aggregate ORDER BY m.aggregate LIMIT 1
         ) AS following
-        WHERE waiting.place < :walk_max
+        LEFT JOIN LATERAL (
+            SELECT shard.last_sequence
+            FROM outbox_shard shard
+            LEFT JOIN outbox_lease lease ON lease.target = :target AND lease.aggregate = following.aggregate
+            WHERE shard.target = :target AND shard.aggregate = following.aggregate AND (
+                lease.aggregate IS NULL
+                OR (lease.parked_at IS NULL
+                    AND (lease.token IS NULL OR lease.lease_until < :expired_before)
+                    AND (lease.available_at <= :now OR shard.last_sequence > lease.seen_sequence))
+            )
+            LIMIT 1
+        ) AS due ON true
+        WHERE waiting.place < :walk_max AND waiting.due_count < :shards_max
     ), due AS (
-        SELECT waiting.aggregate, shard.last_sequence
-        FROM waiting
-        JOIN outbox_shard shard ON shard.target = :target AND shard.aggregate = waiting.aggregate
-        LEFT JOIN outbox_lease lease ON lease.target = :target AND lease.aggregate = waiting.aggregate
-        WHERE lease.aggregate IS NULL
-            OR (lease.parked_at IS NULL
-                AND (lease.token IS NULL OR lease.lease_until < :expired_before)
-                AND (lease.available_at <= :now OR shard.last_sequence > lease.seen_sequence))
-        ORDER BY waiting.aggregate LIMIT :shards_max
+        SELECT aggregate, last_sequence FROM waiting WHERE last_sequence IS NOT NULL
     ), bound AS (
         SELECT CASE
-            WHEN (SELECT count(*) FROM due) = :shards_max THEN (SELECT max(aggregate) FROM due)
-            WHEN (SELECT count(*) FROM waiting) = :walk_max THEN (SELECT max(aggregate) FROM waiting)
-            ELSE ''
+            WHEN max(due_count) = :shards_max OR max(place) = :walk_max THEN max(aggregate) ELSE ''
         END AS next_after
+        FROM waiting
     ), claimed AS (
         INSERT INTO outbox_lease (target, aggregate, token, lease_until, available_at, attempts, seen_sequence)
         SELECT :target, aggregate, CAST(:token AS uuid), :lease_until, :now, 0, last_sequence

@@ -90,16 +90,19 @@ def test_another_process_goes_on_to_tell_of_members_where_one_that_died_has_stop
     assert stack.all_in("region", _UNTOLD) == []
 
 
-@pytest.mark.parametrize("point", ["import.between_followings", "import.between_openings"])
+@pytest.mark.parametrize(
+    ("point", "state", "opened_there"),
+    [("import.between_followings", State.RESERVING, 0), ("import.between_openings", State.FINISHING, 4)],
+)
 def test_organizations_open_in_small_transactions_that_go_on_when_a_process_dies_between_them(
-    stack: ImportStack, point: str
+    stack: ImportStack, point: str, state: State, opened_there: int
 ) -> None:
     import_id = _upload(stack, organizations=5)
     with barrier.registered(point, _kill_at(2)), pytest.raises(Killed):
         stack.run(import_id, _runner(stack))
     opened = "SELECT count(*) AS n FROM organization WHERE state = 1"
-    assert stack.all_in("region", opened) == [{"n": 0 if point == "import.between_followings" else 4}]
-    assert stack.report(import_id).data_import.state is State.FINISHING
+    assert stack.all_in("region", opened) == [{"n": opened_there}]
+    assert stack.report(import_id).data_import.state is state
 
     stack.clock.advance(60)
     assert stack.run(import_id, _runner(stack)).state is State.SUCCEEDED
