@@ -5,11 +5,11 @@ principal's scopes are read here. Rows that a chunk covers are answered from wha
 they come in now; when they come again to be tried again, those that stand in the ledger are answered from there.
 """
 
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import pairwise
 from typing import Protocol
 
 from control_silo.model_imports import store, undo_store
@@ -192,8 +192,8 @@ class _WrittenMeanwhileError(Exception):
 def _check_rows(batch: HandedBatch) -> None:
     if batch.first_ordinal < 1:
         raise InvalidArgument.of("ordinals[0]", "must be 1 at least")
-    for place, (before, row) in enumerate(pairwise(batch.rows), 1):
-        step = row.ordinal - before.ordinal
+    ordinals = [row.ordinal for row in batch.rows]
+    for place, step in enumerate(map(operator.sub, ordinals[1:], ordinals), 1):
         if step < 1 or (step > 1 and not (batch.again or batch.filtered)):
             raise InvalidArgument.of(f"ordinals[{place}]", "must be one more than the one before")
     for place, choice in enumerate(batch.choices):

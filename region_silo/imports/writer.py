@@ -11,6 +11,7 @@ written again.
 
 import itertools
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -200,8 +201,8 @@ class FileWriter:
 
     def _last_ordinal(self, model: str, first: int) -> int:
         left = self._limits.handed_bytes_max if self._is_handed(model) else self._limits.bytes_max
-        totals = itertools.accumulate(self._file.lengths(model, first, self._limits.rows_max))
-        return first + max(1, sum(total <= left for total in totals)) - 1
+        totals = list(itertools.accumulate(self._file.lengths(model, first, self._limits.rows_max)))
+        return first + max(1, bisect_right(totals, left)) - 1
 
     def _write_own(self, model: str, first: int, last: int) -> RestedError | None:
         target = target_of(model, self._import.terms)
