@@ -5,11 +5,13 @@ permit of Database, of which there are as many as connections; so another one is
 """
 
 import time
+from collections import Counter
 
 import psycopg
 import structlog
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, PoolProxiedConnection
+from sqlalchemy.engine import URL
 
 from shared.statements import command, driver_of
 
@@ -19,16 +21,32 @@ _AGE_MAX_S = 1800.0
 _OPENED_KEY = "siloway_opened"
 
 
+_uses: Counter[str] = Counter()
+
+
+def uses_of(url: URL) -> int:
+    """How often this process has taken a connection to that database, from whatever pool: about as often as it has
+    begun a transaction there.
+    """
+    return _uses[_place(url)]
+
+
+def _place(url: URL) -> str:
+    return f"{url.host}:{url.port}/{url.database}"
+
+
 class Connections:
     """What is open and not in use; the one that was given back last is taken first. Safe to share among threads."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._place = _place(engine.url)
         self._idle: list[PoolProxiedConnection] = []
         self._closings = 0
 
     def take(self) -> PoolProxiedConnection:
         """A connection without a transaction, perhaps a dead one. Raises DBAPIError when none can be opened."""
+        _uses[self._place] += 1
         while self._idle:
             try:
                 pooled = self._idle.pop()

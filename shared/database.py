@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import barrier, deadline, errors
 from shared.clock import Clock
-from shared.connections import Connections
+from shared.connections import Connections, uses_of
 from shared.database_errors import CONFLICTS, is_lost, refusal_of, sqlstate, translated
 from shared.outbox import metrics as outbox_metrics
 from shared.outbox.domain import CHANNEL as OUTBOX_CHANNEL
@@ -152,6 +152,11 @@ class Database:
         except errors.StoreUnreachable:
             self._connections.close()
             return self._ask_once(work)
+
+    @property
+    def own_transactions(self) -> int:
+        """About how many transactions this process has begun on the database so far, over this pool and others."""
+        return uses_of(self.engine.url)
 
     def close(self) -> None:
         """Close the connections that nobody uses; the others close when they are given back."""

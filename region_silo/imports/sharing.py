@@ -2,7 +2,8 @@
 
 While nobody else uses the database, a break is none. Otherwise the batches take `busy_share` of the time, so that calls
 have the rest to themselves. Whether others work is told by the database's own count of transactions, for calls are
-served by other processes. A turn ends after `turn_s` when an import of somebody else waits.
+served by other processes, less those of this process: it delivers the outbox too, and tells of the members of the
+import before. A turn ends after `turn_s` when an import of somebody else waits.
 """
 
 import threading
@@ -26,7 +27,8 @@ _STEP_S = 0.5
 @dataclass(frozen=True)
 class ShareSettings:
     """`busy_share` of the time is for batches while others work, 1 for all of it; others work from
-    `calls_per_second_min` transactions on (drainers and leases alone make a few). A break lasts at most `break_max_s`.
+    `calls_per_second_min` transactions of other processes on, of which a silo alone makes a few. A break lasts at most
+    `break_max_s`.
     """
 
     busy_share: float = 0.5
@@ -59,13 +61,11 @@ class Turn:
         self._wait = wait or threading.Event().wait
         self._ends_at = now() + settings.turn_s
         self._load = _Load(settings.calls_per_second_min)
-        self._batches = 0
         self._lock = threading.Lock()
 
     def after_batch(self, seconds: float, stopping: Callable[[], bool]) -> None:
         """Leave the machine to others for a while, for a batch took `seconds`. Raises TurnOverError."""
         with self._lock:
-            self._batches += 1
             takes_break = self._settings.busy_share < 1 and self._others_work()
         if takes_break:
             share = self._settings.busy_share
@@ -87,10 +87,9 @@ class Turn:
         now = self._now()
         if now - self._load.measured_at >= self._settings.measure_every_s:
             try:
-                self._load.measured(now, self._database.read(_commits), self._batches)
+                self._load.measured(now, self._database.read(_commits) - self._database.own_transactions)
             except ServiceError:  # the next batch meets it, and knows what to do
                 return False
-            self._batches = 0
         return self._load.is_high
 
     def _take_break(self, seconds: float, stopping: Callable[[], bool]) -> None:
@@ -101,27 +100,24 @@ class Turn:
 
 
 class _Load:
-    """Transactions of others a second, from counts of all and what the import itself has made between them.
+    """Transactions of other processes a second, from counts of those until then.
 
     The database counts a session's transactions up to a second late, so what is high once may be our own of before: the
     load is high when it was so twice on end.
     """
 
-    _PER_BATCH = 5
-
     def __init__(self, high: float) -> None:
         self._high = high
-        self._count: int | None = None
+        self._others: int | None = None
         self._was_high = False
         self.measured_at = float("-inf")
         self.is_high = False
 
-    def measured(self, now: float, count: int, batches: int) -> None:
-        if self._count is not None:
-            others = count - self._count - batches * self._PER_BATCH
-            high = others / (now - self.measured_at) >= self._high
+    def measured(self, now: float, others: int) -> None:
+        if self._others is not None:
+            high = (others - self._others) / (now - self.measured_at) >= self._high
             self.is_high, self._was_high = high and self._was_high, high
-        self._count, self.measured_at = count, now
+        self._others, self.measured_at = others, now
 
 
 def _commits(transaction: Transaction) -> int:

@@ -2,6 +2,7 @@
 
 import json
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -10,6 +11,8 @@ from region_silo.imports.runner import ImportRunner, RunnerSettings
 from region_silo.imports.sharing import ShareSettings, Turn, TurnOverError
 from region_silo.imports.writer import BatchLimits
 from shared import barrier
+from shared.database import Database
+from tests.clock import FakeClock
 from tests.integration.imports import rows_of_files as rows
 from tests.integration.imports.stack import CALLER, OPERATOR, REGION, ImportStack
 
@@ -35,11 +38,23 @@ def _turn(stack: ImportStack, time: _Time, **settings: float) -> Turn:
     return Turn(stack.region, given, CALLER.principal, now=lambda: time.now, wait=time.wait)
 
 
+def _url(stack: ImportStack) -> str:
+    return stack.region.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 def _others_work(stack: ImportStack, transactions: int) -> None:
-    """Transactions of other connections, counted by the database at once."""
+    """Transactions of other processes, counted by the database at once."""
+    with psycopg.connect(_url(stack), autocommit=True) as connection:
+        for _ in range(transactions):
+            connection.execute("SELECT 1")
+        connection.execute("SELECT pg_stat_force_next_flush()")
+
+
+def _work_ourselves(database: Database, transactions: int) -> None:
+    """The same, of this process."""
     for _ in range(transactions):
-        stack.region.read(lambda transaction: transaction.execute(text("SELECT 1")).scalar_one())
-    stack.region.read(lambda transaction: transaction.execute(text("SELECT pg_stat_force_next_flush()")).one())
+        database.read(lambda transaction: transaction.execute(text("SELECT count(*) FROM data_import")).scalar_one())
+    database.read(lambda transaction: transaction.execute(text("SELECT pg_stat_force_next_flush()")).one())
 
 
 def test_breaks_are_taken_while_others_work_in_proportion_to_the_batch_and_none_when_nobody_does(
@@ -63,6 +78,27 @@ def test_breaks_are_taken_while_others_work_in_proportion_to_the_batch_and_none_
     time.now += 60
     turn.after_batch(0.4, lambda: False)
     assert time.taken() == 0, "nobody was there any more"
+
+
+def test_what_this_process_does_itself_is_no_reason_for_a_break(stack: ImportStack, clock: FakeClock) -> None:
+    """The outbox has a pool of its own, and delivers hundreds of messages while an import is written."""
+    time = _Time()
+    turn = _turn(stack, time, busy_share=0.25)
+    outbox = Database.open(_url(stack), clock=clock)
+    for _ in range(4):
+        turn.after_batch(0.4, lambda: False)
+        _work_ourselves(stack.region, 200)
+        _work_ourselves(outbox, 300)
+        _others_work(stack, 50)
+        time.now += 1
+    assert time.taken() == 0
+    for _ in range(2):
+        _work_ourselves(outbox, 100)
+        _others_work(stack, 400)
+        time.now += 1
+        turn.after_batch(0.4, lambda: False)
+    assert time.taken() == pytest.approx(1.2), "others are seen behind our own"
+    outbox.close()
 
 
 def test_an_import_that_may_have_everything_never_takes_a_break(stack: ImportStack) -> None:
