@@ -28,17 +28,16 @@ from region_silo.imports.planner import begin_plan
 from region_silo.imports.resting import RestedError, rest
 from region_silo.imports.sharing import Turn
 from region_silo.imports.sieve import Sieve
+from region_silo.imports.skipping import is_skipped, told_of_skipped
 from region_silo.imports.store import Lease
 from region_silo.imports.targets import PROJECT, target_of
 from shared import barrier
 from shared.database import Database, Transaction
 from shared.importing.batch import Batch, Suspects, Written, batch_of, retried, write_batch
 from shared.importing.decisions import BatchFinding, Counts, count_errors
-from shared.importing.findings import Finding
 from shared.importing.handover import HandedAnswer
-from shared.importing.index import NO_MODEL
-from shared.importing.registry import ORGANIZATION, Silo, models, why_skipped
-from shared.importing.rows import DecodedRows, RowDecoder, skipped_row, unreadable_object
+from shared.importing.registry import ORGANIZATION, Silo, models
+from shared.importing.rows import DecodedRows, RowDecoder
 from shared.importing.targets import Target
 from shared.importing.upload import RawRow, UploadedFile
 
@@ -135,6 +134,13 @@ class FileWriter:
             self._do(partial(write, model, first, last))
             first = last + 1
 
+    def _renew(self) -> None:
+        def work(transaction: Transaction) -> None:
+            transaction.commit_without_waiting()  # a lease that is lost is taken again
+            store.renew(transaction, self._lease, self._limits.lease_s)
+
+        self._database.transact(work)
+
     def _begin_plan(self, transaction: Transaction, *, goes_on: bool) -> None:
         store.renew(transaction, self._lease, self._limits.lease_s)
         begin_plan(transaction, self._import, goes_on=goes_on)
@@ -171,7 +177,7 @@ class FileWriter:
         return model in models() and models()[model].silo is Silo.CONTROL
 
     def _is_skipped(self, model: str) -> bool:
-        return model == NO_MODEL or why_skipped(model, self._import.scope.takes) is not None
+        return is_skipped(model, self._import.scope.takes)
 
     def _retry(self, model: str) -> None:
         """Try the rows of the model again that failed, chunk by chunk."""
@@ -251,7 +257,7 @@ class FileWriter:
 
     def _hand(self, model: str, first: int, last: int) -> tuple[int, list[RawRow], HandedAnswer]:
         """How many rows were handed over, those that the filters left out, and the answer."""
-        self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
+        self._renew()
         left_out: list[RawRow] = []
         runs = self._passing(model, first, last, left_out)
         rows = [row for run in runs for row in run]
@@ -286,7 +292,7 @@ class FileWriter:
 
         def work(transaction: Transaction) -> RestedError | None:
             chunk_store.begin_batch(transaction, self._lease)
-            told = [BatchFinding.of_row(each) for each in self._skipped(model, first, count)]
+            told = told_of_skipped(self._file, model, self._import.scope.takes, first, count)
             return self._save_chunk(transaction, model, (first, last), Counts(skipped=count), told)
 
         return self._database.transact(work)
@@ -308,7 +314,7 @@ class FileWriter:
         return self._retried(work, model)
 
     def _hand_again(self, model: str, span: tuple[int, int], counts: Counts) -> RestedError | None:
-        self._database.transact(lambda transaction: store.renew(transaction, self._lease, self._limits.lease_s))
+        self._renew()
         rows = list(self._rows_at(model, self._failed(model, span)))
         answer = self._handing.ask(model, rows, again=True)
         barrier.reach("import.handed")
@@ -331,16 +337,6 @@ class FileWriter:
         wanted = frozenset(ordinals)
         for run in self._file.rows(model, ordinals[0], ordinals[-1] - ordinals[0] + 1):
             yield from (row for row in run if row.ordinal in wanted)
-
-    def _skipped(self, model: str, first: int, count: int) -> Iterator[Finding]:
-        if model == NO_MODEL:
-            for run in self._file.rows(model, first, count):
-                yield from map(unreadable_object, run)
-            return
-        kind = why_skipped(model, self._import.scope.takes)
-        assert kind is not None, f"{model} is imported"
-        for record in self._file.records(model, first, count):
-            yield skipped_row(model, record, kind)
 
     def _save_chunk(
         self,
