@@ -29,8 +29,9 @@ from tests.stack import RunningStack, wait_until
 _IMPORT_TIMEOUT_S = 1200.0
 _POLL_S = 0.02
 _ENDED = (import_pb.DataImport.STATE_SUCCEEDED, import_pb.DataImport.STATE_FAILED)
-# A model's first and last fifth are compared when it has that many whole batches at least.
-_BATCHES_MIN = 3
+# A model's first and last fifth are compared when it has that many whole batches, three to a fifth, or as many as any
+# model of a smaller file: one batch alone tells what else the machine did meanwhile.
+_BATCHES_MIN = 15
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,9 @@ def _flatness(stack: RunningStack, import_id: int) -> tuple[float, str, tuple[fl
         if model == following:
             batches.setdefault(model, []).append((ended - began) / count)
     compared = []
+    wanted = min(_BATCHES_MIN, max(map(len, batches.values()), default=1))
     for model, times in batches.items():
-        if len(times) >= _BATCHES_MIN:
+        if len(times) >= wanted:
             fifth = max(1, len(times) // 5)
             first, last = statistics.median(times[:fifth]), statistics.median(times[-fifth:])
             compared.append((last / first, model, (first, last)))
