@@ -56,6 +56,13 @@ _KNOWN = text(
     WHERE import_id = :import_id AND model = :model AND old_pk = ANY (CAST(:old_pks AS int8[]))
     """
 )
+_GREATEST = text(
+    """
+    SELECT wanted.model, (
+        SELECT max(old_pk) FROM import_row WHERE import_id = :import_id AND model = wanted.model
+    ) AS pk FROM unnest(CAST(:models AS text[])) AS wanted (model)
+    """
+)
 _SET_TRIED = text(
     """
     UPDATE import_chunk SET tries = :tries, counts = CAST(:counts AS jsonb)
@@ -128,6 +135,12 @@ def known_rows(transaction: Transaction, import_id: int, wanted: Mapping[str, Co
         for model, old_pks in wanted.items()
         for row in transaction.execute(_KNOWN, {"import_id": import_id, "model": model, "old_pks": list(old_pks)})
     ]
+
+
+def greatest_pks(transaction: Transaction, import_id: int, wanted: Collection[str]) -> dict[str, int]:
+    """The greatest pk in the file of each model's rows that stand; 0 where none does."""
+    rows = transaction.execute(_GREATEST, {"import_id": import_id, "models": sorted(wanted)})
+    return {row.model: row.pk or 0 for row in rows}
 
 
 def counts_by_model(transaction: Transaction, import_id: int) -> dict[str, Counts]:

@@ -2,7 +2,8 @@
 
 A lane is one thread that writes the models of one silo, one after the other. A model is begun when all those that it
 refers to, in either lane, are done; so a lane may take a later model first, and which rows stand at the end is the same
-as with one lane. What cuts one lane short stops the other behind its batch: no batch is at hand any more when `run` has
+as with one lane. A lane that has to wait may write batches of its next model early whose rows refer to nothing that is
+missing. What cuts one lane short stops the other behind its batch: no batch is at hand any more when `run` has
 returned or raised.
 """
 
@@ -42,15 +43,25 @@ def in_one_lane(wanted: Sequence[str]) -> list[LaneTask]:
 
 
 class Lanes:
-    """Runs `work(model)` for each task, once. Tasks stand behind those that they need."""
+    """Runs `work(model)` for each task, once. Tasks stand behind those that they need.
 
-    def __init__(self, tasks: Sequence[LaneTask], work: Callable[[str], None]) -> None:
+    `early(model, needs)` may do a part of the work while these needs are at hand, but not done; whether it has.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[LaneTask],
+        work: Callable[[str], None],
+        early: Callable[[str, frozenset[str]], bool] = lambda _model, _needs: False,
+    ) -> None:
         self._work = work
+        self._early = early
         self._waiting: Mapping[Silo, list[LaneTask]] = {
             lane: [task for task in tasks if task.lane is lane] for lane in dict.fromkeys(task.lane for task in tasks)
         }
         self._undone = {task.model for task in tasks}
         self._at_hand = 0
+        self._steps = 0
         self._changed = threading.Condition()
         self._cuts: list[BaseException] = []
 
@@ -58,6 +69,12 @@ class Lanes:
     def is_cut(self) -> bool:
         """Whether a lane was cut short, so that no other batch may be begun."""
         return bool(self._cuts)
+
+    def step(self) -> None:
+        """Say that a part of some work is done: a lane that waits looks whether that suffices to do more."""
+        with self._changed:
+            self._steps += 1
+            self._changed.notify_all()
 
     def run(self) -> None:
         """Returns when all is done. Raises what cut the first lane short, when both have come to rest."""
@@ -83,6 +100,7 @@ class Lanes:
                 with self._changed:
                     self._undone.discard(task.model)
                     self._at_hand -= 1
+                    self._steps += 1
                     self._changed.notify_all()
         except BaseException as cut:  # noqa: BLE001 - it is raised again where the lanes come together
             with self._changed:
@@ -95,8 +113,8 @@ class Lanes:
         The wait ends: the other lane has a model at hand, each of whose batches has its deadlines, or is about to.
         """
         waiting = self._waiting[lane]
-        with self._changed:
-            while waiting:
+        while waiting:
+            with self._changed:
                 if self._cuts:
                     raise LaneCutError
                 ready = self._ready(lane)
@@ -105,7 +123,11 @@ class Lanes:
                     self._at_hand += 1
                     return ready
                 assert self._at_hand or any(map(self._ready, self._waiting)), "models need each other"
-                self._changed.wait()
+                seen, needs = self._steps, waiting[0].needs & self._undone
+                is_begun = not any(task.model in needs for tasks in self._waiting.values() for task in tasks)
+            if not (is_begun and self._early(waiting[0].model, needs)):
+                with self._changed:
+                    self._changed.wait_for(lambda seen=seen: self._cuts or self._steps != seen)  # type: ignore[misc]
         return None
 
     def _ready(self, lane: Silo) -> LaneTask | None:

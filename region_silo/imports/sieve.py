@@ -70,6 +70,14 @@ class Sieve:
         self._want_emails(hold)
         hold(lambda transaction: self._finish(transaction, missing))
 
+    def passing(self, model: str, first: int, last: int, left_out: list[RawRow]) -> Iterator[list[RawRow]]:
+        """The rows from one ordinal to another that pass, in runs; the others are added to `left_out`."""
+        for run in self._file.rows(model, first, last - first + 1):
+            gone = self.left_out(model, run)
+            left_out += gone
+            ordinals = {row.ordinal for row in gone}
+            yield [row for row in run if row.ordinal not in ordinals] if gone else run
+
     def left_out(self, model: str, rows: Sequence[RawRow]) -> list[RawRow]:
         """Those of the rows that do not pass. What cannot be read passes: decoding tells what is wrong with it."""
         if self.is_open or not rows:

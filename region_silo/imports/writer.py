@@ -12,9 +12,11 @@ written again.
 import itertools
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+
+from psycopg.errors import IntegrityError
 
 from region_silo.imports import chunk_store, finding_store, store
 from region_silo.imports.ahead import Ahead
@@ -23,6 +25,7 @@ from region_silo.imports.domain import DataImport, Scope, State, after_batch
 from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
 from region_silo.imports.handing import Handing
 from region_silo.imports.lanes import LaneCutError, Lanes, LaneTask, in_one_lane, tasks_of
+from region_silo.imports.own_batches import OwnBatch, OwnBatches
 from region_silo.imports.peers import ControlPeer, Ids
 from region_silo.imports.planner import begin_plan
 from region_silo.imports.resting import RestedError, rest
@@ -33,11 +36,11 @@ from region_silo.imports.store import Lease
 from region_silo.imports.targets import PROJECT, target_of
 from shared import barrier
 from shared.database import Database, Transaction
-from shared.importing.batch import Batch, Suspects, Written, batch_of, retried, write_batch
+from shared.importing.batch import AmissError, Batch, Suspects, Written, batch_of, retried, write_batch
 from shared.importing.decisions import BatchFinding, Counts, count_errors
 from shared.importing.handover import HandedAnswer
-from shared.importing.registry import ORGANIZATION, Silo, models
-from shared.importing.rows import DecodedRows, RowDecoder
+from shared.importing.registry import Silo, models
+from shared.importing.rows import RowDecoder
 from shared.importing.targets import Target
 from shared.importing.upload import RawRow, UploadedFile
 
@@ -89,6 +92,8 @@ class FileWriter:
         self._handing = Handing(database, control, data_import, self._choices)
         self._ahead = Ahead[tuple[int, list[RawRow], HandedAnswer]]()
         self._suspects = Suspects()
+        self._own = OwnBatches(database, ids, data_import, self._sieve)
+        self._following: dict[str, int] = {}
         self._state = State.WRITING
         self._lanes = Lanes((), self._retry)
 
@@ -108,7 +113,8 @@ class FileWriter:
             self._database.transact(lambda transaction: self._begin_plan(transaction, goes_on=bool(going_on)))
         self._sieve.prepare(self._lease, self._limits.lease_s)
         wanted = [name for name in self._rows if self._import.is_plan or (name in AFTER_SLUGS) is after_slugs]
-        self._lanes = Lanes(self._tasks(wanted), partial(self._write_model, going_on))
+        self._following = dict(going_on)
+        self._lanes = Lanes(self._tasks(wanted), self._write_model, self._write_early)
         try:
             self._lanes.run()
         finally:
@@ -124,15 +130,31 @@ class FileWriter:
     def _side_by_side(self) -> bool:
         return not (self._import.is_plan or self._import.plan_id is not None or self._import.tries)
 
-    def _write_model(self, going_on: Mapping[str, int], model: str) -> None:
+    def _write_model(self, model: str) -> None:
         if self._import.tries:
             self._retry(model)
-        first = going_on.get(model, 1)
         write = self._writer_of(model)
-        while first <= self._rows[model]:
+        while (first := self._following.get(model, 1)) <= self._rows[model]:
             last = self._last_ordinal(model, first)
             self._do(partial(write, model, first, last))
-            first = last + 1
+            self._following[model] = last + 1
+            self._lanes.step()
+
+    def _write_early(self, model: str, needs: frozenset[str]) -> bool:
+        """Write a batch at once, if all that it refers to of models that are not done is there already."""
+        first = self._following.get(model, 1)
+        is_own = not (self._is_skipped(model) or self._is_handed(model))
+        if not is_own or not self._side_by_side or first > self._rows[model]:
+            return False
+        own = self._own.early(model, first, self._last_ordinal(model, first), needs)
+        if own is None:
+            return False
+        try:
+            self._do(lambda: self._database.transact(partial(self._write_prepared, own, at_once=True)))
+        except (AmissError, IntegrityError):
+            return False
+        self._following[model] = self._own.written(own)
+        return True
 
     def _renew(self) -> None:
         def work(transaction: Transaction) -> None:
@@ -144,15 +166,6 @@ class FileWriter:
     def _begin_plan(self, transaction: Transaction, *, goes_on: bool) -> None:
         store.renew(transaction, self._lease, self._limits.lease_s)
         begin_plan(transaction, self._import, goes_on=goes_on)
-
-    def _of_plan(self, batch: Batch) -> Batch:
-        return replace(
-            batch,
-            planned=self._import.is_plan,
-            plan_id=self._import.plan_id,
-            plan_was_edited=self._import.edited,
-            one_organization=self._rows.get(ORGANIZATION) == 1,
-        )
 
     def _do(self, write: Callable[[], RestedError | None]) -> None:
         """One batch, and what comes after each."""
@@ -211,27 +224,16 @@ class FileWriter:
         return first + max(1, bisect_right(totals, left)) - 1
 
     def _write_own(self, model: str, first: int, last: int) -> RestedError | None:
-        target = target_of(model, self._import.terms)
-        decoder = RowDecoder(model, self._import.created_at)
-        decoded = DecodedRows([], [])
-        left_out: list[RawRow] = []
-        for run in self._passing(model, first, last, left_out):
-            part = decoder.decode(run)
-            decoded.rows.extend(part.rows)
-            decoded.findings.extend(part.findings)
-        decoded.findings.extend(decoder.take_ignored_fields())
-        count = last - first + 1 - len(left_out)
-        batch = batch_of(self._import.id, target, count, decoded, self._ids.take)
-        batch = self._of_plan(batch)
+        own = self._own.batch(model, first, last)
+        return self._retried(partial(self._write_prepared, own), model)
 
-        def work(transaction: Transaction, *, at_once: bool) -> RestedError | None:
-            chunk_store.begin_batch(transaction, self._lease)
-            written = self._write_batch(transaction, target, batch, at_once=at_once)
-            return self._save_chunk(
-                transaction, model, (first, last), written.counts, written.findings, left_out=left_out
-            )
-
-        return self._retried(work, model)
+    def _write_prepared(self, own: OwnBatch, transaction: Transaction, *, at_once: bool) -> RestedError | None:
+        chunk_store.begin_batch(transaction, self._lease)
+        written = self._write_batch(transaction, own.target, own.batch, at_once=at_once)
+        span, left_out = (own.first, own.last), own.left_out
+        return self._save_chunk(
+            transaction, own.target.model, span, written.counts, written.findings, left_out=left_out
+        )
 
     def _retried(self, work: Callable[..., RestedError | None], model: str) -> RestedError | None:
         rested: RestedError | None = retried(
@@ -259,7 +261,7 @@ class FileWriter:
         """How many rows were handed over, those that the filters left out, and the answer."""
         self._renew()
         left_out: list[RawRow] = []
-        runs = self._passing(model, first, last, left_out)
+        runs = self._sieve.passing(model, first, last, left_out)
         rows = [row for run in runs for row in run]
         return len(rows), left_out, self._handing.ask(model, rows) if rows else HandedAnswer((), ())
 
@@ -279,14 +281,6 @@ class FileWriter:
         told = written.findings + told_of_ids(written.ledger)
         return replace(written, findings=sorted(told, key=lambda each: each.ordinal))
 
-    def _passing(self, model: str, first: int, last: int, left_out: list[RawRow]) -> Iterator[list[RawRow]]:
-        """The rows that the filters let pass, in runs; the others are added to `left_out`."""
-        for run in self._file.rows(model, first, last - first + 1):
-            gone = self._sieve.left_out(model, run)
-            left_out += gone
-            ordinals = {row.ordinal for row in gone}
-            yield [row for row in run if row.ordinal not in ordinals] if gone else run
-
     def _tell_skipped(self, model: str, first: int, last: int) -> RestedError | None:
         count = last - first + 1
 
@@ -302,8 +296,7 @@ class FileWriter:
         ordinals = self._failed(model, span)
         decoder = RowDecoder(model, self._import.created_at)
         decoded = decoder.decode(self._rows_at(model, ordinals))  # what it ignores is told already
-        batch = batch_of(self._import.id, target, len(ordinals), decoded, self._ids.take)
-        batch = self._of_plan(batch)
+        batch = self._own.of_plan(batch_of(self._import.id, target, len(ordinals), decoded, self._ids.take))
 
         def work(transaction: Transaction, *, at_once: bool) -> RestedError | None:
             store.renew(transaction, self._lease, self._limits.lease_s)

@@ -1,6 +1,7 @@
 """A batch in which nothing is amiss is written by one statement: what stands then is what the whole way would write."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +97,57 @@ def test_batches_without_anything_amiss_are_written_by_one_statement(
         for model in (f"sentry.{name}" for name in models_of):
             query = "SELECT count(*) FROM import_chunk WHERE model = :model"
             assert tried.count(model) == stack.all_in(silo, query, model=model)[0]["count"] > 1, model
+
+
+_MEMBERS = "SELECT count(*) AS chunks FROM import_chunk WHERE model = 'sentry.organizationmember'"
+
+
+def _await_members(stack: ImportStack) -> None:
+    ends_at = time.monotonic() + 20
+    while stack.all_in("region", _MEMBERS)[0]["chunks"] == 0:
+        assert time.monotonic() < ends_at, "no member is written while users are"
+        time.sleep(0.01)
+
+
+def _people(count: int) -> bytes:
+    """Members in the order of their users, but for the last one of these, who invited the first member."""
+    users = [rows.user(number) for number in range(1, count + 1)]
+    members = [rows.member(number, 1, number) for number in range(1, count + 1)]
+    members[-2]["fields"]["inviter_id"] = count
+    return json.dumps([rows.organization(1), *users, *members]).encode()
+
+
+def test_members_are_written_while_users_are_that_they_do_not_refer_to(stack: ImportStack) -> None:
+    import_id = stack.upload(_people(40)).id
+
+    def before() -> None:
+        # The last users are handed over when members of the first ones stand.
+        batches = [batch for batch in stack.peer.batches if batch.model == "sentry.user"]
+        if len(batches) == 3:
+            _await_members(stack)
+
+    stack.peer.before = before
+    assert stack.run(import_id, stack.runner(rows_max=10)).state is State.SUCCEEDED
+    members = stack.all_in("region", "SELECT user_id, inviter_id FROM organization_member ORDER BY id")
+    assert len(members) == 40
+    assert all(member["user_id"] for member in members)
+    assert [member["inviter_id"] is None for member in members] == [True] * 38 + [False, True]
+    assert stack.findings(import_id) == []
+
+
+def test_a_member_whose_user_is_missing_is_told_of_as_if_all_users_had_been_there_first(stack: ImportStack) -> None:
+    file = json.loads(_people(40))
+    file = [row for row in file if (row["model"], row["pk"]) != ("sentry.user", 5)]
+    import_id = stack.upload(json.dumps(file).encode(), continue_on_error=True).id
+    assert stack.run(import_id, stack.runner(rows_max=10)).state is State.SUCCEEDED
+    (found,) = stack.findings(import_id)
+    assert (found.kind, found.model, found.ordinal, found.field) == (
+        "MISSING_REFERENCE",
+        "sentry.organizationmember",
+        5,
+        "user_id",
+    )
+    assert stack.all_in("region", "SELECT count(*) FROM organization_member")[0]["count"] == 39
 
 
 def test_what_had_something_amiss_once_goes_the_whole_way_from_then_on() -> None:

@@ -87,6 +87,63 @@ def test_a_lane_takes_a_later_model_while_an_earlier_one_waits_for_the_other_lan
     assert [model for model in began if model != "user"] == ["organization", "project", "member"]
 
 
+def test_a_lane_that_waits_does_early_what_it_can_after_each_step_of_the_other() -> None:
+    tasks = [
+        LaneTask("organization", Silo.REGION, frozenset()),
+        LaneTask("user", Silo.CONTROL, frozenset({"organization"})),
+        LaneTask("member", Silo.REGION, frozenset({"organization", "user"})),
+    ]
+    steps, answered, done_early = 0, -1, 0
+    changed = threading.Condition()
+    began: list[str] = []
+
+    def has_answered() -> bool:
+        return answered == steps
+
+    def work(model: str) -> None:
+        nonlocal steps
+        began.append(model)
+        while model == "user" and steps < 3:
+            steps += 1
+            lanes.step()
+            with changed:
+                assert changed.wait_for(has_answered, _WAIT_S)
+
+    def early(model: str, needs: frozenset[str]) -> bool:
+        nonlocal answered, done_early
+        assert (model, needs) == ("member", frozenset({"user"}))
+        if done_early < steps - 1:
+            done_early += 1
+            return True
+        with changed:
+            answered = steps
+            changed.notify_all()
+        return False
+
+    lanes = Lanes(tasks, work, early)
+    lanes.run()
+    assert began == ["organization", "user", "member"]
+    assert done_early == 2
+
+
+def test_nothing_is_done_early_for_what_needs_a_model_that_has_not_begun() -> None:
+    tasks = [
+        LaneTask("user", Silo.CONTROL, frozenset()),
+        LaneTask("email", Silo.CONTROL, frozenset({"user"})),
+        LaneTask("member", Silo.REGION, frozenset({"email"})),
+    ]
+    done: list[str] = []
+    asked: list[list[str]] = []
+
+    def early(_model: str, _needs: frozenset[str]) -> bool:
+        asked.append([*done])
+        return False
+
+    Lanes(tasks, done.append, early).run()
+    assert done == ["user", "email", "member"]
+    assert all("user" in each for each in asked)
+
+
 def test_without_lanes_the_order_is_the_one_given() -> None:
     done: list[str] = []
     _run(in_one_lane(["b", "a", "c"]), lambda _, model: done.append(model))
