@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from control_silo.model_imports import usecases as control_usecases
-from region_silo.imports import writer
+from region_silo.imports import own_batches, writer
 from region_silo.imports.domain import DataImport, State
 from region_silo.imports.writer import BatchLimits
 from shared import barrier
@@ -83,7 +83,7 @@ def test_a_disturbed_import_ends_like_an_undisturbed_one(
     stack = make_stack()
     refused = [(chooser.choice(_MODELS), chooser.choice(_COUNT)) for _ in range(3)]
     with monkeypatch.context() as patched:
-        for module in (writer, control_usecases):
+        for module in (writer, own_batches, control_usecases):
             patched.setattr(module, "RowDecoder", refusing(*refused))
         import_id = stack.upload(json.dumps(_FILE).encode(), continue_on_error=chooser.random() < 0.5).id
         life = _Life(stack, import_id, chooser)

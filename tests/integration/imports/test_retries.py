@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from control_silo.model_imports import usecases as control_usecases
-from region_silo.imports import writer
+from region_silo.imports import own_batches, writer
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.writer import BatchLimits
 from shared import barrier, errors
@@ -38,7 +38,7 @@ class Killed(BaseException):
 @pytest.fixture
 def unreadable(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Some rows cannot be read, until it is called."""
-    for module in (writer, control_usecases):
+    for module in (writer, own_batches, control_usecases):
         monkeypatch.setattr(module, "RowDecoder", refusing(*_REFUSED))
     return monkeypatch.undo
 
