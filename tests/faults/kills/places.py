@@ -9,7 +9,7 @@ from tests.faults.stack.imports import SCOPES, Kill, handed_models
 from tests.faults.stack.silos import Point
 
 _PARTS = 5
-"""Parts of 256 KiB in which the file comes."""
+"""The file comes in as many parts at least."""
 
 _BATCHES = len(models()) - 1
 """Batches of a file that has few rows of nearly each model."""
