@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from random import SystemRandom
@@ -18,6 +19,7 @@ _PORT_MIN = 10_000
 _PORTS_END = 65_536
 _OUTGOING_PORTS_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _OUTGOING_PORTS_USUAL = (32_768, 60_999)
+_CLAIMS_FILE = Path(tempfile.gettempdir()) / f"siloway-ports-{os.getuid()}"
 
 
 class FolderLock:
@@ -68,7 +70,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback TCP ports that nobody has now, all different.
+    """Loopback TCP ports that nobody has now, all different. Who else asks gets others while this process lives.
 
     They lie apart from those that the kernel gives to outgoing connections, below them or else above: one of these
     could take such a port between its choice and its use. Where there are no others, any port is better than none.
@@ -94,8 +96,46 @@ def _free_among(candidates: Sequence[int], count: int) -> list[int]:
             break
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            ports.append(port)
+            if _claims.take(port):
+                ports.append(port)
     return ports
+
+
+class _Claims:
+    """What processes of this user have chosen: a byte a port of one file, locked until its process ends.
+
+    Between its choice and its use a port looks free, and stacks that start at one time choose at one time.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = -1
+        self._owner = 0
+        self._own: set[int] = set()
+
+    def take(self, port: int) -> bool:
+        """Whether it is this process's from now on."""
+        if self._owner != os.getpid():  # a fork has none of its parent's locks
+            self._open()
+        if port in self._own:
+            return False
+        if self._descriptor >= 0:
+            try:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+            except OSError:
+                return False
+        self._own.add(port)
+        return True
+
+    def _open(self) -> None:
+        """Without the file a port is as free as it looks."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = -1
+        with contextlib.suppress(OSError):
+            self._descriptor = os.open(_CLAIMS_FILE, flags, 0o600)
+        self._owner, self._own = os.getpid(), set()
+
+
+_claims = _Claims()
 
 
 def _outgoing_ports() -> tuple[int, int]:

@@ -48,6 +48,22 @@ def test_a_taken_port_is_named() -> None:
     check_port("127.0.0.1", port, "us, public")
 
 
+def _chosen_by_another_process(ports: list[int]) -> list[int]:
+    chooses = (
+        "import sys; from shared.embedded import folder; print(*folder._free_among(list(map(int, sys.argv[1:])), 99))"
+    )
+    command = [sys.executable, "-c", chooses, *map(str, ports)]
+    return list(map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()))
+
+
+def test_ports_that_one_process_has_chosen_are_not_chosen_by_another_until_it_ends() -> None:
+    assert _chosen_by_another_process(free_ports(5)) == []
+    others = list(range(20_000, 20_050))
+    ended = _chosen_by_another_process(others)
+    assert len(ended) > 10
+    assert set(ended) & set(_chosen_by_another_process(others))
+
+
 def test_free_ports_differ() -> None:
     assert len(set(free_ports(20))) == 20
 
