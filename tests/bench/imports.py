@@ -158,8 +158,9 @@ def _memory_kib(stack: RunningStack, name: str) -> int:
 def _flatness(stack: RunningStack, import_id: int) -> tuple[float, str, tuple[float, float]]:
     """The worst model: last fifth over first fifth, its name, and the two times a row, medians of their batches.
 
-    A batch lasts until the next one of its model begins, for models are written side by side. The last one of a model
-    is smaller than the others and left out.
+    A batch lasts until the next one of its model begins, for models are written side by side. So what a batch that is
+    written early waits for, the users whom members refer to, counts as its own. The last one of a model is smaller than
+    the others and left out.
     """
     rows = stack.query(
         REGION,
