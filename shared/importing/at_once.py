@@ -26,9 +26,10 @@ class AtOnce:
     """The texts for one target. Parameters are psycopg's, by name: import_id, now, those of Known.
 
     `count` gives the number of rows that were entered, `rows` the ledger's row of each, by ordinal; one of both is run,
-    `followed_by` after it.
+    `followed_by` after it. `decision`: what each of them has.
     """
 
+    decision: Decision
     begin: str
     count: str
     rows: str
@@ -43,19 +44,22 @@ def at_once_of(target: Target, known: Known) -> AtOnce | None:
     conflicts = [each.conflict for each in target.unique]
     if target.followed_by and (target.references or not target.snowflake):
         return None
+    decision, followed_by = Decision.INSERT, target.followed_by
     if conflicts in _EXPECT_ALL_HELD and target.packed is None:
         insert = _meet(target, target.unique[0], known)
+        if conflicts == [Conflict.MERGE]:  # what follows is for rows that are new
+            decision, followed_by = Decision.MERGE, ()
     elif _EXPECTS_NONE_HELD.issuperset(conflicts):
         insert = _insert(target, known)
     else:
         return None
     return AtOnce(
+        decision=decision,
         begin=f"{PLANNER}; SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; {create_stage(target)}",
         count=f"{insert} SELECT count(*) FROM entered",
         rows=f"{insert} SELECT ordinal, old_pk, new_pk, decision, suffixed FROM entered ORDER BY ordinal",
         followed_by=tuple(
-            each.replace(PLANNED, "").replace(target.resolved, f"({_as_resolved(target)})")
-            for each in target.followed_by
+            each.replace(PLANNED, "").replace(target.resolved, f"({_as_resolved(target)})") for each in followed_by
         ),
     )
 

@@ -20,7 +20,7 @@ from shared.errors import Aborted
 from shared.importing.at_once import AtOnce, at_once_of
 from shared.importing.choices import Choice, choose
 from shared.importing.columns import columns_of
-from shared.importing.decisions import BatchFinding, Counts, Decision, LedgerRow, WriteKind, ledger_rows
+from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKind, ledger_rows
 from shared.importing.drift import Edits, check_drift, take_planned_names
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.references import Known
@@ -82,7 +82,7 @@ class Written:
 
 
 class AmissError(Exception):
-    """A batch that was tried at once has a row about which there is something to decide or to tell."""
+    """A batch cannot be written at once: about some row there is something to decide or to tell, or about all."""
 
 
 class Suspects:
@@ -124,20 +124,21 @@ def write_batch(
 ) -> Written:
     """Write the rows, their ledger and what follows from them.
 
-    Raises UniqueViolation of a lost race, and DriftedError when a batch that applies a plan decides otherwise; tried
-    `at_once`, AmissError or an IntegrityError where the batch must go the whole way.
+    Raises UniqueViolation of a lost race, and DriftedError when a batch that applies a plan decides otherwise. Told to
+    do it `at_once` it decides nothing: AmissError or an IntegrityError say that the batch must go the whole way.
     """
     found = [BatchFinding.of_row(each) for each in batch.findings]
     if not batch.rows:
         return Written(Counts(skipped=batch.count), found)
     driver = transaction.driver
     parameters = {"import_id": batch.import_id, "now": transaction.now}
-    if at_once and batch.decides_itself:
+    if at_once:
         known, spans = _known(target, batch)
-        short = at_once_of(target, known)
-        if short is not None:
-            ledger = _write_at_once(driver, target, short, batch, parameters | spans, tells_ledger=tells_ledger)
-            return Written(Counts.of({Decision.INSERT: len(batch.rows)}, batch.count), found, ledger)
+        short = at_once_of(target, known) if batch.decides_itself else None
+        if short is None:
+            raise AmissError
+        ledger = _write_at_once(driver, target, short, batch, parameters | spans, tells_ledger=tells_ledger)
+        return Written(Counts.of({short.decision: len(batch.rows)}, batch.count), found, ledger)
     statements = _begin(driver, target, batch)
     _stage(driver, target, statements, batch)
     driver.execute(statements.resolve.encode(), parameters)

@@ -1,17 +1,21 @@
 """A batch in which nothing is amiss is written by one statement: what stands then is what the whole way would write."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from control_silo.model_imports.targets import target_of as control_target_of
-from region_silo.imports.domain import State
+from region_silo.imports.domain import Scope, State
+from region_silo.imports.options import ImportOptions
 from region_silo.imports.targets import target_of
+from region_silo.imports.writer import FileWriter
 from shared.errors import Aborted
 from shared.importing import batch
 from shared.importing.at_once import AtOnce, at_once_of
@@ -23,7 +27,7 @@ from shared.importing.terms import Terms
 from siloway_client.export_file import write_export
 from tests.genuine_exports import genuine_exports
 from tests.integration.imports import rows_of_files as rows
-from tests.integration.imports.stack import ImportStack
+from tests.integration.imports.stack import OPERATOR, ImportStack
 
 
 def _addresses(*addresses: str, user: int = 0) -> bytes:
@@ -47,6 +51,8 @@ _LEDGER = """
     WHERE import_id = :id AND ordinal > 0 ORDER BY model, ordinal
 """
 
+_COUNTS = "SELECT model, first_ordinal, last_ordinal, counts FROM import_chunk WHERE import_id = :id ORDER BY 1, 2"
+
 
 def _targets() -> list[Target]:
     return [
@@ -68,7 +74,11 @@ def test_both_ways_write_the_same(
         done = stack.run(stack.upload(_FILES[name]).id)
         assert done.state is State.SUCCEEDED
         told = stack.findings(done.id)
-        ledgers = {silo: stack.all_in(silo, _LEDGER, id=done.id) for silo in ("control", "region")}
+        ledgers = {
+            (silo, query): stack.all_in(silo, query, id=done.id)
+            for silo in ("control", "region")
+            for query in (_LEDGER, _COUNTS)
+        }
         seen.append((stack.natural_rows(done.id), ledgers, told, stack.report(done.id).counts))
     assert seen[0] == seen[1]
     assert any(seen[0][1].values())
@@ -148,6 +158,49 @@ def test_a_member_whose_user_is_missing_is_told_of_as_if_all_users_had_been_ther
         "user_id",
     )
     assert stack.all_in("region", "SELECT count(*) FROM organization_member")[0]["count"] == 39
+
+
+def test_a_batch_that_cannot_be_tried_at_once_waits_for_all_that_it_may_refer_to(
+    stack: ImportStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = json.loads(_people(40))
+    # The users' order lets the first ones reach as far as any member refers.
+    import_id = stack.upload(json.dumps([file[0], *reversed(file[1:41]), *file[41:]]).encode()).id
+    tried, returned = threading.Event(), threading.Event()
+    write_early = FileWriter._write_early
+
+    def noted(writer: FileWriter, model: str, needs: frozenset[str]) -> bool:
+        has_written = write_early(writer, model, needs)
+        if tried.is_set():
+            returned.set()
+        return has_written
+
+    def none_for_members(target: Target, known: Known) -> AtOnce | None:
+        if target.model == "sentry.organizationmember":
+            tried.set()
+            return None
+        return at_once_of(target, known)
+
+    def before() -> None:
+        if len([batch for batch in stack.peer.batches if batch.model == "sentry.user"]) == 3:
+            assert returned.wait(20), "no member was tried early"
+
+    stack.peer.before = before
+    monkeypatch.setattr(FileWriter, "_write_early", noted)
+    monkeypatch.setattr(batch, "at_once_of", none_for_members)
+    assert stack.run(import_id, stack.runner(rows_max=10)).state is State.SUCCEEDED
+    assert stack.findings(import_id) == []
+    assert stack.all_in("region", "SELECT count(*) FROM organization_member")[0]["count"] == 40
+
+
+@pytest.mark.parametrize("email", ["user1@example.com", ""])
+def test_merged_users_get_nothing_that_new_ones_get(stack: ImportStack, email: str) -> None:
+    file = [rows.user(1, "user1@example.com", email=email)]
+    how: Any = {"scope": Scope.USER, "caller": OPERATOR, "options": ImportOptions(merge_users=True)}
+    assert [stack.do_import(file, **how).state for _ in range(2)] == [State.SUCCEEDED] * 2
+    counts = stack.all_in("control", "SELECT counts FROM import_chunk ORDER BY import_id")
+    assert [(each["counts"]["inserted"], each["counts"]["merged"]) for each in counts] == [(1, 0), (0, 1)]
+    assert stack.all_in("control", "SELECT count(*) FROM user_email")[0]["count"] == bool(email)
 
 
 def test_what_had_something_amiss_once_goes_the_whole_way_from_then_on() -> None:
