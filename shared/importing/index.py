@@ -10,7 +10,6 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from itertools import count, groupby
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -116,10 +115,10 @@ class IndexBuilder:
         """Enter objects; what cannot be decoded is entered without a model and told when the rows are decoded."""
         names, pks = _heads(run)
         offsets = run.offsets
-        records = list(map(_RECORD.pack, pks, offsets, run.lengths, count(self._objects + 1)))
+        records = list(map(_RECORD.pack, pks, offsets, run.lengths, itertools.count(self._objects + 1)))
         self._objects += len(records)
         begin = 0
-        for name, same in groupby(names):  # rows of one model mostly stand together
+        for name, same in itertools.groupby(names):  # rows of one model mostly stand together
             end = begin + len(list(same))
             pending = self._pending(name, offsets[begin])
             pending.records += b"".join(records[begin:end])
