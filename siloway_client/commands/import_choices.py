@@ -64,40 +64,46 @@ Filter = import_pb.ImportOptions.Filter
 
 
 @dataclass(frozen=True)
-class OrganizationChoices:
+class _Choices:
+    """What all scopes know."""
+
+    policy: Policies = None
+
+    def options(self) -> import_pb.ImportOptions:
+        """As the region takes them. Raises BadParameter."""
+        return import_pb.ImportOptions(policies=policies_of(self.policy))
+
+
+@dataclass(frozen=True)
+class OrganizationChoices(_Choices):
     """What organization scope knows."""
 
     filter_org_slugs: OrganizationSlugs = None
     merge_users: MergeUsers = False
     hide_organizations: HideOrganizations = False
-    policy: Policies = None
 
     def options(self) -> import_pb.ImportOptions:
         """As the region takes them. Raises BadParameter."""
-        return import_pb.ImportOptions(
-            policies=policies_of(self.policy),
-            merge_users=self.merge_users,
-            hide_organizations=self.hide_organizations,
-            organization_slugs=_filter(values_of(self.filter_org_slugs)),
-        )
+        options = super().options()
+        options.merge_users, options.hide_organizations = self.merge_users, self.hide_organizations
+        _fill(options.organization_slugs, values_of(self.filter_org_slugs))
+        return options
 
 
 @dataclass(frozen=True)
-class UserChoices:
+class UserChoices(_Choices):
     """What user scope knows."""
 
     filter_usernames: Usernames = None
     filter_usernames_file: UsernamesFile = None
     merge_users: MergeUsers = False
-    policy: Policies = None
 
     def options(self) -> import_pb.ImportOptions:
         """As the region takes them. Raises BadParameter."""
-        return import_pb.ImportOptions(
-            policies=policies_of(self.policy),
-            merge_users=self.merge_users,
-            usernames=_filter(names_of(self.filter_usernames, self.filter_usernames_file)),
-        )
+        options = super().options()
+        options.merge_users = self.merge_users
+        _fill(options.usernames, names_of(self.filter_usernames, self.filter_usernames_file))
+        return options
 
 
 @dataclass(frozen=True)
@@ -114,24 +120,24 @@ class ConfigChoices(UserChoices):
 
 
 @dataclass(frozen=True)
-class GlobalChoices:
+class GlobalChoices(_Choices):
     """What global scope knows."""
 
     add_to_silo: AddToSilo = False
     hide_organizations: HideOrganizations = False
-    policy: Policies = None
 
     def options(self) -> import_pb.ImportOptions:
         """As the region takes them. Raises BadParameter."""
-        return import_pb.ImportOptions(
-            policies=policies_of(self.policy),
-            add_to_silo=self.add_to_silo,
-            hide_organizations=self.hide_organizations,
-        )
+        options = super().options()
+        options.add_to_silo, options.hide_organizations = self.add_to_silo, self.hide_organizations
+        return options
 
 
-def _filter(names: list[str] | None) -> Filter | None:
-    return None if names is None else Filter(values=names)
+def _fill(wanted: Filter, names: list[str] | None) -> None:
+    """Without names there is no filter; with none of them it lets nothing pass."""
+    if names is not None:
+        wanted.SetInParent()
+        wanted.values.extend(names)
 
 
 def policies_of(texts: list[str] | None) -> list[import_pb.ImportOptions.Policy]:

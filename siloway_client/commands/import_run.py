@@ -13,28 +13,22 @@ from siloway_client.commands.import_choices import (
     OrganizationChoices,
     UserChoices,
 )
-from siloway_client.commands.imports import DecryptWith, NoWait, Source, WaitMax, tell_end, upload_and_wait
-from siloway_client.decryption import decrypted
-from siloway_client.findings_file import FindingsFile, refusals_written, write_import
+from siloway_client.commands.imports import NoWait, Source, tell_end
+from siloway_client.commands.sending import Sending
 from siloway_client.option_groups import grouped
-from siloway_client.options import Json, NoPrompt, Region, RequestId, Silent, request_id_of, session, set_voice
+from siloway_client.options import Json, NoPrompt, Silent, set_voice
 
 app = typer.Typer(no_args_is_help=True, help="Import an export file.")
 Scope = import_pb.DataImport.Scope
 
 
 @dataclass(frozen=True)
-class How:
+class How(Sending):
     """What all ways to import share."""
 
-    region: Region = "us"
     no_wait: NoWait = False
-    wait_max: WaitMax = 3600
     continue_on_error: ContinueOnError = False
-    request_id: RequestId = None
     json_output: Json = False
-    decrypt_with: DecryptWith = None
-    findings_file: FindingsFile = None
     no_prompt: NoPrompt = False
     silent: Silent = False
 
@@ -80,21 +74,6 @@ def _import(
         )
     set_voice(context, no_prompt=how.no_prompt, silent=how.silent)
     options.continue_on_error = how.continue_on_error
-    request_id = request_id_of(how.request_id)
-    with (
-        decrypted(source, how.decrypt_with) as plain,
-        session(context).targets().region(how.region) as client,
-        refusals_written(how.findings_file),
-    ):
-        found = upload_and_wait(
-            client,
-            plain,
-            scope,
-            request_id=request_id,
-            wait_max_s=how.wait_max,
-            options=options,
-            wait=not how.no_wait,
-        )
-        if how.findings_file is not None:
-            write_import(how.findings_file, client, found)
+    with how.sent(context, source, scope, options, wait=not how.no_wait) as (_, found):
+        pass
     tell_end(found, how.json_output)

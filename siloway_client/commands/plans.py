@@ -10,7 +10,6 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway_client import output
 from siloway_client.commands.import_choices import ConfigChoices, GlobalChoices, OrganizationChoices, UserChoices
 from siloway_client.commands.imports import (
-    DecryptWith,
     ImportFailed,
     NoWait,
     Source,
@@ -19,13 +18,11 @@ from siloway_client.commands.imports import (
     follow,
     show,
     tell_end,
-    upload_and_wait,
 )
-from siloway_client.decryption import decrypted
+from siloway_client.commands.sending import Sending
 from siloway_client.findings import findings_of
-from siloway_client.findings_file import FindingsFile, refusals_written, write_import
 from siloway_client.option_groups import grouped
-from siloway_client.options import Json, Region, RequestId, checked_destination, request_id_of, session
+from siloway_client.options import Json, RequestId, checked_destination, request_id_of, session
 from siloway_client.plans import application, decisions_of, read_plan, write_plan
 
 app = typer.Typer(no_args_is_help=True, help="Find out what the import of a file would do, without doing it.")
@@ -44,15 +41,10 @@ PlanFile = Annotated[
 
 
 @dataclass(frozen=True)
-class How:
+class How(Sending):
     """What all ways to plan share."""
 
-    region: Region = "us"
     plan_file: PlanFile = None
-    findings_file: FindingsFile = None
-    wait_max: WaitMax = 3600
-    request_id: RequestId = None
-    decrypt_with: DecryptWith = None
 
 
 @app.command("organizations")
@@ -119,22 +111,7 @@ def _plan(
 ) -> None:
     """Upload, wait, write what was found out. Raises ImportFailed when there is no plan, or errors in it."""
     target = how.plan_file or source.with_name(f"{source.name}.plan")
-    with (
-        decrypted(source, how.decrypt_with) as plain,
-        session(context).targets().region(how.region) as client,
-        refusals_written(how.findings_file),
-    ):
-        found = upload_and_wait(
-            client,
-            plain,
-            scope,
-            request_id=request_id_of(how.request_id),
-            wait_max_s=how.wait_max,
-            options=options,
-            is_plan=True,
-        )
-        if how.findings_file is not None:
-            write_import(how.findings_file, client, found)
+    with how.sent(context, source, scope, options, is_plan=True) as (client, found):
         show(found)
         check_end(found)
         if found.state != _State.STATE_PLANNED:
