@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from region_silo.imports.store import LeaseLostError
 from shared.importing.registry import Silo, models
 
+FOLLOWING = "members follow"
+"""The task behind the region's models: members follow their users, while control still writes. No model."""
+_MEMBER = "sentry.organizationmember"
+
 
 @dataclass(frozen=True)
 class LaneTask:
@@ -35,6 +39,11 @@ def tasks_of(wanted: Sequence[str], handed: Collection[str]) -> list[LaneTask]:
     return [
         LaneTask(model, Silo.CONTROL if model in handed else Silo.REGION, _needed(model) & present) for model in wanted
     ]
+
+
+def following_of(wanted: Sequence[str]) -> list[LaneTask]:
+    """The task that stands behind all models, where there are members."""
+    return [LaneTask(FOLLOWING, Silo.REGION, frozenset({_MEMBER}))] if _MEMBER in wanted else []
 
 
 def in_one_lane(wanted: Sequence[str]) -> list[LaneTask]:

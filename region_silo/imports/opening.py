@@ -1,10 +1,10 @@
 """The end of an import: its organizations open to others, and control begins to hear of their members.
 
 Before an organization opens, its members follow what the region knows of their users, whatever the file says; that is
-done while its slugs are on their way. An import of many organizations opens them in several transactions; whoever asks
-for its end when the first ones are open comes too late. The last transaction ends the import and its request, and notes
-that its members are to be told of. All of it may be cut short anywhere and is done again from its beginning, where it
-finds little left to do.
+done as soon as all of them are written, while control still writes or its slugs are on their way. An import of many
+organizations opens them in several transactions; whoever asks for its end when the first ones are open comes too late.
+The last transaction ends the import and its request, and notes that its members are to be told of. All of it may be cut
+short anywhere and is done again from its beginning, where it finds little left to do.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,11 +25,19 @@ Changing = Callable[[Sequence[int]], AbstractContextManager[None]]
 """Encloses the transaction that opens organizations to others, so that caches of them are told."""
 
 
+Check = Callable[[], object]
+"""Raises when the work is to be cut short."""
+
+
 @dataclass(frozen=True)
 class OpeningLimits:
-    """How many members or organizations one transaction is about, and how long the lease is held on to."""
+    """How many rows one transaction is about, and how long the lease is held on to.
+
+    `rows_max`: organizations that open, or members that control is told of; `followers_max`: members that follow.
+    """
 
     rows_max: int = 1000
+    followers_max: int = 5000
     lease_s: float = 20.0
 
 
@@ -45,19 +53,21 @@ class Opening:
         self._limits = limits
         self._changing = changing
 
-    def follow(self) -> None:
+    def follow(self, check: Check = lambda: None) -> None:
         """Let the members follow their users, in the order of their ids; they do from then on. All rows of members are
-        written. Raises LeaseLostError.
+        written. Raises LeaseLostError, and what `check` raises, which is asked before each transaction.
         """
+        barrier.reach("import.before_following")
         first, last = self._database.read(lambda transaction: following.span(transaction, self._import.id))
         after_id = first - 1
 
         def work(transaction: Transaction) -> int:
             transaction.commit_without_waiting()  # the import's end waits for all that stands before it
             store.renew(transaction, self._lease, self._limits.lease_s)
-            return following.follow(transaction, self._import.id, (after_id, last), self._limits.rows_max)
+            return following.follow(transaction, self._import.id, (after_id, last), self._limits.followers_max)
 
         while after_id < last:
+            check()
             after_id = self._database.transact(work)
             barrier.reach("import.between_followings")
 

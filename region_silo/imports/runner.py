@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from prometheus_client import Counter
@@ -25,7 +26,7 @@ from region_silo.imports.domain import (
     change,
     import_name,
 )
-from region_silo.imports.opening import Opening, OpeningLimits
+from region_silo.imports.opening import Check, Opening, OpeningLimits
 from region_silo.imports.peers import ControlPeer, Ids
 from region_silo.imports.planner import Planner
 from region_silo.imports.resting import RestedError, request_key, rest_if_wanted
@@ -199,6 +200,7 @@ class ImportRunner:
                 file=file,
                 turn=Turn(self._database, self._settings.share, data_import.principal),
                 stopping=self._stop.is_set,
+                follow=partial(self._follow, self._opening(lease, data_import), data_import),
             ).write_all(after_slugs=after_slugs)
 
     def _reserve(self, lease: Lease, data_import: DataImport) -> bool:
@@ -264,11 +266,11 @@ class ImportRunner:
     def _opening(self, lease: Lease, data_import: DataImport) -> Opening:
         return Opening(self._database, lease, data_import, self._settings.opening, self._caches.organizations)
 
-    def _follow(self, opening: Opening, data_import: DataImport) -> None:
-        """Once when all rows are written: who has followed goes on to. Another process does it again."""
+    def _follow(self, opening: Opening, data_import: DataImport, check: Check = lambda: None) -> None:
+        """Once when all members are written: who has followed goes on to. Another process does it again."""
         written = (data_import.id, data_import.tries)
         if self._followed != written:
-            opening.follow()
+            opening.follow(check)
             self._followed = written
 
     def _finish(self, lease: Lease, data_import: DataImport) -> None:

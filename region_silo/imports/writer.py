@@ -24,7 +24,7 @@ from region_silo.imports.choosing import Choices
 from region_silo.imports.domain import DataImport, Scope, State, after_batch
 from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
 from region_silo.imports.handing import Handing
-from region_silo.imports.lanes import LaneCutError, Lanes, LaneTask, in_one_lane, tasks_of
+from region_silo.imports.lanes import FOLLOWING, LaneCutError, Lanes, LaneTask, following_of, in_one_lane, tasks_of
 from region_silo.imports.own_batches import OwnBatch, OwnBatches
 from region_silo.imports.peers import ControlPeer, Ids
 from region_silo.imports.planner import begin_plan
@@ -77,6 +77,7 @@ class FileWriter:
         file: UploadedFile,
         turn: Turn,
         stopping: Callable[[], bool],
+        follow: Callable[[Callable[[], None]], None],
     ) -> None:
         self._database = database
         self._ids = ids
@@ -86,6 +87,7 @@ class FileWriter:
         self._file = file
         self._turn = turn
         self._stopping = stopping
+        self._follow = follow
         self._rows = {each.model: each.rows for each in data_import.models}
         self._sieve = Sieve(database, data_import, file)
         self._choices = Choices(database, data_import)
@@ -124,13 +126,17 @@ class FileWriter:
         """What is decided row by row beforehand, or was tried before, is written in its one order."""
         if not self._side_by_side:
             return in_one_lane(wanted)
-        return tasks_of(wanted, [name for name in wanted if self._is_handed(name) and not self._is_skipped(name)])
+        handed = [name for name in wanted if self._is_handed(name) and not self._is_skipped(name)]
+        return [*tasks_of(wanted, handed), *following_of(wanted)]
 
     @property
     def _side_by_side(self) -> bool:
         return not (self._import.is_plan or self._import.plan_id is not None or self._import.tries)
 
     def _write_model(self, model: str) -> None:
+        if model == FOLLOWING:
+            self._follow(self._check)
+            return
         if self._import.tries:
             self._retry(model)
         write = self._writer_of(model)
@@ -169,10 +175,7 @@ class FileWriter:
 
     def _do(self, write: Callable[[], RestedError | None]) -> None:
         """One batch, and what comes after each."""
-        if self._lanes.is_cut:
-            raise LaneCutError
-        if self._stopping():
-            raise StoppedError
+        self._check()
         began = time.monotonic()
         barrier.reach("import.before_batch")
         rested = write()
@@ -180,6 +183,12 @@ class FileWriter:
         if rested is not None:
             raise rested
         self._turn.after_batch(time.monotonic() - began, self._stopping)
+
+    def _check(self) -> None:
+        if self._lanes.is_cut:
+            raise LaneCutError
+        if self._stopping():
+            raise StoppedError
 
     def _writer_of(self, model: str) -> Callable[[str, int, int], RestedError | None]:
         if self._is_skipped(model):

@@ -22,8 +22,8 @@ _BATCHES = _PEOPLE // 2
 _ACTIVE = "SELECT user_id, user_is_active FROM organization_member ORDER BY user_id"
 
 
-def _runner(stack: ImportStack, rows_max: int = 2) -> ImportRunner:
-    settings = RunnerSettings(opening=OpeningLimits(rows_max=rows_max))
+def _runner(stack: ImportStack, followers_max: int = 2) -> ImportRunner:
+    settings = RunnerSettings(opening=OpeningLimits(followers_max=followers_max))
     return ImportRunner(stack.region, stack.spool, stack.peer, stack.ids[REGION], settings)
 
 
@@ -65,8 +65,8 @@ def test_each_member_follows_what_is_known_of_its_user_and_keeps_what_the_file_s
                 known = f"INSERT INTO known_user (id, state, version) VALUES ({user_id}, {standing}, 9)"
                 stack.change_in("region", known)
 
-    with barrier.registered("import.after_reserve", _once(know)):
-        found = _run_to_its_end(stack, import_id, _runner(stack, rows_max=3))
+    with barrier.registered("import.before_following", _once(know)):
+        found = _run_to_its_end(stack, import_id, _runner(stack, followers_max=3))
     followed = {0: [True, False], 1: [True, True], 2: [False, False], 3: [False, False], 4: [True, False]}
     assert found == [value for standing in range(5) for value in followed[standing]]
 
@@ -96,7 +96,7 @@ def test_a_member_follows_its_user_whose_standing_changes_at_the_same_moment(sta
         wait_for_a_blocked_session(stack.region)
         may_end.set()
 
-    with barrier.registered("import.after_reserve", _once(suspend)):
+    with barrier.registered("import.before_following", _once(suspend)):
         found = _run_to_its_end(stack, import_id, _runner(stack))
     for thread in threads:
         thread.join(20)
@@ -115,6 +115,22 @@ def test_who_has_followed_is_not_looked_at_again_by_the_same_process_but_by_anot
         assert len(times) == 2 * _BATCHES
         assert stack.run(other_id, goes_on).state is State.SUCCEEDED
         assert len(times) == 3 * _BATCHES
+
+
+def test_followings_are_cut_short_when_the_process_is_to_stop_and_are_done_by_another_one(stack: ImportStack) -> None:
+    """They are done while the file is still written, between its batches."""
+    import_id = _upload(stack)
+    stop, times = threading.Event(), list[int]()
+
+    def stop_it(number: int) -> None:
+        times.append(number)
+        stop.set()
+
+    with barrier.registered("import.between_followings", stop_it):
+        _runner(stack).run(stop)
+    assert times == [1]
+    assert stack.report(import_id).data_import.state is State.WRITING
+    assert _run_to_its_end(stack, import_id, _runner(stack)) == [True] * _PEOPLE
 
 
 def test_what_control_tells_of_a_user_after_the_following_reaches_the_member_before_it_opens(

@@ -31,7 +31,7 @@ def _kill_at(n: int) -> Callable[[int], None]:
 
 
 def _runner(stack: ImportStack) -> ImportRunner:
-    settings = RunnerSettings(opening=OpeningLimits(rows_max=_ROWS_MAX))
+    settings = RunnerSettings(opening=OpeningLimits(rows_max=_ROWS_MAX, followers_max=_ROWS_MAX))
     return ImportRunner(stack.region, stack.spool, stack.peer, stack.ids[REGION], settings)
 
 
@@ -92,7 +92,7 @@ def test_another_process_goes_on_to_tell_of_members_where_one_that_died_has_stop
 
 @pytest.mark.parametrize(
     ("point", "state", "opened_there"),
-    [("import.between_followings", State.RESERVING, 0), ("import.between_openings", State.FINISHING, 4)],
+    [("import.between_followings", State.WRITING, 0), ("import.between_openings", State.FINISHING, 4)],
 )
 def test_organizations_open_in_small_transactions_that_go_on_when_a_process_dies_between_them(
     stack: ImportStack, point: str, state: State, opened_there: int
