@@ -28,6 +28,7 @@ _NAME = re.compile(r"([0-9]{1,20})\.(?:upload|index|part|lock)")
 _WORKSPACE = re.compile(r"[0-9a-f]{32}\.work")
 _MEASURE_EVERY_BYTES = 1 << 20
 _READ_BYTES = 1 << 20
+_ON_ITS_WAY_BYTES = 1 << 20
 _CLAIM_TRIES = 3
 _CLAIM_AGAIN_S = 2.0
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -178,6 +179,7 @@ class SpoolWriter:
         self._descriptor = os.open(part, os.O_RDWR | os.O_CLOEXEC | how, 0o600)
         self._hash = hashlib.sha256()
         self._unmeasured = 0
+        self._on_its_way = 0
         self.length = 0
 
     def write(self, chunk: bytes) -> None:
@@ -189,6 +191,15 @@ class SpoolWriter:
         self._hash.update(chunk)
         self.length += len(chunk)
         write_all(self._descriptor, chunk)
+        self._send_on_its_way()
+
+    def _send_on_its_way(self) -> None:
+        """Have what was written brought to disk meanwhile, so that little is left when the file is finished."""
+        length = self.length - self._on_its_way
+        if length >= _ON_ITS_WAY_BYTES:
+            # Linux begins to write these pages, and drops none of them while they are being written.
+            os.posix_fadvise(self._descriptor, self._on_its_way, length, os.POSIX_FADV_DONTNEED)
+            self._on_its_way = self.length
 
     def replay(self) -> Iterator[bytes]:
         """What stood there before, piece by piece, as if it had just been written."""
@@ -197,6 +208,7 @@ class SpoolWriter:
             self.length += len(piece)
             yield piece
         os.lseek(self._descriptor, self.length, os.SEEK_SET)
+        self._on_its_way = self.length
 
     def holds(self, data: bytes, offset: int) -> bool:
         """Whether these bytes stand there."""
