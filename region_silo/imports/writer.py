@@ -25,6 +25,7 @@ from region_silo.imports.domain import DataImport, Scope, State, after_batch
 from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
 from region_silo.imports.handing import Handing
 from region_silo.imports.lanes import LaneCutError, Lanes, LaneTask, in_one_lane, tasks_of
+from region_silo.imports.own_addresses import OWN_ADDRESSES, OwnAddresses, with_own_addresses
 from region_silo.imports.own_batches import OwnBatch, OwnBatches
 from region_silo.imports.peers import ControlPeer, Ids
 from region_silo.imports.planner import begin_plan
@@ -93,6 +94,7 @@ class FileWriter:
         self._ahead = Ahead[tuple[int, list[RawRow], HandedAnswer]]()
         self._suspects = Suspects()
         self._own = OwnBatches(database, ids, data_import, self._sieve)
+        self._addresses = OwnAddresses(database, control, lease, limits.lease_s, data_import)
         self._following: dict[str, int] = {}
         self._state = State.WRITING
         self._lanes = Lanes((), self._retry)
@@ -122,15 +124,17 @@ class FileWriter:
 
     def _tasks(self, wanted: Sequence[str]) -> list[LaneTask]:
         """What is decided row by row beforehand, or was tried before, is written in its one order."""
-        if not self._side_by_side:
-            return in_one_lane(wanted)
-        return tasks_of(wanted, [name for name in wanted if self._is_handed(name) and not self._is_skipped(name)])
+        taken = [name for name in wanted if self._is_handed(name) and not self._is_skipped(name)]
+        return with_own_addresses(tasks_of(wanted, taken) if self._side_by_side else in_one_lane(wanted), taken)
 
     @property
     def _side_by_side(self) -> bool:
         return not (self._import.is_plan or self._import.plan_id is not None or self._import.tries)
 
     def _write_model(self, model: str) -> None:
+        if model == OWN_ADDRESSES:
+            self._addresses.ask_for(self._do)
+            return
         if self._import.tries:
             self._retry(model)
         write = self._writer_of(model)
