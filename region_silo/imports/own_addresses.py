@@ -5,6 +5,7 @@ and for all users of the import, each time that its file is gone through: what i
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from region_silo.imports import store
@@ -48,20 +49,15 @@ class OwnAddresses:
     def ask_for(self, do: Callable[[Callable[[], RestedError | None]], None]) -> None:
         """Call control until no user is left, each call as one batch by `do`. Raises what `do` does.
 
-        That another import's turn has come takes effect behind the last call: all of them are made anew next time, and
-        no turn might suffice for them.
+        That another import's turn has come takes effect behind the next batch: all users are gone through anew when it
+        does here, and no turn might suffice for them.
         """
-        turn_over: TurnOverError | None = None
         after: int | None = 0
         while after is not None:
             asked: list[int | None] = []
-            try:
+            with suppress(TurnOverError):
                 do(partial(self._ask, after, asked))
-            except TurnOverError as over:
-                turn_over = over
             (after,) = asked
-        if turn_over is not None:
-            raise turn_over
 
     def _ask(self, after: int, asked: list[int | None]) -> RestedError | None:
         """One call; `asked` gets where the next begins, None when there is none."""

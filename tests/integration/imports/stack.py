@@ -44,7 +44,7 @@ class DirectControl:
     def __init__(self, silos: Silos, usecases: ModelImportUseCases) -> None:
         self._silos = silos
         self._usecases = usecases
-        self._completing = CompletingUseCases(usecases.database, usecases.scopes_of, usecases.number_of)
+        self.completing = CompletingUseCases(usecases.database, usecases.scopes_of, usecases.number_of)
         self._undoing = UndoingUseCases(usecases.database, usecases.scopes_of, usecases.number_of)
         self.before: Callable[[], None] = lambda: None
         self.batches: list[HandedBatch] = []
@@ -58,7 +58,7 @@ class DirectControl:
     def complete_users(self, wanted: UsersToComplete) -> CompletedUsers:
         self.before()
         self.completed.append(wanted)
-        return self._completing.complete_users(REGION, wanted)
+        return self.completing.complete_users(REGION, wanted)
 
     def undo_rows(self, wanted: UndoWanted) -> UndonePage:
         self.before()
