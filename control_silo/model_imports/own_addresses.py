@@ -3,7 +3,7 @@
 Most files bring them. So they are made when the file's addresses are written, and only where the user, or anybody, has
 none like it: what the file says of an address is never lost to a row of ours. No row of the file stands for what is
 made here; it has names of its own in the ledger, and goes when the import is undone. A user for whom an import has made
-one gets no other of it, whatever the user's address is by then.
+one gets no other of it, whatever the user's address is by then. Rules: spec imports.md 10.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from shared.statements import command
 # What is asked of each user is a scalar query with LIMIT: a join could be planned as a scan of the growing tables.
 _MAKE = """
     WITH own AS MATERIALIZED (
-        SELECT m.ordinal, m.new_pk AS user_id, u.email FROM import_row m
+        SELECT m.ordinal, m.new_pk AS user_id, u.email FROM {rows}
             JOIN LATERAL (SELECT a.email FROM user_account a WHERE a.id = m.new_pk LIMIT 1) u ON u.email <> ''
-        WHERE m.import_id = %(import_id)s AND m.model = '{user}' AND {rows} AND m.decision IN ({written})
+        WHERE m.decision IN ({written})
     ), addresses AS (
         INSERT INTO email_address{planned} AS t (email, date_added)
         SELECT DISTINCT ON (lower(o.email)) o.email, %(now)s::timestamptz FROM own o
@@ -33,12 +33,12 @@ _MAKE = """
     ), emails AS (
         INSERT INTO user_email{planned} AS t (user_id, email, is_verified, validation_hash, date_hash_added)
         SELECT o.user_id, o.email, false, {hash}, %(now)s::timestamptz FROM own o
-        WHERE (
+        WHERE CASE WHEN (
             SELECT true FROM user_email e WHERE e.user_id = o.user_id AND lower(e.email) = lower(o.email) LIMIT 1
-        ) IS NULL AND (
+        ) IS NULL THEN (
             SELECT true FROM import_row w WHERE w.import_id = %(import_id)s AND w.model = '{emails_of_users}'
                 AND w.old_pk = o.user_id LIMIT 1
-        ) IS NULL
+        ) IS NULL END
         ON CONFLICT DO NOTHING
         RETURNING t.user_id, t.id, {email_digest} AS digest
     )
@@ -48,11 +48,17 @@ _MAKE = """
 """
 
 
+_ROWS = f"""
+    SELECT ordinal, new_pk, decision FROM import_row WHERE import_id = %(import_id)s AND model = '{USER}' AND old_pk
+"""
+_IN_SPAN = f"({_ROWS} > %(after)s AND old_pk <= %(last)s) m"
+_IN_BATCH = f"unnest(%(pks)s::int8[]) AS given (pk) CROSS JOIN LATERAL ({_ROWS} = given.pk LIMIT 1) m"
+
+
 def _statement(rows: str, *, planned: bool) -> bytes:
     return _MAKE.format(
         rows=rows,
         planned=SUFFIX if planned else "",
-        user=USER,
         written=f"{Decision.INSERT:d}, {Decision.SUFFIX:d}",
         insert=Decision.INSERT,
         hash=RANDOM_KEY,
@@ -64,8 +70,7 @@ def _statement(rows: str, *, planned: bool) -> bytes:
 
 
 _OF_SPAN, _OF_BATCH = (
-    {planned: _statement(rows, planned=planned) for planned in (False, True)}
-    for rows in ("m.old_pk > %(after)s AND m.old_pk <= %(last)s", "m.old_pk = ANY (%(pks)s::int8[])")
+    {planned: _statement(rows, planned=planned) for planned in (False, True)} for rows in (_IN_SPAN, _IN_BATCH)
 )
 _PAGE = f"""
     SELECT COALESCE(max(old_pk), %(after)s), count(*) FROM (

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from control_silo.model_imports import own_addresses
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.options import ImportOptions
 from region_silo.imports.runner import ImportRunner, RunnerSettings
 from region_silo.imports.sharing import ShareSettings
 from region_silo.imports.writer import BatchLimits
 from shared import barrier, errors
+from shared.database import Transaction
 from shared.importing.handover import HandedAnswer, HandedBatch, UsersToComplete
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
@@ -128,6 +130,27 @@ def test_a_user_who_has_another_address_by_now_gets_no_second_one(stack: ImportS
     stack.change_in("control", "UPDATE user_account SET email = 'other@example.com'")
     stack.peer.complete_users(UsersToComplete(done.id, "tokens/7", _TERMS, 0))
     assert _of_users(stack) == {("ann", "ann@example.com")}
+
+
+@pytest.mark.parametrize("rows_of", ["_OF_SPAN", "_OF_BATCH"])
+def test_all_that_is_looked_up_is_looked_up_by_index_whatever_is_known_of_the_tables(
+    stack: ImportStack, rows_of: str
+) -> None:
+    """Without statistics, as of a ledger that has just grown, and with them."""
+    done = stack.do_import([rows.user(pk) for pk in range(1, 400)])
+    parameters = {"import_id": done.id, "after": 0, "last": 200, "pks": list(range(1, 200))}
+
+    def plan_of(transaction: Transaction) -> str:
+        own_addresses.page_of_users(transaction, done.id, 0, 1)
+        explain = b"EXPLAIN " + getattr(own_addresses, rows_of)[False]
+        found = transaction.driver.execute(explain, {**parameters, "now": transaction.now}).fetchall()
+        return "\n".join(line for (line,) in found)
+
+    for statistics in ("SELECT 1", "ANALYZE import_row, user_account, user_email, email_address"):
+        stack.change_in("control", statistics)
+        planned = stack.control.transact(plan_of)
+        assert planned.count("Index") >= 5, planned
+        assert not [each for each in ("Seq Scan", "Hash", "Merge", "Bitmap") if each in planned], planned
 
 
 @pytest.mark.parametrize(
