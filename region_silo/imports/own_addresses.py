@@ -49,8 +49,8 @@ class OwnAddresses:
     def ask_for(self, do: Callable[[Callable[[], RestedError | None]], None]) -> None:
         """Call control until no user is left, each call as one batch by `do`. Raises what `do` does.
 
-        That another import's turn has come takes effect behind the next batch: all users are gone through anew when it
-        does here, and no turn might suffice for them.
+        That another import's turn has come is not heeded here, it is told again a turn later: all users would be gone
+        through anew, and no turn might suffice for them.
         """
         after: int | None = 0
         while after is not None:
