@@ -6,12 +6,13 @@ import grpc
 from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rpc
 
+from control_silo.model_imports.completing import CompletingUseCases
 from control_silo.model_imports.undoing import UndoingUseCases
 from control_silo.model_imports.usecases import ModelImportUseCases
 from shared.errors import InvalidArgument
 from shared.importing.choices import Choice
 from shared.importing.decisions import BatchFinding, LedgerRow
-from shared.importing.handover import HandedBatch, KnownRow
+from shared.importing.handover import HandedBatch, KnownRow, UsersToComplete
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
 from shared.importing.undo_handover import UndoWanted
@@ -24,6 +25,13 @@ from shared.rpc.methods import PEER_REGION, Budget, Door, Method
 METHODS: tuple[Method, ...] = (
     Method(
         "/siloway.internal.v1.ModelImportService/ImportBatch",
+        Door.INTERNAL,
+        (PEER_REGION,),
+        budget=Budget.STREAMS,
+        mutating=True,
+    ),
+    Method(
+        "/siloway.internal.v1.ModelImportService/CompleteUsers",
         Door.INTERNAL,
         (PEER_REGION,),
         budget=Budget.STREAMS,
@@ -45,6 +53,7 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
 
     def __init__(self, usecases: ModelImportUseCases) -> None:
         self._usecases = usecases
+        self._completing = CompletingUseCases(usecases.database, usecases.scopes_of, usecases.number_of)
         self._undoing = UndoingUseCases(usecases.database, usecases.scopes_of, usecases.number_of)
 
     def ImportBatch(
@@ -76,6 +85,7 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
             applied_plan=request.applied_plan or None,
             plan_was_edited=request.plan_was_edited,
             choices=[Choice(each.ordinal, each.policy) for each in request.choices],
+            own_addresses_later=request.own_addresses_later,
         )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(
@@ -84,6 +94,15 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
             findings=map(_finding, answer.findings),
             drifted=answer.drifted,
         )
+
+    def CompleteUsers(
+        self, request: model_import_pb.CompleteUsersRequest, context: grpc.ServicerContext
+    ) -> model_import_pb.CompleteUsersResponse:
+        del context
+        terms = Terms(_scope(request.scope), merge_users=request.merge_users)
+        wanted = UsersToComplete(request.import_id, request.principal, terms, request.after, planned=request.plan)
+        done = self._completing.complete_users(current_caller().silo or "", wanted)
+        return model_import_pb.CompleteUsersResponse(last=done.last, has_more=done.has_more)
 
     def UndoRows(
         self, request: model_import_pb.UndoRowsRequest, context: grpc.ServicerContext

@@ -1,4 +1,4 @@
-"""How users and their addresses are written. An import never changes a user that was there before it.
+"""How users and the file's addresses are written. An import never changes a user that was there before it.
 
 Whatever the file says, a user who comes with an organization has no power over the installation, a password that nobody
 knows, and must be claimed. Rules: spec imports.md 10.
@@ -7,44 +7,14 @@ knows, and must be claimed. Rules: spec imports.md 10.
 from functools import cache
 
 from shared.importing.decisions import Decision, WriteKind
-from shared.importing.digests import digest_of
 from shared.importing.kept import kept_target
 from shared.importing.minting import alphanumerics, password_hashes
 from shared.importing.policies import with_policy
 from shared.importing.registry import ImportScope
-from shared.importing.targets import PLANNED, Conflict, Minted, Target, UniqueSet, as_staged
+from shared.importing.targets import Conflict, Minted, Target, UniqueSet, as_staged
 from shared.importing.terms import Terms
-from shared.importing.undo_order import ADDRESSES_OF_USERS, EMAILS_OF_USERS
 
 _USERNAME_LENGTH_MAX = 128
-
-
-# What comes with a user stands in the ledger too, under a name of its own and by ids of ours, for no row of the file
-# stands for it: it goes when its import is undone.
-_LEDGER_OF_MADE = f"""
-    INSERT INTO import_row (import_id, model, old_pk, new_pk, decision, ordinal, digest)
-    SELECT %(import_id)s, '{{model}}', made.old_pk, made.id, {Decision.INSERT:d}, 0, made.digest FROM made
-"""
-_KEEP_ADDRESS = f"""
-    WITH made AS (
-        INSERT INTO email_address{PLANNED} AS t (email, date_added)
-        SELECT DISTINCT ON (lower(email)) email, %(now)s::timestamptz FROM resolved_user_account r
-        WHERE decision IN (1, 4) AND email <> ''
-        ORDER BY lower(email)
-        ON CONFLICT DO NOTHING
-        RETURNING t.id AS old_pk, t.id, {digest_of("email_address", "t")} AS digest
-    )
-    {_LEDGER_OF_MADE.format(model=ADDRESSES_OF_USERS)}
-"""
-_KEEP_USER_EMAIL = f"""
-    WITH made AS (
-        INSERT INTO user_email{PLANNED} AS t (user_id, email, is_verified, validation_hash, date_hash_added)
-        SELECT new_pk, email, false, carried, %(now)s::timestamptz FROM resolved_user_account r
-        WHERE decision IN (1, 4) AND email <> ''
-        RETURNING t.user_id AS old_pk, t.id, {digest_of("user_email", "t")} AS digest
-    )
-    {_LEDGER_OF_MADE.format(model=EMAILS_OF_USERS)}
-"""
 
 _CLAIMABLE = {
     "password": "s.new_password",
@@ -84,10 +54,7 @@ def _user(terms: Terms) -> Target:
                 length_max=_USERNAME_LENGTH_MAX,
             ),
         ),
-        minted=(Minted("new_password", password_hashes), Minted("new_validation_hash", alphanumerics)),
-        carried="s.new_validation_hash",
-        # A user's own address is known to the system from the start, as if the user had signed up with it.
-        followed_by=(_KEEP_ADDRESS, _KEEP_USER_EMAIL),
+        minted=(Minted("new_password", password_hashes),),
     )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol
 
-from control_silo.model_imports import store, undo_store
+from control_silo.model_imports import own_addresses, store, undo_store
 from control_silo.model_imports.plans import enter_plan
 from control_silo.model_imports.targets import target_of
 from control_silo.regions.own_ids import check_own
@@ -23,7 +23,7 @@ from shared.importing.batch import Batch, Suspects, batch_of, retried, write_bat
 from shared.importing.drift import DriftedError
 from shared.importing.handover import HandedAnswer, HandedBatch
 from shared.importing.policies import POLICIES
-from shared.importing.registry import ORGANIZATION, Silo, models
+from shared.importing.registry import ORGANIZATION, USER, Silo, models
 from shared.importing.rows import DecodedRows, RowDecoder
 from shared.importing.targets import Target
 from shared.importing.upload import RawRow
@@ -113,6 +113,7 @@ class ModelImportUseCases:
             undo_store.share_imports(transaction)
             store.keep_known(transaction, batch.import_id, batch.known)
             written = write_batch(transaction, target, new, at_once=at_once, tells_ledger=True)
+            _complete(transaction, batch, new)
             recorded = store.insert_chunk(
                 transaction,
                 batch.import_id,
@@ -152,6 +153,7 @@ class ModelImportUseCases:
             undo_store.share_imports(transaction)
             store.keep_known(transaction, batch.import_id, batch.known)
             written = write_batch(transaction, target, new, at_once=at_once)
+            _complete(transaction, batch, new)
             tried = [row.ordinal for row in rows]
             store.replace_findings(transaction, batch.import_id, batch.model, tried, written.findings)
             barrier.reach("model_import.in_batch")
@@ -183,6 +185,13 @@ class ModelImportUseCases:
 
 def _decoded(batch: HandedBatch, rows: Iterable[RawRow], now: datetime) -> DecodedRows:
     return RowDecoder(batch.model, now).decode(rows)
+
+
+def _complete(transaction: Transaction, batch: HandedBatch, new: Batch) -> None:
+    """Users of a region that asks for nothing when their addresses are written have their own with the batch."""
+    if batch.model == USER and not batch.own_addresses_later:
+        pks = [row.pk for row in new.rows]
+        own_addresses.make_of_batch(transaction, batch.import_id, pks, planned=batch.planned)
 
 
 class _WrittenMeanwhileError(Exception):

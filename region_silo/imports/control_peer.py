@@ -11,7 +11,7 @@ from region_silo.imports.domain import SlugWish
 from region_silo.slugs import reservations
 from region_silo.slugs.reservations import SlugReservations
 from shared.importing.decisions import BatchFinding, ledger_rows
-from shared.importing.handover import HandedAnswer, HandedBatch
+from shared.importing.handover import CompletedUsers, HandedAnswer, HandedBatch, UsersToComplete
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undoing import StayingRow, UndonePage
 from shared.rpc.channel import InternalChannel
@@ -54,6 +54,7 @@ class ControlSilo:
                 model_import_pb.ImportBatchRequest.Choice(ordinal=each.ordinal, policy=each.policy)
                 for each in batch.choices
             ],
+            own_addresses_later=batch.own_addresses_later,
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         found = response.columns
@@ -72,6 +73,19 @@ class ControlSilo:
             for each in response.findings
         ]
         return HandedAnswer(rows, findings, drifted=response.drifted)
+
+    def complete_users(self, wanted: UsersToComplete) -> CompletedUsers:
+        """Have users get their own addresses. Raises as import_batch, and PlanExpired."""
+        request = model_import_pb.CompleteUsersRequest(
+            import_id=wanted.import_id,
+            principal=wanted.principal,
+            scope=model_import_pb.ImportBatchRequest.Scope.Value(f"SCOPE_{wanted.terms.scope.name}"),
+            merge_users=wanted.terms.merge_users,
+            after=wanted.after,
+            plan=wanted.planned,
+        )
+        response = self._channel.invoke(self._models.CompleteUsers, request, timeout_s=_TIMEOUT_S)
+        return CompletedUsers(response.last, response.has_more)
 
     def undo_rows(self, wanted: UndoWanted) -> UndonePage:
         """Undo a span, or a phase before that. Raises as import_batch, and UndoTooLate."""

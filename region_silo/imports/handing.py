@@ -66,4 +66,5 @@ class Handing:
             applied_plan=self._import.plan_id,
             plan_was_edited=self._import.edited,
             choices=self._choices.of(model, rows),
+            own_addresses_later=True,
         )

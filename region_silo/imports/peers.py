@@ -5,7 +5,7 @@ from typing import Protocol
 from region_silo.imports.domain import SlugWish
 from region_silo.imports.planner import PlanPeer
 from region_silo.imports.undo_peer import UndoPeer
-from shared.importing.handover import HandedAnswer, HandedBatch
+from shared.importing.handover import CompletedUsers, HandedAnswer, HandedBatch, UsersToComplete
 
 
 class ControlPeer(PlanPeer, UndoPeer, Protocol):
@@ -13,6 +13,10 @@ class ControlPeer(PlanPeer, UndoPeer, Protocol):
 
     def import_batch(self, batch: HandedBatch) -> HandedAnswer:
         """Write a batch of one of control's models; a repeat gets the stored answer."""
+        ...
+
+    def complete_users(self, wanted: UsersToComplete) -> CompletedUsers:
+        """Have the next users of an import get the own addresses that they lack; a repeat does no harm."""
         ...
 
     def reserve_slugs(self, change_set: str, wishes: list[SlugWish], *, plan: str = "") -> None:

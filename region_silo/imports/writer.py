@@ -25,6 +25,7 @@ from region_silo.imports.domain import DataImport, Scope, State, after_batch
 from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
 from region_silo.imports.handing import Handing
 from region_silo.imports.lanes import FOLLOWING, LaneCutError, Lanes, LaneTask, following_of, in_one_lane, tasks_of
+from region_silo.imports.own_addresses import OWN_ADDRESSES, OwnAddresses, with_own_addresses
 from region_silo.imports.own_batches import OwnBatch, OwnBatches
 from region_silo.imports.peers import ControlPeer, Ids
 from region_silo.imports.planner import begin_plan
@@ -95,6 +96,7 @@ class FileWriter:
         self._ahead = Ahead[tuple[int, list[RawRow], HandedAnswer]]()
         self._suspects = Suspects()
         self._own = OwnBatches(database, ids, data_import, self._sieve)
+        self._addresses = OwnAddresses(database, control, lease, limits.lease_s, data_import)
         self._following: dict[str, int] = {}
         self._state = State.WRITING
         self._lanes = Lanes((), self._retry)
@@ -124,10 +126,10 @@ class FileWriter:
 
     def _tasks(self, wanted: Sequence[str]) -> list[LaneTask]:
         """What is decided row by row beforehand, or was tried before, is written in its one order."""
+        taken = [name for name in wanted if self._is_handed(name) and not self._is_skipped(name)]
         if not self._side_by_side:
-            return in_one_lane(wanted)
-        handed = [name for name in wanted if self._is_handed(name) and not self._is_skipped(name)]
-        return [*tasks_of(wanted, handed), *following_of(wanted)]
+            return with_own_addresses(in_one_lane(wanted), taken)
+        return [*with_own_addresses(tasks_of(wanted, taken), taken), *following_of(wanted)]
 
     @property
     def _side_by_side(self) -> bool:
@@ -136,6 +138,9 @@ class FileWriter:
     def _write_model(self, model: str) -> None:
         if model == FOLLOWING:
             self._follow(self._check)
+            return
+        if model == OWN_ADDRESSES:
+            self._addresses.ask_for(self._do)
             return
         if self._import.tries:
             self._retry(model)

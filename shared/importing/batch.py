@@ -20,7 +20,7 @@ from shared.errors import Aborted
 from shared.importing.at_once import AtOnce, at_once_of
 from shared.importing.choices import Choice, choose
 from shared.importing.columns import columns_of
-from shared.importing.decisions import BatchFinding, Counts, LedgerRow, WriteKind, ledger_rows
+from shared.importing.decisions import BatchFinding, Counts, Decision, LedgerRow, WriteKind, ledger_rows
 from shared.importing.drift import Edits, check_drift, take_planned_names
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.references import Known
@@ -138,7 +138,7 @@ def write_batch(
         if short is None:
             raise AmissError
         ledger = _write_at_once(driver, target, short, batch, parameters | spans, tells_ledger=tells_ledger)
-        return Written(Counts.of({short.decision: len(batch.rows)}, batch.count), found, ledger)
+        return Written(Counts.of({Decision.INSERT: len(batch.rows)}, batch.count), found, ledger)
     statements = _begin(driver, target, batch)
     _stage(driver, target, statements, batch)
     driver.execute(statements.resolve.encode(), parameters)
@@ -210,8 +210,6 @@ def _write_at_once(
     rows = driver.execute((short.rows if tells_ledger else short.count).encode(), parameters, binary=True).fetchall()
     if (len(rows) if tells_ledger else rows[0][0]) < len(batch.rows):
         raise AmissError
-    for each in short.followed_by:
-        driver.execute(each.encode(), parameters)
     return ledger_rows(rows) if tells_ledger else []
 
 

@@ -32,7 +32,8 @@ class HandedBatch:
     written are tried again. `known` are the region's rows that the batch refers to. Of a
     row only its ordinal and its JSON are handed over.
     `planned`: the batch is of a plan; `applied_plan`: the import applies the plan with this id,
-    `plan_was_edited`: without some of its rows, or with `choices` for some.
+    `plan_was_edited`: without some of its rows, or with `choices` for some. `own_addresses_later`: the region asks for
+    users' own addresses when the file's are written; otherwise they come with their batch.
     """
 
     import_id: int
@@ -47,6 +48,7 @@ class HandedBatch:
     applied_plan: int | None = None
     plan_was_edited: bool = False
     choices: Sequence[Choice] = ()
+    own_addresses_later: bool = False
 
     @property
     def permission(self) -> str:
@@ -74,3 +76,22 @@ class HandedAnswer:
     def counts(self, rows: int) -> Counts:
         """The batch's `rows` rows by what was done with them."""
         return Counts.of(count_decisions(self.rows), rows)
+
+
+@dataclass(frozen=True)
+class UsersToComplete:
+    """The users of an import whose pk in the file is above `after`: they get the own addresses that they still lack."""
+
+    import_id: int
+    principal: str
+    terms: Terms
+    after: int
+    planned: bool = False
+
+
+@dataclass(frozen=True)
+class CompletedUsers:
+    """Users up to the pk `last` have theirs; `has_more`: there may be others behind them."""
+
+    last: int
+    has_more: bool

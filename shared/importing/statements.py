@@ -17,9 +17,10 @@ from shared.importing.targets import Conflict, Target, UniqueSet
 from shared.importing.writes import ledger_of_batch, planned_writes, writes_of
 
 PLANNER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
+RANDOM_KEY = "replace(gen_random_uuid()::text, '-', '')"
+"""SQL of a new random text of 32 hex digits."""
 
 _HEAD = (("ordinal", "int8"), ("old_pk", "int8"), ("new_pk", "int8"))
-_RANDOM_KEY = "replace(gen_random_uuid()::text, '-', '')"
 
 
 @dataclass(frozen=True)
@@ -287,7 +288,7 @@ def _written(target: Target, column: str) -> str:
         if each.conflict is Conflict.CLEAR and column in (each.subject, *each.also_cleared):
             return f"CASE WHEN {_conflict(number)} THEN NULL ELSE {column} END"
         if each.conflict is Conflict.REPLACE and column == each.subject:
-            return f"CASE WHEN {column} IS NULL OR {_conflict(number)} THEN {_RANDOM_KEY} ELSE {column} END"
+            return f"CASE WHEN {column} IS NULL OR {_conflict(number)} THEN {RANDOM_KEY} ELSE {column} END"
     return column
 
 
@@ -328,10 +329,10 @@ def _told(target: Target, warned: Warned) -> str:
 
 def _held(target: Target, unique: UniqueSet, alias: str, subject_value: str | None = None) -> str:
     """The row of the target that has the values of `alias`'s row."""
-    return f"SELECT t.id FROM {target.table} t WHERE {same_values(unique, 't', alias, subject_value)} LIMIT 1"
+    return f"SELECT t.id FROM {target.table} t WHERE {_same_values(unique, 't', alias, subject_value)} LIMIT 1"
 
 
-def same_values(unique: UniqueSet, there: str, alias: str, subject_value: str | None = None) -> str:
+def _same_values(unique: UniqueSet, there: str, alias: str, subject_value: str | None = None) -> str:
     """The condition that the row `there` has the set's values of `alias`'s row, the last one's or `subject_value`."""
     conditions = []
     for column in unique.columns:

@@ -14,9 +14,9 @@ from shared.importing.registry import USER, models
 EMAIL = "sentry.email"
 USER_EMAIL = "sentry.useremail"
 EMAILS_OF_USERS = "sentry.user useremail"
-"""In control's ledger: the address that each user came with, whom the import wrote; `old_pk` is the user's id here."""
+"""In control's ledger: an own address made for a user whom the import wrote; `old_pk` is the user's id here."""
 ADDRESSES_OF_USERS = "sentry.user email"
-"""In control's ledger: an address that users made known; `old_pk` is its id here."""
+"""In control's ledger: an address that such users made known; `old_pk` is its id here."""
 
 PARTS_OF_USERS = frozenset(
     {

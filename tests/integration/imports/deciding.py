@@ -99,8 +99,6 @@ def expect(rows: Iterable[Row], before: Before, models: dict[str, Model]) -> Exp
             username = fields["username"].lower()
             expected.decisions[model, pk] = "SUFFIX" if username in usernames else "INSERT"
             usernames.add(username)
-            if fields["email"]:
-                addresses.add(fields["email"].lower())
     for (model, pk), fields in by_key.items():
         if model == "sentry.email":
             address = fields["email"].lower()

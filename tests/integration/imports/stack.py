@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from control_silo.model_exports.usecases import ModelExportUseCases, Right
+from control_silo.model_imports.completing import CompletingUseCases
 from control_silo.model_imports.plans import forget_plan
 from control_silo.model_imports.undoing import UndoingUseCases
 from control_silo.model_imports.usecases import ModelImportUseCases
@@ -20,7 +21,7 @@ from region_silo.imports.options import NO_OPTIONS, ImportOptions
 from region_silo.imports.runner import ImportRunner, RunnerSettings
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from region_silo.imports.writer import BatchLimits
-from shared.importing.handover import HandedAnswer, HandedBatch
+from shared.importing.handover import CompletedUsers, HandedAnswer, HandedBatch, UsersToComplete
 from shared.importing.spool import Spool
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undoing import StayingRow, UndonePage
@@ -43,14 +44,21 @@ class DirectControl:
     def __init__(self, silos: Silos, usecases: ModelImportUseCases) -> None:
         self._silos = silos
         self._usecases = usecases
+        self.completing = CompletingUseCases(usecases.database, usecases.scopes_of, usecases.number_of)
         self._undoing = UndoingUseCases(usecases.database, usecases.scopes_of, usecases.number_of)
         self.before: Callable[[], None] = lambda: None
         self.batches: list[HandedBatch] = []
+        self.completed: list[UsersToComplete] = []
 
     def import_batch(self, batch: HandedBatch) -> HandedAnswer:
         self.before()
         self.batches.append(batch)
         return self._usecases.import_batch(REGION, batch)
+
+    def complete_users(self, wanted: UsersToComplete) -> CompletedUsers:
+        self.before()
+        self.completed.append(wanted)
+        return self.completing.complete_users(REGION, wanted)
 
     def undo_rows(self, wanted: UndoWanted) -> UndonePage:
         self.before()

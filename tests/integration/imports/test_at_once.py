@@ -45,7 +45,11 @@ _FILES = {path.stem: path.read_bytes() for path in genuine_exports()[-2:]} | {
     "addresses twice": _addresses("user1@example.com", "User1@example.com", user=1),
 }
 _NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-_TERMS = Terms(ImportScope.ORGANIZATION)
+_TERMS = [
+    *map(Terms, ImportScope),
+    Terms(ImportScope.GLOBAL, overwrite_configs=True),
+    Terms(ImportScope.GLOBAL, merge_users=True),
+]
 _LEDGER = """
     SELECT model, old_pk, decision, ordinal, suffixed, digest IS NULL AS bare FROM import_row
     WHERE import_id = :id AND ordinal > 0 ORDER BY model, ordinal
@@ -56,7 +60,8 @@ _COUNTS = "SELECT model, first_ordinal, last_ordinal, counts FROM import_chunk W
 
 def _targets() -> list[Target]:
     return [
-        (control_target_of if model.silo is Silo.CONTROL else target_of)(name, _TERMS)
+        (control_target_of if model.silo is Silo.CONTROL else target_of)(name, terms)
+        for terms in _TERMS
         for name, model in models().items()
     ]
 
@@ -201,6 +206,27 @@ def test_merged_users_get_nothing_that_new_ones_get(stack: ImportStack, email: s
     counts = stack.all_in("control", "SELECT counts FROM import_chunk ORDER BY import_id")
     assert [(each["counts"]["inserted"], each["counts"]["merged"]) for each in counts] == [(1, 0), (0, 1)]
     assert stack.all_in("control", "SELECT count(*) FROM user_email")[0]["count"] == bool(email)
+
+
+def test_addresses_that_are_there_are_tried_at_once_in_vain_once_and_then_merged(
+    stack: ImportStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def noting(target: Target, known: Known) -> AtOnce | None:
+        tried.append(target.model)
+        return at_once_of(target, known)
+
+    monkeypatch.setattr(batch, "at_once_of", noting)
+    file = json.dumps([rows.email(pk, f"user{pk}@example.com") for pk in range(1, 9)]).encode()
+    for decision, tries in ((1, 4), (2, 1)):
+        tried.clear()
+        how: Any = {"scope": Scope.USER, "caller": OPERATOR}
+        done = stack.run(stack.upload(file, **how).id, stack.runner(rows_max=2))
+        ledger = "SELECT decision, digest IS NULL AS bare FROM import_row WHERE import_id = :id AND ordinal > 0"
+        assert stack.all_in("control", ledger, id=done.id) == [{"decision": decision, "bare": decision == 2}] * 8
+        assert tried.count("sentry.email") == tries
+    assert stack.all_in("control", "SELECT count(*) FROM email_address")[0]["count"] == 8
 
 
 def test_what_had_something_amiss_once_goes_the_whole_way_from_then_on() -> None:

@@ -146,7 +146,7 @@ def test_wanted_users_come_with_their_own_rows_in_any_order_of_the_file(stack: I
     options = ImportOptions(usernames=("user1@example.com",))
     done = stack.do_import(file, scope=scope, caller=OPERATOR, options=options)
     assert _names(stack, "control", "SELECT username FROM user_account") == ["user1@example.com"]
-    assert _names(stack, "control", "SELECT email FROM email_address") == ["user1@example.com"]
+    assert _names(stack, "control", "SELECT email FROM email_address") == ["USER1@example.com"]
     assert _names(stack, "control", "SELECT email FROM user_email") == ["second@example.com", "user1@example.com"]
     left_out = {"sentry.user": 1, "sentry.useremail": 1, "sentry.email": 1}
     if scope is Scope.CONFIG:

@@ -100,7 +100,7 @@ def test_an_import_is_undone_by_its_name_with_control_behind_its_door(doors: Doo
     settle(doors.stack)
     found = doors.call("GetImport", import_pb.GetImportRequest(name=name), token)
     told = (found.state, found.undone_count, found.kept_count, found.finding_count)
-    assert told == (State.STATE_UNDONE, len(FILE) - 1, 0, 0)
+    assert told == (State.STATE_UNDONE, len(FILE), 0, 0)
     assert contents(doors.stack) == before
     pause = import_pb.PauseImportRequest(name=name, request_id=str(uuid.uuid4()))
     assert doors.refused("PauseImport", pause, token).reason == "IMPORT_STATE"
@@ -125,6 +125,7 @@ def test_what_stays_because_of_the_other_silo_is_told_over_the_doors(doors: Door
         ("KEPT_WITH_USER", "sentry.useremail"),
         ("KEPT_WITH_USER", "sentry.useroption"),
         ("KEPT_REFERRED", "sentry.organization"),
+        ("KEPT_REFERRED", "sentry.email"),
     }
     assert {each.severity for each in findings} == {import_pb.ImportFinding.SEVERITY_WARNING}
     assert all(each.pk and not each.skipped for each in findings)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from region_silo.imports.lanes import Lanes, LaneTask, in_one_lane, tasks_of
+from region_silo.imports.own_addresses import OWN_ADDRESSES, with_own_addresses
 from region_silo.imports.store import LeaseLostError
 from region_silo.imports.writing_order import in_order_of_writing
 from shared.importing.index import ModelRows
@@ -64,6 +65,20 @@ def test_every_model_comes_behind_all_that_it_refers_to_and_those_of_a_lane_one_
 
     _run(tasks, work)
     assert done == set(order)
+
+
+@pytest.mark.parametrize("has_lanes", [True, False])
+def test_own_addresses_are_asked_for_behind_all_that_a_file_says_of_users(has_lanes: bool) -> None:
+    tasks = _tasks() if has_lanes else in_one_lane(list(_FILE))
+    done: list[str] = []
+    _run(with_own_addresses(tasks, _FILE), lambda _, model: done.append(model))
+    in_control = [model for model in done if model == OWN_ADDRESSES or models()[model].silo is Silo.CONTROL]
+    assert in_control == ["sentry.user", "sentry.email", "sentry.useremail", OWN_ADDRESSES]
+
+
+def test_a_file_whose_users_are_not_taken_has_no_such_task() -> None:
+    tasks = _tasks()
+    assert with_own_addresses(tasks, [each for each in _FILE if each != "sentry.user"]) == tasks
 
 
 def test_a_lane_takes_a_later_model_while_an_earlier_one_waits_for_the_other_lane() -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.siloway/internal/v1/model_import_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\"\xd8\x07\n\x12ImportBatchRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x36\n\tprincipal\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^(tokens|users)/[0-9]{1,16}$\x12H\n\x05scope\x18\x03 \x01(\x0e\x32-.siloway.internal.v1.ImportBatchRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x05model\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x44\n\x04rows\x18\x05 \x03(\x0b\x32+.siloway.internal.v1.ImportBatchRequest.RowB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12K\n\x05known\x18\x06 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchRequest.KnownRowB\n\xbaH\x07\x92\x01\x04\x10\xa0\x9c\x01\x12\x13\n\x0bmerge_users\x18\x07 \x01(\x08\x12\x19\n\x11overwrite_configs\x18\x08 \x01(\x08\x12\x10\n\x08\x66iltered\x18\t \x01(\x08\x12\r\n\x05\x61gain\x18\n \x01(\x08\x12\x0c\n\x04plan\x18\x0b \x01(\x08\x12\x1d\n\x0c\x61pplied_plan\x18\x0c \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x17\n\x0fplan_was_edited\x18\r \x01(\x08\x12\x19\n\x06policy\x18\x0e \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x04(\x00\x12J\n\x07\x63hoices\x18\x11 \x03(\x0b\x32..siloway.internal.v1.ImportBatchRequest.ChoiceB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x1b\n\x08ordinals\x18\x0f \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x1a\n\x07objects\x18\x10 \x03(\x0c\x42\t\xbaH\x06\x92\x01\x03\x10\x88\'\x1a=\n\x03Row\x12\x18\n\x07ordinal\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1c\n\x06object\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x02\x18\x80\x80\x80\x02\x1aV\n\x08KnownRow\x12\x18\n\x05model\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x17\n\x06old_pk\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x17\n\x06new_pk\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x1a=\n\x06\x43hoice\x12\x18\n\x07ordinal\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x19\n\x06policy\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x04(\x01\"j\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\x12\x10\n\x0cSCOPE_CONFIG\x10\x03\x12\x10\n\x0cSCOPE_GLOBAL\x10\x04\"\xe6\x06\n\x13ImportBatchResponse\x12:\n\x04rows\x18\x01 \x03(\x0b\x32,.siloway.internal.v1.ImportBatchResponse.Row\x12\x42\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchResponse.Finding\x12\x0f\n\x07\x64rifted\x18\x03 \x01(\x08\x12\x41\n\x07\x63olumns\x18\x04 \x01(\x0b\x32\x30.siloway.internal.v1.ImportBatchResponse.Columns\x1a\x8d\x01\n\x03Row\x12\x0f\n\x07ordinal\x18\x01 \x01(\x03\x12\x0e\n\x06old_pk\x18\x02 \x01(\x03\x12\x0e\n\x06new_pk\x18\x03 \x01(\x03\x12\x43\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0e\x32\x31.siloway.internal.v1.ImportBatchResponse.Decision\x12\x10\n\x08suffixed\x18\x05 \x01(\t\x1a\x66\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07ordinal\x18\x02 \x01(\x03\x12\x0e\n\x06old_pk\x18\x03 \x01(\x03\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\x08\x1a\x86\x02\n\x07\x43olumns\x12\x10\n\x08ordinals\x18\x01 \x03(\x03\x12\x0f\n\x07old_pks\x18\x02 \x03(\x03\x12\x0f\n\x07new_pks\x18\x03 \x03(\x03\x12\x44\n\tdecisions\x18\x04 \x03(\x0e\x32\x31.siloway.internal.v1.ImportBatchResponse.Decision\x12P\n\x08suffixed\x18\x05 \x03(\x0b\x32>.siloway.internal.v1.ImportBatchResponse.Columns.SuffixedEntry\x1a/\n\rSuffixedEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_INSERT\x10\x01\x12\x12\n\x0e\x44\x45\x43ISION_MERGE\x10\x02\x12\x16\n\x12\x44\x45\x43ISION_OVERWRITE\x10\x03\x12\x13\n\x0f\x44\x45\x43ISION_SUFFIX\x10\x04\"W\n\nStayingRow\x12\x0f\n\x07ordinal\x18\x01 \x01(\x03\x12\x0e\n\x06old_pk\x18\x02 \x01(\x03\x12\x0e\n\x06new_pk\x18\x03 \x01(\x03\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\n\n\x02\x62y\x18\x05 \x01(\t\"\xd7\x04\n\x0fUndoRowsRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x36\n\tprincipal\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^(tokens|users)/[0-9]{1,16}$\x12H\n\x05scope\x18\x03 \x01(\x0e\x32-.siloway.internal.v1.ImportBatchRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x13\n\x0bmerge_users\x18\x04 \x01(\x08\x12\x45\n\x05phase\x18\x05 \x01(\x0e\x32*.siloway.internal.v1.UndoRowsRequest.PhaseB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x16\n\x05model\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x16\n\x05\x61\x66ter\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x07through\x18\x08 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12J\n\x08referred\x18\t \x03(\x0b\x32-.siloway.internal.v1.UndoRowsRequest.ReferredB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x14\n\x0c\x65xpects_rows\x18\n \x01(\x08\x1aM\n\x08Referred\x12\x13\n\x02pk\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x17\n\x04kind\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x13\n\x02\x62y\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"O\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPHASE_BEGIN\x10\x01\x12\x0e\n\nPHASE_MARK\x10\x02\x12\x0e\n\nPHASE_UNDO\x10\x03\"d\n\x10UndoRowsResponse\x12\x0c\n\x04last\x18\x01 \x01(\x03\x12\x10\n\x08has_more\x18\x02 \x01(\x08\x12\x30\n\x07staying\x18\x03 \x03(\x0b\x32\x1f.siloway.internal.v1.StayingRow\"m\n\x15\x46indReferencesRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x18\n\x05model\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x1e\n\x03pks\x18\x03 \x03(\x03\x42\x11\xbaH\x0e\x92\x01\x0b\x08\x01\x10\x88\'\"\x04\"\x02 \x00\"G\n\x16\x46indReferencesResponse\x12-\n\x04rows\x18\x01 \x03(\x0b\x32\x1f.siloway.internal.v1.StayingRow2\xba\x02\n\x12ModelImportService\x12`\n\x0bImportBatch\x12\'.siloway.internal.v1.ImportBatchRequest\x1a(.siloway.internal.v1.ImportBatchResponse\x12W\n\x08UndoRows\x12$.siloway.internal.v1.UndoRowsRequest\x1a%.siloway.internal.v1.UndoRowsResponse\x12i\n\x0e\x46indReferences\x12*.siloway.internal.v1.FindReferencesRequest\x1a+.siloway.internal.v1.FindReferencesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.siloway/internal/v1/model_import_service.proto\x12\x13siloway.internal.v1\x1a\x1b\x62uf/validate/validate.proto\"\xf5\x07\n\x12ImportBatchRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x36\n\tprincipal\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^(tokens|users)/[0-9]{1,16}$\x12H\n\x05scope\x18\x03 \x01(\x0e\x32-.siloway.internal.v1.ImportBatchRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x05model\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x44\n\x04rows\x18\x05 \x03(\x0b\x32+.siloway.internal.v1.ImportBatchRequest.RowB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12K\n\x05known\x18\x06 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchRequest.KnownRowB\n\xbaH\x07\x92\x01\x04\x10\xa0\x9c\x01\x12\x13\n\x0bmerge_users\x18\x07 \x01(\x08\x12\x19\n\x11overwrite_configs\x18\x08 \x01(\x08\x12\x10\n\x08\x66iltered\x18\t \x01(\x08\x12\r\n\x05\x61gain\x18\n \x01(\x08\x12\x0c\n\x04plan\x18\x0b \x01(\x08\x12\x1d\n\x0c\x61pplied_plan\x18\x0c \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x17\n\x0fplan_was_edited\x18\r \x01(\x08\x12\x19\n\x06policy\x18\x0e \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x04(\x00\x12J\n\x07\x63hoices\x18\x11 \x03(\x0b\x32..siloway.internal.v1.ImportBatchRequest.ChoiceB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x1b\n\x08ordinals\x18\x0f \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x1a\n\x07objects\x18\x10 \x03(\x0c\x42\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x1b\n\x13own_addresses_later\x18\x12 \x01(\x08\x1a=\n\x03Row\x12\x18\n\x07ordinal\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x1c\n\x06object\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x02\x18\x80\x80\x80\x02\x1aV\n\x08KnownRow\x12\x18\n\x05model\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x17\n\x06old_pk\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x17\n\x06new_pk\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x1a=\n\x06\x43hoice\x12\x18\n\x07ordinal\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x19\n\x06policy\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x04(\x01\"j\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_USER\x10\x01\x12\x16\n\x12SCOPE_ORGANIZATION\x10\x02\x12\x10\n\x0cSCOPE_CONFIG\x10\x03\x12\x10\n\x0cSCOPE_GLOBAL\x10\x04\"\xe6\x06\n\x13ImportBatchResponse\x12:\n\x04rows\x18\x01 \x03(\x0b\x32,.siloway.internal.v1.ImportBatchResponse.Row\x12\x42\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x30.siloway.internal.v1.ImportBatchResponse.Finding\x12\x0f\n\x07\x64rifted\x18\x03 \x01(\x08\x12\x41\n\x07\x63olumns\x18\x04 \x01(\x0b\x32\x30.siloway.internal.v1.ImportBatchResponse.Columns\x1a\x8d\x01\n\x03Row\x12\x0f\n\x07ordinal\x18\x01 \x01(\x03\x12\x0e\n\x06old_pk\x18\x02 \x01(\x03\x12\x0e\n\x06new_pk\x18\x03 \x01(\x03\x12\x43\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0e\x32\x31.siloway.internal.v1.ImportBatchResponse.Decision\x12\x10\n\x08suffixed\x18\x05 \x01(\t\x1a\x66\n\x07\x46inding\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07ordinal\x18\x02 \x01(\x03\x12\x0e\n\x06old_pk\x18\x03 \x01(\x03\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\x08\x1a\x86\x02\n\x07\x43olumns\x12\x10\n\x08ordinals\x18\x01 \x03(\x03\x12\x0f\n\x07old_pks\x18\x02 \x03(\x03\x12\x0f\n\x07new_pks\x18\x03 \x03(\x03\x12\x44\n\tdecisions\x18\x04 \x03(\x0e\x32\x31.siloway.internal.v1.ImportBatchResponse.Decision\x12P\n\x08suffixed\x18\x05 \x03(\x0b\x32>.siloway.internal.v1.ImportBatchResponse.Columns.SuffixedEntry\x1a/\n\rSuffixedEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x08\x44\x65\x63ision\x12\x18\n\x14\x44\x45\x43ISION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43ISION_INSERT\x10\x01\x12\x12\n\x0e\x44\x45\x43ISION_MERGE\x10\x02\x12\x16\n\x12\x44\x45\x43ISION_OVERWRITE\x10\x03\x12\x13\n\x0f\x44\x45\x43ISION_SUFFIX\x10\x04\"\xef\x01\n\x14\x43ompleteUsersRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x36\n\tprincipal\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^(tokens|users)/[0-9]{1,16}$\x12H\n\x05scope\x18\x03 \x01(\x0e\x32-.siloway.internal.v1.ImportBatchRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x13\n\x0bmerge_users\x18\x04 \x01(\x08\x12\x16\n\x05\x61\x66ter\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x0c\n\x04plan\x18\x06 \x01(\x08\"7\n\x15\x43ompleteUsersResponse\x12\x0c\n\x04last\x18\x01 \x01(\x03\x12\x10\n\x08has_more\x18\x02 \x01(\x08\"W\n\nStayingRow\x12\x0f\n\x07ordinal\x18\x01 \x01(\x03\x12\x0e\n\x06old_pk\x18\x02 \x01(\x03\x12\x0e\n\x06new_pk\x18\x03 \x01(\x03\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\n\n\x02\x62y\x18\x05 \x01(\t\"\xd7\x04\n\x0fUndoRowsRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x36\n\tprincipal\x18\x02 \x01(\tB#\xbaH r\x1e\x32\x1c^(tokens|users)/[0-9]{1,16}$\x12H\n\x05scope\x18\x03 \x01(\x0e\x32-.siloway.internal.v1.ImportBatchRequest.ScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x13\n\x0bmerge_users\x18\x04 \x01(\x08\x12\x45\n\x05phase\x18\x05 \x01(\x0e\x32*.siloway.internal.v1.UndoRowsRequest.PhaseB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x16\n\x05model\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x16\n\x05\x61\x66ter\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x07through\x18\x08 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12J\n\x08referred\x18\t \x03(\x0b\x32-.siloway.internal.v1.UndoRowsRequest.ReferredB\t\xbaH\x06\x92\x01\x03\x10\x88\'\x12\x14\n\x0c\x65xpects_rows\x18\n \x01(\x08\x1aM\n\x08Referred\x12\x13\n\x02pk\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x17\n\x04kind\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x13\n\x02\x62y\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"O\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPHASE_BEGIN\x10\x01\x12\x0e\n\nPHASE_MARK\x10\x02\x12\x0e\n\nPHASE_UNDO\x10\x03\"d\n\x10UndoRowsResponse\x12\x0c\n\x04last\x18\x01 \x01(\x03\x12\x10\n\x08has_more\x18\x02 \x01(\x08\x12\x30\n\x07staying\x18\x03 \x03(\x0b\x32\x1f.siloway.internal.v1.StayingRow\"m\n\x15\x46indReferencesRequest\x12\x1a\n\timport_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x18\n\x05model\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x03\x18\x64\x12\x1e\n\x03pks\x18\x03 \x03(\x03\x42\x11\xbaH\x0e\x92\x01\x0b\x08\x01\x10\x88\'\"\x04\"\x02 \x00\"G\n\x16\x46indReferencesResponse\x12-\n\x04rows\x18\x01 \x03(\x0b\x32\x1f.siloway.internal.v1.StayingRow2\xa2\x03\n\x12ModelImportService\x12`\n\x0bImportBatch\x12\'.siloway.internal.v1.ImportBatchRequest\x1a(.siloway.internal.v1.ImportBatchResponse\x12\x66\n\rCompleteUsers\x12).siloway.internal.v1.CompleteUsersRequest\x1a*.siloway.internal.v1.CompleteUsersResponse\x12W\n\x08UndoRows\x12$.siloway.internal.v1.UndoRowsRequest\x1a%.siloway.internal.v1.UndoRowsResponse\x12i\n\x0e\x46indReferences\x12*.siloway.internal.v1.FindReferencesRequest\x1a+.siloway.internal.v1.FindReferencesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,6 +70,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTBATCHREQUEST'].fields_by_name['objects']._serialized_options = b'\272H\006\222\001\003\020\210\''
   _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._loaded_options = None
   _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._serialized_options = b'8\001'
+  _globals['_COMPLETEUSERSREQUEST'].fields_by_name['import_id']._loaded_options = None
+  _globals['_COMPLETEUSERSREQUEST'].fields_by_name['import_id']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_COMPLETEUSERSREQUEST'].fields_by_name['principal']._loaded_options = None
+  _globals['_COMPLETEUSERSREQUEST'].fields_by_name['principal']._serialized_options = b'\272H r\0362\034^(tokens|users)/[0-9]{1,16}$'
+  _globals['_COMPLETEUSERSREQUEST'].fields_by_name['scope']._loaded_options = None
+  _globals['_COMPLETEUSERSREQUEST'].fields_by_name['scope']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_COMPLETEUSERSREQUEST'].fields_by_name['after']._loaded_options = None
+  _globals['_COMPLETEUSERSREQUEST'].fields_by_name['after']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_UNDOROWSREQUEST_REFERRED'].fields_by_name['pk']._loaded_options = None
   _globals['_UNDOROWSREQUEST_REFERRED'].fields_by_name['pk']._serialized_options = b'\272H\004\"\002 \000'
   _globals['_UNDOROWSREQUEST_REFERRED'].fields_by_name['kind']._loaded_options = None
@@ -99,41 +107,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDREFERENCESREQUEST'].fields_by_name['pks']._loaded_options = None
   _globals['_FINDREFERENCESREQUEST'].fields_by_name['pks']._serialized_options = b'\272H\016\222\001\013\010\001\020\210\'\"\004\"\002 \000'
   _globals['_IMPORTBATCHREQUEST']._serialized_start=101
-  _globals['_IMPORTBATCHREQUEST']._serialized_end=1085
-  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_start=765
-  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_end=826
-  _globals['_IMPORTBATCHREQUEST_KNOWNROW']._serialized_start=828
-  _globals['_IMPORTBATCHREQUEST_KNOWNROW']._serialized_end=914
-  _globals['_IMPORTBATCHREQUEST_CHOICE']._serialized_start=916
-  _globals['_IMPORTBATCHREQUEST_CHOICE']._serialized_end=977
-  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_start=979
-  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_end=1085
-  _globals['_IMPORTBATCHRESPONSE']._serialized_start=1088
-  _globals['_IMPORTBATCHRESPONSE']._serialized_end=1958
-  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_start=1324
-  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_end=1465
-  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_start=1467
-  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_end=1569
-  _globals['_IMPORTBATCHRESPONSE_COLUMNS']._serialized_start=1572
-  _globals['_IMPORTBATCHRESPONSE_COLUMNS']._serialized_end=1834
-  _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._serialized_start=1787
-  _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._serialized_end=1834
-  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_start=1836
-  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_end=1958
-  _globals['_STAYINGROW']._serialized_start=1960
-  _globals['_STAYINGROW']._serialized_end=2047
-  _globals['_UNDOROWSREQUEST']._serialized_start=2050
-  _globals['_UNDOROWSREQUEST']._serialized_end=2649
-  _globals['_UNDOROWSREQUEST_REFERRED']._serialized_start=2491
-  _globals['_UNDOROWSREQUEST_REFERRED']._serialized_end=2568
-  _globals['_UNDOROWSREQUEST_PHASE']._serialized_start=2570
-  _globals['_UNDOROWSREQUEST_PHASE']._serialized_end=2649
-  _globals['_UNDOROWSRESPONSE']._serialized_start=2651
-  _globals['_UNDOROWSRESPONSE']._serialized_end=2751
-  _globals['_FINDREFERENCESREQUEST']._serialized_start=2753
-  _globals['_FINDREFERENCESREQUEST']._serialized_end=2862
-  _globals['_FINDREFERENCESRESPONSE']._serialized_start=2864
-  _globals['_FINDREFERENCESRESPONSE']._serialized_end=2935
-  _globals['_MODELIMPORTSERVICE']._serialized_start=2938
-  _globals['_MODELIMPORTSERVICE']._serialized_end=3252
+  _globals['_IMPORTBATCHREQUEST']._serialized_end=1114
+  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_start=794
+  _globals['_IMPORTBATCHREQUEST_ROW']._serialized_end=855
+  _globals['_IMPORTBATCHREQUEST_KNOWNROW']._serialized_start=857
+  _globals['_IMPORTBATCHREQUEST_KNOWNROW']._serialized_end=943
+  _globals['_IMPORTBATCHREQUEST_CHOICE']._serialized_start=945
+  _globals['_IMPORTBATCHREQUEST_CHOICE']._serialized_end=1006
+  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_start=1008
+  _globals['_IMPORTBATCHREQUEST_SCOPE']._serialized_end=1114
+  _globals['_IMPORTBATCHRESPONSE']._serialized_start=1117
+  _globals['_IMPORTBATCHRESPONSE']._serialized_end=1987
+  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_start=1353
+  _globals['_IMPORTBATCHRESPONSE_ROW']._serialized_end=1494
+  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_start=1496
+  _globals['_IMPORTBATCHRESPONSE_FINDING']._serialized_end=1598
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS']._serialized_start=1601
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS']._serialized_end=1863
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._serialized_start=1816
+  _globals['_IMPORTBATCHRESPONSE_COLUMNS_SUFFIXEDENTRY']._serialized_end=1863
+  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_start=1865
+  _globals['_IMPORTBATCHRESPONSE_DECISION']._serialized_end=1987
+  _globals['_COMPLETEUSERSREQUEST']._serialized_start=1990
+  _globals['_COMPLETEUSERSREQUEST']._serialized_end=2229
+  _globals['_COMPLETEUSERSRESPONSE']._serialized_start=2231
+  _globals['_COMPLETEUSERSRESPONSE']._serialized_end=2286
+  _globals['_STAYINGROW']._serialized_start=2288
+  _globals['_STAYINGROW']._serialized_end=2375
+  _globals['_UNDOROWSREQUEST']._serialized_start=2378
+  _globals['_UNDOROWSREQUEST']._serialized_end=2977
+  _globals['_UNDOROWSREQUEST_REFERRED']._serialized_start=2819
+  _globals['_UNDOROWSREQUEST_REFERRED']._serialized_end=2896
+  _globals['_UNDOROWSREQUEST_PHASE']._serialized_start=2898
+  _globals['_UNDOROWSREQUEST_PHASE']._serialized_end=2977
+  _globals['_UNDOROWSRESPONSE']._serialized_start=2979
+  _globals['_UNDOROWSRESPONSE']._serialized_end=3079
+  _globals['_FINDREFERENCESREQUEST']._serialized_start=3081
+  _globals['_FINDREFERENCESREQUEST']._serialized_end=3190
+  _globals['_FINDREFERENCESRESPONSE']._serialized_start=3192
+  _globals['_FINDREFERENCESRESPONSE']._serialized_end=3263
+  _globals['_MODELIMPORTSERVICE']._serialized_start=3266
+  _globals['_MODELIMPORTSERVICE']._serialized_end=3684
 # @@protoc_insertion_point(module_scope)

@@ -149,6 +149,7 @@ class ImportBatchRequest(_message.Message):
     CHOICES_FIELD_NUMBER: _builtins.int
     ORDINALS_FIELD_NUMBER: _builtins.int
     OBJECTS_FIELD_NUMBER: _builtins.int
+    OWN_ADDRESSES_LATER_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -177,6 +178,8 @@ class ImportBatchRequest(_message.Message):
     """What becomes of rows of the model whose unique values are taken: 1 skip, 2 merge, 3 overwrite, 4 suffix; 0 what the model
     does by itself.
     """
+    own_addresses_later: _builtins.bool
+    """The region calls CompleteUsers when the file's addresses are written; otherwise users get their own with the batch."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Row]:
         """The rows, by ordinal, as regions of an earlier version hand them over: either these, or the two columns below."""
@@ -217,10 +220,11 @@ class ImportBatchRequest(_message.Message):
         choices: _abc.Iterable[Global___ImportBatchRequest.Choice] | None = ...,
         ordinals: _abc.Iterable[_builtins.int] | None = ...,
         objects: _abc.Iterable[_builtins.bytes] | None = ...,
+        own_addresses_later: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "choices", b"choices", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "objects", b"objects", "ordinals", b"ordinals", "overwrite_configs", b"overwrite_configs", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "policy", b"policy", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "choices", b"choices", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "objects", b"objects", "ordinals", b"ordinals", "overwrite_configs", b"overwrite_configs", "own_addresses_later", b"own_addresses_later", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "policy", b"policy", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,6 +442,74 @@ class ImportBatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportBatchResponse: _TypeAlias = ImportBatchResponse  # noqa: Y015
+
+@_typing.final
+class CompleteUsersRequest(_message.Message):
+    """CompleteUsersRequest is a span of an import's users, by their pk in the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    MERGE_USERS_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.int
+    """The import's id, unique in the calling region."""
+    principal: _builtins.str
+    """The principal that started the import; control checks its scopes itself."""
+    scope: Global___ImportBatchRequest.Scope.ValueType
+    """What the import may touch."""
+    merge_users: _builtins.bool
+    """The import merges users."""
+    after: _builtins.int
+    """Users above this pk."""
+    plan: _builtins.bool
+    """The import is a plan: nothing is written but what is forgotten with it."""
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.int = ...,
+        principal: _builtins.str = ...,
+        scope: Global___ImportBatchRequest.Scope.ValueType = ...,
+        merge_users: _builtins.bool = ...,
+        after: _builtins.int = ...,
+        plan: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "import_id", b"import_id", "merge_users", b"merge_users", "plan", b"plan", "principal", b"principal", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteUsersRequest: _TypeAlias = CompleteUsersRequest  # noqa: Y015
+
+@_typing.final
+class CompleteUsersResponse(_message.Message):
+    """CompleteUsersResponse tells how far it came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAST_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    last: _builtins.int
+    """Up to which pk it is done."""
+    has_more: _builtins.bool
+    """Users may be left behind that."""
+    def __init__(
+        self,
+        *,
+        last: _builtins.int = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteUsersResponse: _TypeAlias = CompleteUsersResponse  # noqa: Y015
 
 @_typing.final
 class StayingRow(_message.Message):

@@ -40,6 +40,11 @@ class ModelImportServiceStub:
                 request_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchRequest.SerializeToString,
                 response_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchResponse.FromString,
                 _registered_method=True)
+        self.CompleteUsers = channel.unary_unary(
+                '/siloway.internal.v1.ModelImportService/CompleteUsers',
+                request_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.CompleteUsersRequest.SerializeToString,
+                response_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.CompleteUsersResponse.FromString,
+                _registered_method=True)
         self.UndoRows = channel.unary_unary(
                 '/siloway.internal.v1.ModelImportService/UndoRows',
                 request_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.UndoRowsRequest.SerializeToString,
@@ -59,6 +64,14 @@ class ModelImportServiceServicer:
     def ImportBatch(self, request, context):
         """Writes one batch of rows of one model, all or nothing. The same batch again (import, model, first ordinal) gets the
         stored decisions and writes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteUsers(self, request, context):
+        """Gives users that an import wrote the address that is their own, where the file has not brought it. Called when all of the
+        file's users and addresses are written; the same span again finds nothing to do.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +99,11 @@ def add_ModelImportServiceServicer_to_server(servicer, server):
                     servicer.ImportBatch,
                     request_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchRequest.FromString,
                     response_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchResponse.SerializeToString,
+            ),
+            'CompleteUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteUsers,
+                    request_deserializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.CompleteUsersRequest.FromString,
+                    response_serializer=siloway_dot_internal_dot_v1_dot_model__import__service__pb2.CompleteUsersResponse.SerializeToString,
             ),
             'UndoRows': grpc.unary_unary_rpc_method_handler(
                     servicer.UndoRows,
@@ -126,6 +144,33 @@ class ModelImportService:
             '/siloway.internal.v1.ModelImportService/ImportBatch',
             siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchRequest.SerializeToString,
             siloway_dot_internal_dot_v1_dot_model__import__service__pb2.ImportBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/siloway.internal.v1.ModelImportService/CompleteUsers',
+            siloway_dot_internal_dot_v1_dot_model__import__service__pb2.CompleteUsersRequest.SerializeToString,
+            siloway_dot_internal_dot_v1_dot_model__import__service__pb2.CompleteUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

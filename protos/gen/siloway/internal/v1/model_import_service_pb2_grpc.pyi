@@ -37,6 +37,10 @@ class ModelImportServiceStub:
     """Writes one batch of rows of one model, all or nothing. The same batch again (import, model, first ordinal) gets the
     stored decisions and writes nothing.
     """
+    CompleteUsers: _grpc.UnaryUnaryMultiCallable[_model_import_service_pb2.CompleteUsersRequest, _model_import_service_pb2.CompleteUsersResponse]
+    """Gives users that an import wrote the address that is their own, where the file has not brought it. Called when all of the
+    file's users and addresses are written; the same span again finds nothing to do.
+    """
     UndoRows: _grpc.UnaryUnaryMultiCallable[_model_import_service_pb2.UndoRowsRequest, _model_import_service_pb2.UndoRowsResponse]
     """Undoes rows that an import wrote in control, or finds out which of its users stay: a span of one model's rows, or its
     beginning. The same span again finds little left to do.
@@ -52,6 +56,10 @@ class ModelImportServiceAsyncStub(ModelImportServiceStub):
     ImportBatch: _aio.UnaryUnaryMultiCallable[_model_import_service_pb2.ImportBatchRequest, _model_import_service_pb2.ImportBatchResponse]  # type: ignore[assignment]
     """Writes one batch of rows of one model, all or nothing. The same batch again (import, model, first ordinal) gets the
     stored decisions and writes nothing.
+    """
+    CompleteUsers: _aio.UnaryUnaryMultiCallable[_model_import_service_pb2.CompleteUsersRequest, _model_import_service_pb2.CompleteUsersResponse]  # type: ignore[assignment]
+    """Gives users that an import wrote the address that is their own, where the file has not brought it. Called when all of the
+    file's users and addresses are written; the same span again finds nothing to do.
     """
     UndoRows: _aio.UnaryUnaryMultiCallable[_model_import_service_pb2.UndoRowsRequest, _model_import_service_pb2.UndoRowsResponse]  # type: ignore[assignment]
     """Undoes rows that an import wrote in control, or finds out which of its users stay: a span of one model's rows, or its
@@ -71,6 +79,16 @@ class ModelImportServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_model_import_service_pb2.ImportBatchResponse, _abc.Awaitable[_model_import_service_pb2.ImportBatchResponse]]:
         """Writes one batch of rows of one model, all or nothing. The same batch again (import, model, first ordinal) gets the
         stored decisions and writes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def CompleteUsers(
+        self,
+        request: _model_import_service_pb2.CompleteUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_import_service_pb2.CompleteUsersResponse, _abc.Awaitable[_model_import_service_pb2.CompleteUsersResponse]]:
+        """Gives users that an import wrote the address that is their own, where the file has not brought it. Called when all of the
+        file's users and addresses are written; the same span again finds nothing to do.
         """
 
     @_abc_1.abstractmethod
