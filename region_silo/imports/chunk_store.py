@@ -1,6 +1,6 @@
 """SQL of chunks, each the durable record of a written batch, and of the ledger's rows that control wrote."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -28,6 +28,7 @@ IMPORT_CHUNK = Table(
     Column("counts", JSONB),
     Column("created_at", DateTime(timezone=True)),
     Column("tries", Integer),
+    Column("undone", BigInteger),
 )
 
 _COUNTED = ("inserted", "merged", "overwritten", "suffixed", "skipped")
@@ -101,9 +102,17 @@ def begin_batch(transaction: Transaction, lease: Lease) -> None:
 
 
 def insert_chunk(
-    transaction: Transaction, of_import: DataImport, model: str, span: tuple[int, int], counts: Counts
+    transaction: Transaction,
+    of_import: DataImport,
+    model: str,
+    span: tuple[int, int],
+    counts: Counts,
+    *,
+    in_ledger: bool = True,
 ) -> None:
-    """Record that the rows from the span's first ordinal to its last are done."""
+    """Record that the rows from the span's first ordinal to its last are done; not `in_ledger`: the region's ledger has
+    none of them, so undoing them is counted here.
+    """
     values = {
         "import_id": of_import.id,
         "model": model,
@@ -112,12 +121,15 @@ def insert_chunk(
         "counts": asdict(counts),
         "created_at": transaction.now,
         "tries": of_import.tries,
+        "undone": None if in_ledger else 0,
     }
     transaction.execute(sql_insert(IMPORT_CHUNK), values)
 
 
-def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Iterable[LedgerRow]) -> None:
-    """Enter into the region's pk map what control has written."""
+def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Sequence[LedgerRow]) -> None:
+    """Enter into the region's pk map what control has written, as far as it has told (see handing)."""
+    if not rows:
+        return
     columns = "import_id, model, old_pk, new_pk, decision, ordinal, suffixed"
     with (
         transaction.driver.cursor() as cursor,
@@ -129,7 +141,10 @@ def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Iter
 
 
 def known_rows(transaction: Transaction, import_id: int, wanted: Mapping[str, Collection[int]]) -> list[KnownRow]:
-    """What the import has made of rows, by model and pk in the file; those without are absent."""
+    """What the import has made of rows, by model and pk in the file; those without are absent.
+
+    Of control's models only what something refers to is known (see handing).
+    """
     return [
         KnownRow(*tuple(row))
         for model, old_pks in wanted.items()
@@ -138,7 +153,7 @@ def known_rows(transaction: Transaction, import_id: int, wanted: Mapping[str, Co
 
 
 def greatest_pks(transaction: Transaction, import_id: int, wanted: Collection[str]) -> dict[str, int]:
-    """The greatest pk in the file of each model's rows that stand; 0 where none does."""
+    """The greatest pk in the file of each model's rows that stand; 0 where none does, or none is known."""
     rows = transaction.execute(_GREATEST, {"import_id": import_id, "models": sorted(wanted)})
     return {row.model: row.pk or 0 for row in rows}
 

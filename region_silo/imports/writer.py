@@ -253,7 +253,10 @@ class FileWriter:
             chunk_store.begin_batch(transaction, self._lease)
             chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
             counts = answer.counts(count)
-            return self._save_chunk(transaction, model, (first, last), counts, answer.findings, left_out=left_out)
+            in_ledger, findings = answer.counted is None, answer.findings
+            return self._save_chunk(
+                transaction, model, (first, last), counts, findings, left_out=left_out, in_ledger=in_ledger
+            )
 
         return self._database.transact(work)
 
@@ -340,6 +343,7 @@ class FileWriter:
         findings: Sequence[BatchFinding],
         *,
         left_out: Sequence[RawRow] = (),
+        in_ledger: bool = True,
     ) -> RestedError | None:
         rows = span[1] - span[0] + 1
         counts = replace(counts, skipped=counts.skipped + len(left_out))
@@ -347,7 +351,7 @@ class FileWriter:
         if span[1] == self._rows[model]:
             findings = [*findings, *self._sieve.total(transaction, model)]
         assert counts.total == rows, f"{model} {span}: {counts} does not sum up"
-        chunk_store.insert_chunk(transaction, self._import, model, span, counts)
+        chunk_store.insert_chunk(transaction, self._import, model, span, counts, in_ledger=in_ledger)
         finding_store.copy_findings(transaction, self._import.id, findings)
         errors = count_errors(findings)
         wanted = store.add_progress(
