@@ -129,7 +129,8 @@ def test_a_handed_batch_that_is_repeated_writes_nothing_and_gets_the_stored_answ
     before = stack.all_in("control", "SELECT xmin::text, * FROM user_account ORDER BY id")
     for batch in stack.peer.batches:
         first = stack.model_imports.import_batch("us", batch)
-        assert len(first.rows) == len(batch.rows)
+        assert first.counts(len(batch.rows)).skipped == 0
+        assert len(first.rows) == (0 if batch.without_rows else len(batch.rows))
         assert stack.model_imports.import_batch("us", batch) == first
     assert stack.all_in("control", "SELECT xmin::text, * FROM user_account ORDER BY id") == before
 
