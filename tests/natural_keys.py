@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from shared.database import Database
-from shared.importing.registry import models
+from shared.importing.registry import Silo, models
 
 Rows = list[tuple[Any, ...]]
 Ledger = Mapping[tuple[str, int], int]
@@ -23,6 +23,7 @@ _KEPT = """
     WHERE k.import_id = :import_id
 """
 _LEDGER = "SELECT model, new_pk, old_pk FROM import_row WHERE import_id = :import_id"
+_OF_CONTROL = "SELECT model, old_pk, decision, ordinal FROM import_row WHERE import_id = :import_id AND ordinal > 0"
 
 _CONTROL = {
     "sentry.user": """
@@ -121,6 +122,9 @@ def read_natural_rows(control: Database, region: Database, import_id: int) -> di
             for row in rows
         ]
     ledger = {(model, new): old for model, new, old in _read(region, _LEDGER, import_id)}
+    own = {name for name, model in models().items() if model.silo is Silo.CONTROL}
+    found["ledger"] = [row for row in found["ledger"] if row[0] not in own]
+    found["ledger"] += [row for row in _read(control, _OF_CONTROL, import_id) if row[0] in own]
     for name, database in (("kept in control", control), ("kept in the region", region)):
         found[name] = [_natural(ledger, row) for row in _read(database, _KEPT, import_id)]
     return {name: sorted(rows, key=repr) for name, rows in found.items()}

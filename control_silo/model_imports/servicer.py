@@ -11,7 +11,7 @@ from control_silo.model_imports.undoing import UndoingUseCases
 from control_silo.model_imports.usecases import ModelImportUseCases
 from shared.errors import InvalidArgument
 from shared.importing.choices import Choice
-from shared.importing.decisions import BatchFinding, LedgerRow
+from shared.importing.decisions import BatchFinding, Counts, LedgerRow
 from shared.importing.handover import HandedBatch, KnownRow, UsersToComplete
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
@@ -86,11 +86,13 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
             plan_was_edited=request.plan_was_edited,
             choices=[Choice(each.ordinal, each.policy) for each in request.choices],
             own_addresses_later=request.own_addresses_later,
+            without_rows=request.without_rows,
         )
         answer = self._usecases.import_batch(current_caller().silo or "", batch)
         return model_import_pb.ImportBatchResponse(
             rows=() if request.ordinals else map(_row, answer.rows),
-            columns=_columns(answer.rows) if request.ordinals else None,
+            columns=_columns(answer.rows) if request.ordinals and answer.counted is None else None,
+            counts=None if answer.counted is None else _counts(answer.counted),
             findings=map(_finding, answer.findings),
             drifted=answer.drifted,
         )
@@ -121,7 +123,9 @@ class ModelImportServicer(model_import_rpc.ModelImportServiceServicer):
         )
         done = self._undoing.undo(current_caller().silo or "", wanted)
         staying = [_staying(each) for each in done.staying]
-        return model_import_pb.UndoRowsResponse(last=done.last, has_more=done.has_more, staying=staying)
+        return model_import_pb.UndoRowsResponse(
+            last=done.last, has_more=done.has_more, staying=staying, undone_count=done.in_all
+        )
 
     def FindReferences(
         self, request: model_import_pb.FindReferencesRequest, context: grpc.ServicerContext
@@ -150,6 +154,15 @@ def _row(row: LedgerRow) -> model_import_pb.ImportBatchResponse.Row:
         new_pk=row.new_pk,
         decision=row.decision,  # type: ignore[arg-type]  # the numbers are the same, a test says so
         suffixed=row.suffixed or "",
+    )
+
+
+def _counts(counted: Counts) -> model_import_pb.ImportBatchResponse.Counts:
+    return model_import_pb.ImportBatchResponse.Counts(
+        inserted=counted.inserted,
+        merged=counted.merged,
+        overwritten=counted.overwritten,
+        suffixed=counted.suffixed,
     )
 
 

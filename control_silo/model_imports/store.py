@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from shared.database import Transaction
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow
-from shared.importing.handover import HandedAnswer, KnownRow
+from shared.importing.handover import HandedAnswer, HandedBatch, KnownRow
 
 _COVERED = text(
     "SELECT COALESCE(max(last_ordinal), 0) FROM import_chunk WHERE import_id = :import_id AND model = :model"
@@ -37,7 +37,12 @@ _LOCK = text(f"SELECT 1 {_OVERLAPPING} FOR UPDATE")
 _CHUNKS = text(f"SELECT first_ordinal, last_ordinal, counts, findings {_OVERLAPPING}")
 _DECISIONS = text(
     "SELECT decision, count(*) AS rows FROM import_row WHERE import_id = :import_id AND model = :model"
-    " AND ordinal = ANY(:ordinals) GROUP BY decision"
+    " AND ordinal BETWEEN :first_ordinal AND :last_ordinal AND ordinal = ANY(CAST(:ordinals AS int8[]))"
+    " GROUP BY decision"
+)
+_STANDING = text(
+    "SELECT ordinal FROM import_row WHERE import_id = :import_id AND model = :model"
+    " AND ordinal = ANY(CAST(:ordinals AS int8[]))"
 )
 _REPLACE = text(
     "UPDATE import_chunk SET counts = CAST(:counts AS jsonb), findings = CAST(:findings AS jsonb)"
@@ -109,8 +114,7 @@ def replace_findings(
         kept = [each for each in stored if each.ordinal not in tried]
         new = [each for each in findings if each.ordinal in place]
         in_chunk = [ordinal for ordinal in ordinals if ordinal in place]
-        decisions = transaction.execute(_DECISIONS, {**span, "ordinals": in_chunk}).all()
-        counts = Counts.of({row.decision: row.rows for row in decisions}, len(in_chunk))
+        counts = counts_of(transaction, import_id, model, in_chunk)
         parameters = {
             **span,
             "first_ordinal": chunk.first_ordinal,
@@ -120,16 +124,42 @@ def replace_findings(
         transaction.execute(_REPLACE, parameters)
 
 
-def answer(transaction: Transaction, import_id: int, model: str, first_ordinal: int, last_ordinal: int) -> HandedAnswer:
-    """What became of these rows, as it was stored."""
-    span = {"import_id": import_id, "model": model, "first_ordinal": first_ordinal, "last_ordinal": last_ordinal}
-    stored = [
+def counts_of(transaction: Transaction, import_id: int, model: str, ordinals: Sequence[int]) -> Counts:
+    """How many of these rows stand in the ledger, by decision; `ordinals` ascend. The others count as skipped."""
+    if not ordinals:
+        return Counts()
+    span = {"import_id": import_id, "model": model, "first_ordinal": ordinals[0], "last_ordinal": ordinals[-1]}
+    rows = transaction.execute(_DECISIONS, {**span, "ordinals": list(ordinals)}).all()
+    return Counts.of({row.decision: row.rows for row in rows}, len(ordinals))
+
+
+def answer(transaction: Transaction, batch: HandedBatch) -> HandedAnswer:
+    """What became of the batch's rows, as it was stored: of those alone, for there may be others between them."""
+    ordinals = [row.ordinal for row in batch.rows]
+    span = {
+        "import_id": batch.import_id,
+        "model": batch.model,
+        "first_ordinal": batch.first_ordinal,
+        "last_ordinal": batch.last_ordinal,
+    }
+    wanted = frozenset(ordinals)
+    findings = [
         finding
-        for (findings,) in transaction.execute(_FINDINGS, span)
-        for finding in msgspec.convert(findings, list[BatchFinding])
-        if first_ordinal <= finding.ordinal <= last_ordinal
+        for (stored,) in transaction.execute(_FINDINGS, span)
+        for finding in msgspec.convert(stored, list[BatchFinding])
+        if finding.ordinal in wanted
     ]
-    return HandedAnswer(list(map(LedgerRow._make, transaction.execute(_ROWS, span))), stored)
+    if batch.without_rows:
+        return HandedAnswer((), findings, counted=counts_of(transaction, batch.import_id, batch.model, ordinals))
+    rows = map(LedgerRow._make, transaction.execute(_ROWS, span))
+    return HandedAnswer([row for row in rows if row.ordinal in wanted], findings)
+
+
+def standing(transaction: Transaction, batch: HandedBatch) -> frozenset[int]:
+    """The ordinals of those of the batch's rows that stand in the ledger."""
+    ordinals = [row.ordinal for row in batch.rows]
+    parameters = {"import_id": batch.import_id, "model": batch.model, "ordinals": ordinals}
+    return frozenset(transaction.execute(_STANDING, parameters).scalars())
 
 
 def _json(value: object) -> str:

@@ -31,6 +31,14 @@ _TOUCH = text(
         ORDER BY created_at DESC, model, first_ordinal LIMIT 1)
     """
 )
+_NOTE_UNDONE = text(
+    """
+    UPDATE import_chunk SET undone = undone + :undone
+    WHERE import_id = :import_id AND model = :model AND first_ordinal = (
+        SELECT min(first_ordinal) FROM import_chunk WHERE import_id = :import_id AND model = :model)
+    RETURNING undone
+    """
+)
 _DROP_ADOPTED = text(
     f"""
     DELETE FROM undo_page q WHERE q.new_pk IN (
@@ -106,6 +114,16 @@ def newest_chunk(transaction: Transaction, import_id: int) -> datetime | None:
 def keep_ledger(transaction: Transaction, import_id: int) -> None:
     """The retention of the import's ledger begins anew."""
     transaction.execute(_TOUCH, {"import_id": import_id, "now": transaction.now})
+
+
+def note_undone(transaction: Transaction, import_id: int, model: str, undone: int) -> int | None:
+    """Add so many rows of the model to those that were undone; how many these are by now.
+
+    None for rows that came with users: they are of no model of a file, and nobody counts them.
+    """
+    parameters = {"import_id": import_id, "model": model, "undone": undone}
+    in_all: int | None = transaction.execute(_NOTE_UNDONE, parameters).scalar_one_or_none()
+    return in_all
 
 
 def table_of(model: str, terms: Terms) -> str:

@@ -2,11 +2,12 @@
 
 The region is believed in nothing that control knows itself: the import's id must carry the region's number, and who
 asked must have the scopes that the import needs. Only rows of that import's ledger are touched. What is told of a span
-that comes again is what stays by then, so a repeat does no harm.
+that comes again is what stays by then, so a repeat does no harm; how many rows have gone is noted with them, and told
+in all, for the region has not those rows in its ledger that nothing refers to.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -120,5 +121,6 @@ def _undo(transaction: Transaction, *, region: str, wanted: UndoWanted) -> Undon
             undo_store.bury_users(transaction, region, pks)
 
     done = undoing.undo_page(transaction, span, table, before)
+    in_all = undo_store.note_undone(transaction, wanted.import_id, wanted.model, done.undone)
     barrier.reach("undo.in_page")
-    return done
+    return replace(done, in_all=in_all)

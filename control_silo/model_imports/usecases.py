@@ -68,7 +68,7 @@ class ModelImportUseCases:
             covered = store.covered(transaction, batch.import_id, batch.model)
             if covered < batch.last_ordinal:
                 return covered, None
-            return covered, _stored(transaction, batch)
+            return covered, store.answer(transaction, batch)
 
         covered, answer = self.database.read(stands)
         if answer is not None:
@@ -112,7 +112,7 @@ class ModelImportUseCases:
                 enter_plan(transaction, batch.import_id)
             undo_store.share_imports(transaction)
             store.keep_known(transaction, batch.import_id, batch.known)
-            written = write_batch(transaction, target, new, at_once=at_once, tells_ledger=True)
+            written = write_batch(transaction, target, new, at_once=at_once, tells_ledger=not batch.without_rows)
             _complete(transaction, batch, new)
             recorded = store.insert_chunk(
                 transaction,
@@ -127,19 +127,24 @@ class ModelImportUseCases:
             if not recorded:
                 raise _WrittenMeanwhileError
             if first > batch.first_ordinal:
-                return _stored(transaction, batch)
-            return HandedAnswer(written.ledger, written.findings)
+                return store.answer(transaction, batch)
+            counted = written.counts if batch.without_rows else None
+            return HandedAnswer(written.ledger, written.findings, counted=counted)
 
         return self._unless_meanwhile(work, batch)
 
     def _try_again(self, batch: HandedBatch) -> HandedAnswer:
-        """Write the rows that are not in the ledger; their new findings replace those that their chunks hold."""
+        """Write the rows that are not in the ledger; their new findings replace those that their chunks hold.
+
+        What was found when a row that stands was tried again is told with it each time: nobody knows whether the region
+        has heard it.
+        """
         target = target_of(batch.model, batch.terms)
 
         def known(transaction: Transaction) -> frozenset[int]:
             if store.covered(transaction, batch.import_id, batch.model) < batch.last_ordinal:
                 raise InvalidArgument.of("again", "the rows were not handed over before")
-            return frozenset(row.ordinal for row in _stored(transaction, batch).rows)
+            return store.standing(transaction, batch)
 
         written_before = self.database.read(known)
         rows = [row for row in batch.rows if row.ordinal not in written_before]
@@ -157,7 +162,7 @@ class ModelImportUseCases:
             tried = [row.ordinal for row in rows]
             store.replace_findings(transaction, batch.import_id, batch.model, tried, written.findings)
             barrier.reach("model_import.in_batch")
-            return _stored(transaction, batch)
+            return store.answer(transaction, batch)
 
         return self._unless_meanwhile(work, batch)
 
@@ -208,17 +213,3 @@ def _check_rows(batch: HandedBatch) -> None:
     for place, choice in enumerate(batch.choices):
         if choice.policy not in POLICIES.get(batch.model, ()):
             raise InvalidArgument.of(f"choices[{place}].policy", "is none that the model knows")
-
-
-def _stored(transaction: Transaction, batch: HandedBatch) -> HandedAnswer:
-    """For the rows of the batch alone: those of a filtered one, or of one that comes again, have others between them.
-
-    What was found when a row that stands was tried again is told with it each time: nobody knows whether the region
-    has heard it.
-    """
-    stored = store.answer(transaction, batch.import_id, batch.model, batch.first_ordinal, batch.last_ordinal)
-    wanted = {row.ordinal for row in batch.rows}
-    return HandedAnswer(
-        [row for row in stored.rows if row.ordinal in wanted],
-        [finding for finding in stored.findings if finding.ordinal in wanted],
-    )

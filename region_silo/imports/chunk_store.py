@@ -1,11 +1,11 @@
 """SQL of chunks, each the durable record of a written batch, and of the ledger's rows that control wrote."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, Text, func, text
+from sqlalchemy import BigInteger, Column, DateTime, Float, Integer, Table, Text, func, text
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import select as sql_select
 from sqlalchemy.dialects.postgresql import JSONB
@@ -28,6 +28,8 @@ IMPORT_CHUNK = Table(
     Column("counts", JSONB),
     Column("created_at", DateTime(timezone=True)),
     Column("tries", Integer),
+    Column("undone", BigInteger),
+    Column("took_s", Float),
 )
 
 _COUNTED = ("inserted", "merged", "overwritten", "suffixed", "skipped")
@@ -100,24 +102,42 @@ def begin_batch(transaction: Transaction, lease: Lease) -> None:
         raise LeaseLostError(lease.import_id)
 
 
-def insert_chunk(
-    transaction: Transaction, of_import: DataImport, model: str, span: tuple[int, int], counts: Counts
-) -> None:
-    """Record that the rows from the span's first ordinal to its last are done."""
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of one model that are done, from the ordinal `first` to `last`.
+
+    Not `in_ledger`: the region's ledger has none of them, so undoing them is counted here. `took_s`: how long the work
+    on them was, that of control too, without the waiting for its turn.
+    """
+
+    model: str
+    first: int
+    last: int
+    counts: Counts
+    in_ledger: bool = True
+    took_s: float = 0.0
+
+
+def insert_chunk(transaction: Transaction, of_import: DataImport, chunk: Chunk) -> None:
+    """Record that the rows are done."""
     values = {
         "import_id": of_import.id,
-        "model": model,
-        "first_ordinal": span[0],
-        "last_ordinal": span[1],
-        "counts": asdict(counts),
+        "model": chunk.model,
+        "first_ordinal": chunk.first,
+        "last_ordinal": chunk.last,
+        "counts": asdict(chunk.counts),
         "created_at": transaction.now,
         "tries": of_import.tries,
+        "undone": None if chunk.in_ledger else 0,
+        "took_s": chunk.took_s,
     }
     transaction.execute(sql_insert(IMPORT_CHUNK), values)
 
 
-def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Iterable[LedgerRow]) -> None:
-    """Enter into the region's pk map what control has written."""
+def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Sequence[LedgerRow]) -> None:
+    """Enter into the region's pk map what control has written, as far as it has told (see handing)."""
+    if not rows:
+        return
     columns = "import_id, model, old_pk, new_pk, decision, ordinal, suffixed"
     with (
         transaction.driver.cursor() as cursor,
@@ -129,7 +149,10 @@ def copy_ledger(transaction: Transaction, import_id: int, model: str, rows: Iter
 
 
 def known_rows(transaction: Transaction, import_id: int, wanted: Mapping[str, Collection[int]]) -> list[KnownRow]:
-    """What the import has made of rows, by model and pk in the file; those without are absent."""
+    """What the import has made of rows, by model and pk in the file; those without are absent.
+
+    Of control's models only what something refers to is known (see handing).
+    """
     return [
         KnownRow(*tuple(row))
         for model, old_pks in wanted.items()
@@ -138,7 +161,7 @@ def known_rows(transaction: Transaction, import_id: int, wanted: Mapping[str, Co
 
 
 def greatest_pks(transaction: Transaction, import_id: int, wanted: Collection[str]) -> dict[str, int]:
-    """The greatest pk in the file of each model's rows that stand; 0 where none does."""
+    """The greatest pk in the file of each model's rows that stand; 0 where none does, or none is known."""
     rows = transaction.execute(_GREATEST, {"import_id": import_id, "models": sorted(wanted)})
     return {row.model: row.pk or 0 for row in rows}
 

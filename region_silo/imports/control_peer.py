@@ -10,7 +10,7 @@ from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rp
 from region_silo.imports.domain import SlugWish
 from region_silo.slugs import reservations
 from region_silo.slugs.reservations import SlugReservations
-from shared.importing.decisions import BatchFinding, ledger_rows
+from shared.importing.decisions import BatchFinding, Counts, ledger_rows
 from shared.importing.handover import CompletedUsers, HandedAnswer, HandedBatch, UsersToComplete
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undoing import StayingRow, UndonePage
@@ -21,7 +21,9 @@ _TEXT_LENGTH_MAX = 200
 
 
 class ControlSilo:
-    """Implements peers.ControlPeer. Its calls stay within `_TIMEOUT_S`, less than the lease of an import."""
+    """Implements peers.ControlPeer. Its calls stay within `_TIMEOUT_S`; whose lease of an import ends before finds that
+    out when the answer is recorded.
+    """
 
     def __init__(self, channel: InternalChannel) -> None:
         self._channel = channel
@@ -55,6 +57,7 @@ class ControlSilo:
                 for each in batch.choices
             ],
             own_addresses_later=batch.own_addresses_later,
+            without_rows=batch.without_rows,
         )
         response = self._channel.invoke(self._models.ImportBatch, request, timeout_s=_TIMEOUT_S)
         found = response.columns
@@ -72,7 +75,8 @@ class ControlSilo:
             )
             for each in response.findings
         ]
-        return HandedAnswer(rows, findings, drifted=response.drifted)
+        counted = _counts(response.counts) if response.HasField("counts") else None
+        return HandedAnswer(rows, findings, drifted=response.drifted, counted=counted)
 
     def complete_users(self, wanted: UsersToComplete) -> CompletedUsers:
         """Have users get their own addresses. Raises as import_batch, and PlanExpired."""
@@ -102,7 +106,9 @@ class ControlSilo:
             expects_rows=wanted.expects_rows,
         )
         response = self._channel.invoke(self._models.UndoRows, request, timeout_s=_TIMEOUT_S)
-        return UndonePage(0, [_staying(row) for row in response.staying], response.last, response.has_more)
+        in_all = response.undone_count if response.HasField("undone_count") else None
+        staying = [_staying(row) for row in response.staying]
+        return UndonePage(0, staying, response.last, response.has_more, in_all=in_all)
 
     def find_references(self, import_id: int, model: str, pks: Sequence[int]) -> list[StayingRow]:
         """Rows of the region that something in control refers to. Raises as import_batch."""
@@ -133,6 +139,10 @@ class ControlSilo:
         """Drop the rows of a plan. Raises as import_batch."""
         request = callback_pb.ForgetPlanRequest(plan=plan)
         self._channel.invoke(self._callbacks.ForgetPlan, request, timeout_s=_TIMEOUT_S)
+
+
+def _counts(counts: model_import_pb.ImportBatchResponse.Counts) -> Counts:
+    return Counts(counts.inserted, counts.merged, counts.overwritten, counts.suffixed)
 
 
 def _referred(pk: int, why: str) -> model_import_pb.UndoRowsRequest.Referred:

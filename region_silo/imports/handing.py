@@ -1,4 +1,9 @@
-"""Hands rows over to control, with what it must be told of the region's rows to understand those that refer to them."""
+"""Hands rows over to control, with what it must be told of the region's rows to understand those that refer to them.
+
+What control makes of rows that nothing refers to is only counted here: the region's ledger has none of them, but of
+plans, whose decisions are listed from it, of rows that were tried again, and from an older control. So whoever reads
+control's models in the ledger may ask for those alone that are in `referred_models`, or for a plan's.
+"""
 
 from collections.abc import Sequence
 
@@ -10,7 +15,7 @@ from shared.database import Database
 from shared.importing.drift import DriftedError
 from shared.importing.fields import field_reader
 from shared.importing.handover import HandedAnswer, HandedBatch
-from shared.importing.registry import Silo, models
+from shared.importing.registry import Silo, models, referred_models
 from shared.importing.upload import RawRow
 
 
@@ -67,4 +72,5 @@ class Handing:
             plan_was_edited=self._import.edited,
             choices=self._choices.of(model, rows),
             own_addresses_later=True,
+            without_rows=not (again or self._import.is_plan or model in referred_models()),
         )

@@ -4,6 +4,7 @@ Files mostly have their rows in the order of their pks. So a batch whose greates
 rule, all of them; that one tries it at once (shared.importing.at_once) tells for sure, and changes nothing if not.
 """
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -23,13 +24,16 @@ from shared.importing.upload import RawRow
 
 @dataclass(frozen=True)
 class OwnBatch:
-    """Rows of one of the region's models, from the ordinal `first` to `last`, without those that filters left out."""
+    """Rows of one of the region's models, from the ordinal `first` to `last`, without those that filters left out, and
+    how long it took to read them, in seconds.
+    """
 
     target: Target
     first: int
     last: int
     batch: Batch
     left_out: list[RawRow]
+    took_s: float
 
 
 class OwnBatches:
@@ -79,6 +83,7 @@ class OwnBatches:
         )
 
     def _made(self, model: str, first: int, last: int) -> OwnBatch:
+        began = time.monotonic()
         target = target_of(model, self._import.terms)
         decoder = RowDecoder(model, self._import.created_at)
         decoded = DecodedRows([], [])
@@ -90,7 +95,7 @@ class OwnBatches:
         decoded.findings.extend(decoder.take_ignored_fields())
         count = last - first + 1 - len(left_out)
         batch = batch_of(self._import.id, target, count, decoded, self._ids.take)
-        return OwnBatch(target, first, last, self.of_plan(batch), left_out)
+        return OwnBatch(target, first, last, self.of_plan(batch), left_out, time.monotonic() - began)
 
 
 def _refers_within(own: OwnBatch, there: dict[str, int]) -> bool:

@@ -44,8 +44,29 @@ LOOKED_AT = frozenset(
 )
 """Columns without foreign keys that may name a row of an import, "table.column"."""
 
-_HAS_ROWS = text(
-    "SELECT EXISTS (SELECT FROM import_row WHERE import_id = :import_id AND model = ANY (CAST(:models AS text[])))"
+_WRITTEN = """
+    CAST(counts->>'inserted' AS int8) + CAST(counts->>'overwritten' AS int8) + CAST(counts->>'suffixed' AS int8)
+"""
+_STANDS = text(
+    f"""
+    SELECT EXISTS (SELECT FROM import_row WHERE import_id = :import_id AND model = ANY (CAST(:models AS text[])))
+        OR EXISTS (
+            SELECT FROM import_chunk WHERE import_id = :import_id AND model = ANY (CAST(:models AS text[]))
+            GROUP BY model HAVING count(undone) > 0 AND sum({_WRITTEN}) > sum(undone))
+    """
+)
+# The first of the model's chunks without rows in the ledger has the number.
+_COUNT_UNDONE = text(
+    f"""
+    WITH counted AS (
+        SELECT min(first_ordinal) FILTER (WHERE undone IS NOT NULL) AS first_ordinal, sum(undone) AS before,
+            greatest(sum(undone), least(:in_all, sum({_WRITTEN}))) AS now
+        FROM import_chunk WHERE import_id = :import_id AND model = :model HAVING count(undone) > 0
+    )
+    UPDATE import_chunk c SET undone = counted.now FROM counted
+    WHERE c.import_id = :import_id AND c.model = :model AND c.first_ordinal = counted.first_ordinal
+    RETURNING counted.now - counted.before
+    """
 )
 _PAGE = text(
     """
@@ -106,9 +127,11 @@ class LedgerPage(NamedTuple):
     is_last: bool
 
 
-def has_rows(transaction: Transaction, import_id: int, names: Collection[str]) -> bool:
-    """Whether the ledger has rows of one of these models."""
-    return bool(transaction.execute(_HAS_ROWS, {"import_id": import_id, "models": list(names)}).scalar_one())
+def stands_in_control(transaction: Transaction, import_id: int, names: Collection[str]) -> bool:
+    """Whether rows of one of these models of control's are not undone yet, by the ledger, or by the chunks of those
+    that the ledger has not.
+    """
+    return bool(transaction.execute(_STANDS, {"import_id": import_id, "models": list(names)}).scalar_one())
 
 
 def ledger_page(transaction: Transaction, import_id: int, model: str, after: int, rows_max: int) -> LedgerPage:
@@ -124,6 +147,19 @@ def forget_span(transaction: Transaction, span: Span, staying: Sequence[int]) ->
     """Forget rows that control has undone, but for those that stay, by pk in the file; how many it had written."""
     parameters = {**span.place, "after": span.after, "through": span.through, "staying": list(staying)}
     return int(transaction.execute(_FORGET, parameters).scalar_one())
+
+
+def count_undone(transaction: Transaction, span: Span, forgotten: int, in_all: int | None) -> int:
+    """How many rows of the span's model are to be counted as undone, and noted with that as counted.
+
+    Where the ledger has all rows of the model these are the `forgotten`; otherwise what control has undone `in_all`,
+    but for what was counted before. Of a batch that control wrote and the region never recorded nothing is counted:
+    it is in no count of what was written either. An older control says nothing of it: then what was forgotten counts.
+    """
+    if in_all is None:
+        return forgotten
+    counted: int | None = transaction.execute(_COUNT_UNDONE, {**span.place, "in_all": in_all}).scalar_one_or_none()
+    return forgotten if counted is None else int(counted)
 
 
 def forget_told(transaction: Transaction, import_id: int) -> int:

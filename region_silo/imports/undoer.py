@@ -1,8 +1,10 @@
 """Undoes an import under its lease: step after step, page after page of its ledger, each in one transaction.
 
 What is still there of the ledger is what is still to be done, and the import's row tells the step and the page. So a
-kill costs one page at most. Organizations are closed meanwhile, so nothing comes to refer to what goes; control's rows
-are undone by control, which is asked outside any transaction and may be asked again.
+kill costs one page at most. Rows that only control's ledger has are paged and counted by control, in all; the chunks
+here say how many were counted already, so an answer that is lost costs no row. Organizations are closed meanwhile, so
+nothing comes to refer to what goes; control's rows are undone by control, which is asked outside any transaction and
+may be asked again.
 """
 
 import time
@@ -129,7 +131,7 @@ class Undoer:
         barrier.reach("undo.closed")
         if self._of_control:
             expects = self._database.read(
-                lambda transaction: undo_store.has_rows(transaction, self._import.id, self._of_control)
+                lambda transaction: undo_store.stands_in_control(transaction, self._import.id, self._of_control)
             )
             self._database.transact(self._renew)
             self._control.undo_rows(self._wanted(Step(Phase.BEGIN, ""), 0, 0, expects_rows=expects))
@@ -184,6 +186,7 @@ class Undoer:
             if step.phase is Phase.UNDO and step.model in models():
                 forgotten = Span(self._import.id, step.model, after, done.last)
                 undone = undo_store.forget_span(transaction, forgotten, [row.old_pk for row in done.staying])
+                undone = undo_store.count_undone(transaction, forgotten, undone, done.in_all)
             place = (following, 0) if is_last else (step.name, done.last)
             self._record(transaction, step.model, place, undone, [row for row in done.staying if row.ordinal])
 

@@ -10,6 +10,7 @@ written again.
 """
 
 import itertools
+import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,8 @@ from psycopg.errors import IntegrityError
 from region_silo.imports import chunk_store, finding_store, store
 from region_silo.imports.ahead import Ahead
 from region_silo.imports.choosing import Choices
-from region_silo.imports.domain import DataImport, Scope, State, after_batch
+from region_silo.imports.chunk_store import Chunk
+from region_silo.imports.domain import DataImport, Scope, State
 from region_silo.imports.global_scope import keeping_ids, refuse_others, told_of_ids
 from region_silo.imports.handing import Handing
 from region_silo.imports.lanes import FOLLOWING, LaneCutError, Lanes, LaneTask, following_of, in_one_lane, tasks_of
@@ -29,7 +31,8 @@ from region_silo.imports.own_addresses import OWN_ADDRESSES, OwnAddresses, with_
 from region_silo.imports.own_batches import OwnBatch, OwnBatches
 from region_silo.imports.peers import ControlPeer, Ids
 from region_silo.imports.planner import begin_plan
-from region_silo.imports.resting import RestedError, rest
+from region_silo.imports.recording import Recording
+from region_silo.imports.resting import RestedError
 from region_silo.imports.sharing import Turn
 from region_silo.imports.sieve import Sieve
 from region_silo.imports.skipping import is_skipped, told_of_skipped
@@ -38,7 +41,7 @@ from region_silo.imports.targets import PROJECT, target_of
 from shared import barrier
 from shared.database import Database, Transaction
 from shared.importing.batch import AmissError, Batch, Suspects, Written, batch_of, retried, write_batch
-from shared.importing.decisions import BatchFinding, Counts, count_errors
+from shared.importing.decisions import Counts, count_errors
 from shared.importing.handover import HandedAnswer
 from shared.importing.registry import Silo, models
 from shared.importing.rows import RowDecoder
@@ -47,6 +50,8 @@ from shared.importing.upload import RawRow, UploadedFile
 
 AFTER_SLUGS = frozenset({"sentry.orgauthtoken"})
 """Models whose rows are written when the organizations have their slugs: new tokens hold them."""
+_MOMENT = 0.05
+"""Of a lease's time."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,16 @@ class BatchLimits:
     bytes_max: int = 16 << 20
     handed_bytes_max: int = 2 << 20
     lease_s: float = 20.0
+
+
+@dataclass(frozen=True)
+class _Handed:
+    """How many rows were handed over, those that the filters left out, the answer, and how long it took."""
+
+    count: int
+    left_out: list[RawRow]
+    answer: HandedAnswer
+    took_s: float
 
 
 class StoppedError(Exception):
@@ -93,12 +108,13 @@ class FileWriter:
         self._sieve = Sieve(database, data_import, file)
         self._choices = Choices(database, data_import)
         self._handing = Handing(database, control, data_import, self._choices)
-        self._ahead = Ahead[tuple[int, list[RawRow], HandedAnswer]]()
+        self._ahead = Ahead[_Handed]()
         self._suspects = Suspects()
         self._own = OwnBatches(database, ids, data_import, self._sieve)
         self._addresses = OwnAddresses(database, control, lease, limits.lease_s, data_import)
         self._following: dict[str, int] = {}
-        self._state = State.WRITING
+        self._renewed_at = -math.inf
+        self._recording = self._recording_in(State.WRITING)
         self._lanes = Lanes((), self._retry)
 
     def write_all(self, *, after_slugs: bool = False) -> None:
@@ -107,9 +123,8 @@ class FileWriter:
         Raises RestedError, LeaseLostError, StoppedError, TurnOverError, SpoolMissing, SiloHoldsOrganizations,
         PlanExpired, DriftedError, what control refuses.
         """
-        self._state = State.FINISHING if after_slugs else State.WRITING
-        if self._import.is_plan:
-            self._state = State.PLANNING
+        state = State.FINISHING if after_slugs else State.WRITING
+        self._recording = self._recording_in(State.PLANNING if self._import.is_plan else state)
         going_on = self._database.read(lambda transaction: chunk_store.next_ordinals(transaction, self._import.id))
         if not going_on and self._import.scope is Scope.GLOBAL and not self._import.options.add_to_silo:
             self._database.read(lambda transaction: refuse_others(transaction, self._import.id))
@@ -123,6 +138,9 @@ class FileWriter:
             self._lanes.run()
         finally:
             self._ahead.close()
+
+    def _recording_in(self, state: State) -> Recording:
+        return Recording(self._lease, self._limits.lease_s, self._import, self._sieve, state)
 
     def _tasks(self, wanted: Sequence[str]) -> list[LaneTask]:
         """What is decided row by row beforehand, or was tried before, is written in its one order."""
@@ -168,11 +186,17 @@ class FileWriter:
         return True
 
     def _renew(self) -> None:
+        """Hold on to the import, unless that was done a moment ago."""
+        now = time.monotonic()
+        if now < self._renewed_at + _MOMENT * self._limits.lease_s:
+            return
+
         def work(transaction: Transaction) -> None:
             transaction.commit_without_waiting()  # a lease that is lost is taken again
             store.renew(transaction, self._lease, self._limits.lease_s)
 
         self._database.transact(work)
+        self._renewed_at = now
 
     def _begin_plan(self, transaction: Transaction, *, goes_on: bool) -> None:
         store.renew(transaction, self._lease, self._limits.lease_s)
@@ -209,7 +233,8 @@ class FileWriter:
     def _retry(self, model: str) -> None:
         """Try the rows of the model again that failed, chunk by chunk."""
         if self._is_skipped(model):
-            self._do(partial(self._pass_over, model))
+            over = partial(self._recording.pass_over, model=model)
+            self._do(lambda: self._database.transact(over))
             return
         self._database.transact(lambda transaction: chunk_store.pass_over(transaction, self._import, model))
         again = self._hand_again if models()[model].silo is Silo.CONTROL else self._write_again
@@ -218,19 +243,6 @@ class FileWriter:
             if chunk is None:
                 return
             self._do(partial(again, model, *chunk))
-
-    def _pass_over(self, model: str) -> RestedError | None:
-        """Nothing of it can turn out otherwise: its errors stay, and stop the import again unless they may not."""
-
-        def work(transaction: Transaction) -> RestedError | None:
-            wanted = store.renew(transaction, self._lease, self._limits.lease_s)
-            if chunk_store.untried(transaction, self._import, model) is None:
-                return None
-            chunk_store.set_all_tried(transaction, self._import, model)
-            errors = finding_store.count_errors_of(transaction, self._import.id, model)
-            return self._rested(transaction, wanted, errors)
-
-        return self._database.transact(work)
 
     def _last_ordinal(self, model: str, first: int) -> int:
         left = self._limits.handed_bytes_max if self._is_handed(model) else self._limits.bytes_max
@@ -242,12 +254,12 @@ class FileWriter:
         return self._retried(partial(self._write_prepared, own), model)
 
     def _write_prepared(self, own: OwnBatch, transaction: Transaction, *, at_once: bool) -> RestedError | None:
+        began = time.monotonic()
         chunk_store.begin_batch(transaction, self._lease)
         written = self._write_batch(transaction, own.target, own.batch, at_once=at_once)
-        span, left_out = (own.first, own.last), own.left_out
-        return self._save_chunk(
-            transaction, own.target.model, span, written.counts, written.findings, left_out=left_out
-        )
+        took_s = own.took_s + time.monotonic() - began
+        chunk = Chunk(own.target.model, own.first, own.last, written.counts, took_s=took_s)
+        return self._recording.save(transaction, chunk, written.findings, own.left_out)
 
     def _retried(self, work: Callable[..., RestedError | None], model: str) -> RestedError | None:
         rested: RestedError | None = retried(
@@ -256,28 +268,32 @@ class FileWriter:
         return rested
 
     def _hand_over(self, model: str, first: int, last: int) -> RestedError | None:
-        count, left_out, answer = self._ahead.take((model, first), partial(self._hand, model, first, last))
+        handed = self._ahead.take((model, first), partial(self._hand, model, first, last))
         barrier.reach("import.handed")
-        following = last + 1
+        answer, following = handed.answer, last + 1
         if self._asks_ahead(answer) and following <= self._rows[model]:
             ask = partial(self._hand, model, following, self._last_ordinal(model, following))
             self._ahead.begin((model, following), ask)
 
         def work(transaction: Transaction) -> RestedError | None:
+            began = time.monotonic()
             chunk_store.begin_batch(transaction, self._lease)
             chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
-            counts = answer.counts(count)
-            return self._save_chunk(transaction, model, (first, last), counts, answer.findings, left_out=left_out)
+            counts, in_ledger = answer.counts(handed.count), answer.counted is None
+            took_s = handed.took_s + time.monotonic() - began
+            chunk = Chunk(model, first, last, counts, in_ledger=in_ledger, took_s=took_s)
+            return self._recording.save(transaction, chunk, answer.findings, handed.left_out)
 
         return self._database.transact(work)
 
-    def _hand(self, model: str, first: int, last: int) -> tuple[int, list[RawRow], HandedAnswer]:
-        """How many rows were handed over, those that the filters left out, and the answer."""
+    def _hand(self, model: str, first: int, last: int) -> _Handed:
         self._renew()
+        began = time.monotonic()
         left_out: list[RawRow] = []
         runs = self._sieve.passing(model, first, last, left_out)
         rows = [row for run in runs for row in run]
-        return len(rows), left_out, self._handing.ask(model, rows) if rows else HandedAnswer((), ())
+        answer = self._handing.ask(model, rows) if rows else HandedAnswer((), ())
+        return _Handed(len(rows), left_out, answer, time.monotonic() - began)
 
     def _asks_ahead(self, answer: HandedAnswer) -> bool:
         """Whether the next batch is written in any case, as far as is known, and nothing is decided in between."""
@@ -301,7 +317,7 @@ class FileWriter:
         def work(transaction: Transaction) -> RestedError | None:
             chunk_store.begin_batch(transaction, self._lease)
             told = told_of_skipped(self._file, model, self._import.scope.takes, first, count)
-            return self._save_chunk(transaction, model, (first, last), Counts(skipped=count), told)
+            return self._recording.save(transaction, Chunk(model, first, last, Counts(skipped=count)), told)
 
         return self._database.transact(work)
 
@@ -316,7 +332,7 @@ class FileWriter:
             store.renew(transaction, self._lease, self._limits.lease_s)
             written = self._write_batch(transaction, target, batch, at_once=at_once)
             then = counts.tried_again(len(ordinals), written.counts)
-            return self._save_again(transaction, model, span, then, written.findings)
+            return self._recording.save_again(transaction, model, span, then, written.findings)
 
         return self._retried(work, model)
 
@@ -330,7 +346,7 @@ class FileWriter:
             store.renew(transaction, self._lease, self._limits.lease_s)
             chunk_store.copy_ledger(transaction, self._import.id, model, answer.rows)
             then = counts.tried_again(len(rows), answer.counts(len(rows)))
-            return self._save_again(transaction, model, span, then, answer.findings)
+            return self._recording.save_again(transaction, model, span, then, answer.findings)
 
         return self._database.transact(work)
 
@@ -344,56 +360,3 @@ class FileWriter:
         wanted = frozenset(ordinals)
         for run in self._file.rows(model, ordinals[0], ordinals[-1] - ordinals[0] + 1):
             yield from (row for row in run if row.ordinal in wanted)
-
-    def _save_chunk(
-        self,
-        transaction: Transaction,
-        model: str,
-        span: tuple[int, int],
-        counts: Counts,
-        findings: Sequence[BatchFinding],
-        *,
-        left_out: Sequence[RawRow] = (),
-    ) -> RestedError | None:
-        rows = span[1] - span[0] + 1
-        counts = replace(counts, skipped=counts.skipped + len(left_out))
-        self._sieve.note(transaction, model, left_out)
-        if span[1] == self._rows[model]:
-            findings = [*findings, *self._sieve.total(transaction, model)]
-        assert counts.total == rows, f"{model} {span}: {counts} does not sum up"
-        chunk_store.insert_chunk(transaction, self._import, model, span, counts)
-        finding_store.copy_findings(transaction, self._import.id, findings)
-        errors = count_errors(findings)
-        wanted = store.add_progress(
-            transaction, self._lease, self._limits.lease_s, done=rows, findings=len(findings), error_count=errors
-        )
-        barrier.reach("import.in_batch")
-        return self._rested(transaction, wanted, errors)
-
-    def _save_again(
-        self,
-        transaction: Transaction,
-        model: str,
-        span: tuple[int, int],
-        counts: Counts,
-        findings: Sequence[BatchFinding],
-    ) -> RestedError | None:
-        assert counts.total == span[1] - span[0] + 1, f"{model} {span}: {counts} does not sum up"
-        chunk_store.set_tried(transaction, self._import, model, span[0], counts)
-        replaced, replaced_errors = finding_store.take_failed(transaction, self._import.id, model, span)
-        finding_store.copy_findings(transaction, self._import.id, findings)
-        errors = count_errors(findings)
-        wanted = store.add_progress(
-            transaction,
-            self._lease,
-            self._limits.lease_s,
-            done=0,
-            findings=len(findings) - replaced,
-            error_count=errors - replaced_errors,
-        )
-        barrier.reach("import.in_batch")
-        return self._rested(transaction, wanted, errors)
-
-    def _rested(self, transaction: Transaction, wanted: State | None, errors: int) -> RestedError | None:
-        event = after_batch(wanted, errors, self._import.continue_on_error)
-        return None if event is None else rest(transaction, self._lease, self._import, self._state, event)

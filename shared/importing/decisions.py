@@ -121,6 +121,11 @@ class Counts:
         return type(self)(**{**added, "skipped": added["skipped"] - rows})
 
     @property
+    def standing(self) -> int:
+        """The rows that stand in the target."""
+        return self.total - self.skipped
+
+    @property
     def total(self) -> int:
         """All rows."""
         return sum(getattr(self, each.name) for each in fields(self))

@@ -1,10 +1,11 @@
 """What a region's importer hands over to control, as data: a batch of raw rows, and what became of them.
 
-The answer covers exactly the rows of the batch: each stands in `rows`, or has a finding with `skipped`.
+The answer covers exactly the rows of the batch: each stands in `rows`, or has a finding with `skipped`. Where the
+region has asked for no rows, for it has none that refer to them, those that stand are only counted.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.importing.choices import Choice
 from shared.importing.decisions import BatchFinding, Counts, LedgerRow, count_decisions
@@ -33,7 +34,8 @@ class HandedBatch:
     row only its ordinal and its JSON are handed over.
     `planned`: the batch is of a plan; `applied_plan`: the import applies the plan with this id,
     `plan_was_edited`: without some of its rows, or with `choices` for some. `own_addresses_later`: the region asks for
-    users' own addresses when the file's are written; otherwise they come with their batch.
+    users' own addresses when the file's are written; otherwise they come with their batch. `without_rows`: counts are
+    wanted, no rows.
     """
 
     import_id: int
@@ -49,6 +51,7 @@ class HandedBatch:
     plan_was_edited: bool = False
     choices: Sequence[Choice] = ()
     own_addresses_later: bool = False
+    without_rows: bool = False
 
     @property
     def permission(self) -> str:
@@ -67,15 +70,21 @@ class HandedBatch:
 
 @dataclass(frozen=True)
 class HandedAnswer:
-    """What became of a batch, by ordinal. When it `drifted` from its plan, nothing was written: see the findings."""
+    """What became of a batch, by ordinal. When it `drifted` from its plan, nothing was written: see the findings.
+
+    `counted`: the rows that stand, in place of `rows`; None when they are there, as an older control gives them always.
+    """
 
     rows: Sequence[LedgerRow]
     findings: Sequence[BatchFinding]
     drifted: bool = False
+    counted: Counts | None = None
 
     def counts(self, rows: int) -> Counts:
         """The batch's `rows` rows by what was done with them."""
-        return Counts.of(count_decisions(self.rows), rows)
+        if self.counted is None:
+            return Counts.of(count_decisions(self.rows), rows)
+        return replace(self.counted, skipped=rows - self.counted.standing)
 
 
 @dataclass(frozen=True)

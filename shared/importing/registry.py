@@ -113,6 +113,16 @@ def models() -> Mapping[str, Model]:
     return {name: _model(name, order, entries[name]) for order, name in enumerate(names)}
 
 
+@cache
+def referred_models() -> frozenset[str]:
+    """The models that rows of some model, in whichever silo, refer to.
+
+    What such rows became must be known wherever references to them are resolved. Of the others a silo that does not own
+    them needs to know nothing.
+    """
+    return frozenset(reference.model for model in models().values() for reference in model.references) & models().keys()
+
+
 def why_skipped(model: str, scope: ImportScope) -> FindingKind | None:
     """Why no row of this model is imported; None when its rows are. Not for "" (objects without a model)."""
     known = models().get(model)

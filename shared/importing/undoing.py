@@ -173,13 +173,15 @@ _REASONS: Mapping[str, str] = {
 class UndonePage:
     """What became of a page: how many rows went or returned to what they were, and those that stay.
 
-    `last` is the pk in the file up to which the span is done; `has_more` whether rows may be left behind it.
+    `last` is the pk in the file up to which the span is done; `has_more` whether rows may be left behind it. `in_all`:
+    how many rows of the model went or returned by now, in this page and all others; None when nobody noted it.
     """
 
     undone: int
     staying: Sequence[StayingRow]
     last: int
     has_more: bool
+    in_all: int | None = None
 
 
 def lookup(table: str, column: str, *, kind: WriteKind = WriteKind.KEPT_REFERRED) -> Reference:

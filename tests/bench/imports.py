@@ -158,20 +158,19 @@ def _memory_kib(stack: RunningStack, name: str) -> int:
 def _flatness(stack: RunningStack, import_id: int) -> tuple[float, str, tuple[float, float]]:
     """The worst model: last fifth over first fifth, its name, and the two times a row, medians of their batches.
 
-    A batch lasts until the next one of its model begins, for models are written side by side. So what a batch that is
-    written early waits for, the users whom members refer to, counts as its own. The last one of a model is smaller than
-    the others and left out.
+    A batch's time is that of the work on it, control's too, as the import has noted it: models are written side by
+    side, and a batch waits for what it refers to. The last one of a model is smaller than the others and left out.
     """
     rows = stack.query(
         REGION,
-        "SELECT model, last_ordinal - first_ordinal + 1, extract(epoch FROM created_at)::float8 FROM import_chunk"
+        "SELECT model, took_s / (last_ordinal - first_ordinal + 1) FROM import_chunk"
         " WHERE import_id = %s ORDER BY model, first_ordinal",
         import_id,
     )
     batches: dict[str, list[float]] = {}
-    for (model, count, began), (following, _, ended) in itertools.pairwise(rows):
+    for (model, row_s), (following, _) in itertools.pairwise(rows):
         if model == following:
-            batches.setdefault(model, []).append((ended - began) / count)
+            batches.setdefault(model, []).append(row_s)
     compared = []
     wanted = min(_BATCHES_MIN, max(map(len, batches.values()), default=1))
     for model, times in batches.items():

@@ -12,6 +12,7 @@ from control_silo.regions.usecases import number_of
 from region_silo.exports.domain import DataExport, Scope, State
 from region_silo.exports.runner import ExportRunner
 from region_silo.exports.usecases import ExportUseCases, ExportWish
+from region_silo.imports.domain import DataImport
 from region_silo.organizations.domain import Organization, OrganizationState
 from shared.exporting.files import ExportFiles
 from shared.exporting.handover import HandedRow, RowsWanted
@@ -117,11 +118,12 @@ class ExportStack:
         rows: list[Row] = json.loads(self.build(scope, **how))
         return rows
 
-    def import_all(self, rows: list[Row]) -> None:
+    def import_all(self, rows: list[Row]) -> DataImport:
         """Import rows in organization scope, and let control hear of the members."""
         found = self.imports.do_import(rows)
         assert found.state == 5, found.error
         self.imports.silos.drain()
+        return found
 
     def keep(
         self,

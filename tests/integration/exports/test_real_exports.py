@@ -31,8 +31,7 @@ _BY_RULE = {
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
 def test_every_imported_row_of_a_genuine_file_is_exported_as_the_file_has_it(stack: ExportStack, path: Path) -> None:
     rows = json.loads(path.read_text())
-    stack.import_all(rows)
-    ledger = stack.imports.all_in("region", "SELECT model, old_pk, new_pk, decision FROM import_row")
+    ledger = stack.imports.ledger(stack.import_all(rows).id)
     new = {(row["model"], row["old_pk"]): row["new_pk"] for row in ledger}
     inserted = {(row["model"], row["old_pk"]) for row in ledger if row["decision"] == 1}
     data = stack.build(Scope.ORGANIZATION)

@@ -77,12 +77,10 @@ def decisions(stack: ImportStack, plan_id: int, caller: Caller = CALLER) -> list
 
 def ledger(stack: ImportStack, import_id: int) -> dict[tuple[str, int], tuple[int, str | None]]:
     """Decision and name by model and pk in the file; slugs of organizations are left out."""
-    statement = """
-        SELECT model, old_pk, decision, CASE WHEN decision = 4 THEN suffixed END AS name
-        FROM import_row WHERE import_id = :import_id
-    """
-    rows = stack.all_in("region", statement, import_id=import_id)
-    return {(row["model"], row["old_pk"]): (row["decision"], row["name"]) for row in rows}
+    return {
+        (row["model"], row["old_pk"]): (row["decision"], row["suffixed"] if row["decision"] == 4 else None)
+        for row in stack.ledger(import_id)
+    }
 
 
 def told(stack: ImportStack, import_id: int) -> set[tuple[str, str, int, str, bool]]:

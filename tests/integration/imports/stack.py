@@ -22,6 +22,7 @@ from region_silo.imports.runner import ImportRunner, RunnerSettings
 from region_silo.imports.usecases import ImportUseCases, UploadHeader
 from region_silo.imports.writer import BatchLimits
 from shared.importing.handover import CompletedUsers, HandedAnswer, HandedBatch, UsersToComplete
+from shared.importing.registry import Silo, models
 from shared.importing.spool import Spool
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undoing import StayingRow, UndonePage
@@ -178,6 +179,17 @@ class ImportStack:
     def findings(self, import_id: int, kind: str = "") -> list[Any]:
         with acting(OPERATOR, method=METHOD):
             return [each for _, each in self.usecases.findings(import_id, kind, 0, 100_000)]
+
+    def ledger(self, import_id: int) -> list[dict[str, Any]]:
+        """What each silo's ledger has of its own rows. What the region has of control's must be the same there."""
+        statement = "SELECT * FROM import_row WHERE import_id = :import_id AND ordinal > 0 ORDER BY model, old_pk"
+        found = {silo: self.all_in(silo, statement, import_id=import_id) for silo in ("control", "region")}
+        own = [row for silo, rows in found.items() for row in rows if models()[row["model"]].silo.value == silo]
+        there = {(row["model"], row["old_pk"], row["new_pk"], row["decision"], row["suffixed"]) for row in own}
+        for row in found["region"]:
+            if models()[row["model"]].silo is Silo.CONTROL:
+                assert (row["model"], row["old_pk"], row["new_pk"], row["decision"], row["suffixed"]) in there
+        return own
 
     def kept(self, model: str, silo: str = "region") -> list[dict[str, Any]]:
         """The kept rows of a model, by import and pk in the file."""

@@ -15,7 +15,7 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 
 from region_silo.imports.domain import Scope, State
 from shared.errors import Internal, PeerUnavailable, UploadInProgress
-from shared.importing.decisions import Decision
+from shared.importing.decisions import Counts, Decision
 from shared.importing.handover import HandedBatch
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
@@ -184,6 +184,22 @@ def test_control_answers_a_region_of_an_earlier_version_row_by_row(doors: Doors)
     for each in wrong:
         with pytest.raises(Internal):
             doors.hand_over(model_import_pb.ImportBatchRequest(**request, **each))
+
+
+def test_control_only_counts_rows_for_a_region_that_wants_no_more(doors: Doors) -> None:
+    import_id = doors.stack.upload(_FILE).id
+    given = [handed_row(place, json.dumps(each).encode()) for place, each in enumerate((_ROWS[1], _ROWS[1]), 1)]
+    batch = HandedBatch(import_id, "tokens/7", _TERMS, "sentry.user", given, without_rows=True)
+    for _ in range(2):
+        answer = doors.peer().import_batch(batch)
+        assert (list(answer.rows), answer.counts(2)) == ([], Counts(inserted=1, skipped=1))
+        assert [each.kind for each in answer.findings] == ["REPEATED_PK"]
+    request: dict[str, Any] = {"import_id": import_id, "principal": "tokens/7", "scope": 2, "model": "sentry.user"}
+    objects = [row.data for row in given]
+    told = doors.hand_over(
+        model_import_pb.ImportBatchRequest(**request, ordinals=[1, 2], objects=objects, without_rows=True)
+    )
+    assert (told.HasField("columns"), told.counts.inserted) == (False, 1)
 
 
 def test_names_that_control_gives_come_with_their_rows(doors: Doors) -> None:

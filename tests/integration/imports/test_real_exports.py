@@ -68,7 +68,7 @@ def _number_apart(stack: ImportStack) -> None:
 
 def _check(stack: ImportStack, rows: list[Row], before: Before, import_id: int) -> None:
     expected = expect(rows, before, _MODELS)
-    ledger = stack.all_in("region", "SELECT * FROM import_row WHERE import_id = :import_id", import_id=import_id)
+    ledger = stack.ledger(import_id)
     decided = {(row["model"], row["old_pk"]): _DECISIONS[row["decision"]] for row in ledger}
     assert decided == expected.decisions
     new = {(row["model"], row["old_pk"]): row["new_pk"] for row in ledger}

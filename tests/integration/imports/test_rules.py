@@ -105,8 +105,7 @@ def test_addresses_merge_ignoring_case_and_a_users_own_is_written_once(stack: Im
     counts = _counts(stack, done)
     assert counts["sentry.email"] == Counts(inserted=2, merged=1)
     assert counts["sentry.useremail"] == Counts(inserted=2, skipped=2)
-    ledger = stack.all_in("region", "SELECT old_pk, new_pk FROM import_row WHERE model = 'sentry.email'")
-    new = {row["old_pk"]: row["new_pk"] for row in ledger}
+    new = {row["old_pk"]: row["new_pk"] for row in stack.ledger(done.id) if row["model"] == "sentry.email"}
     assert new[12] == new[13]
     addresses = stack.all_in(
         "control", "SELECT u.username, e.* FROM user_email e JOIN user_account u ON u.id = e.user_id"

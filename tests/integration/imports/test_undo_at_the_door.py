@@ -13,7 +13,7 @@ from siloway.region.v1 import import_service_pb2 as import_pb
 from region_silo.imports import undo_store
 from region_silo.imports.targets import TABLES, target_of
 from shared import errors
-from shared.importing.registry import ORGANIZATION, ImportScope, Silo, models
+from shared.importing.registry import ORGANIZATION, ImportScope, Silo, models, referred_models
 from shared.importing.terms import Terms
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undo_order import Phase
@@ -166,6 +166,11 @@ def test_every_column_that_may_name_an_imported_row_is_looked_at(stack: ImportSt
     """
     unguarded = {row["name"] for row in stack.all_in("region", statement)}
     assert unguarded == undo_store.LOOKED_AT | _OF_NO_IMPORTED_ROW | _BESIDE_ANOTHER.keys()
+
+
+def test_what_keeps_rows_of_control_is_about_models_that_the_regions_ledger_has() -> None:
+    of_control = {name for name, model in models().items() if model.silo is Silo.CONTROL}
+    assert {name for name in of_control if undo_store.references_to_control(name)} <= referred_models()
 
 
 def test_an_index_begins_with_each_column_by_which_references_are_found(stack: ImportStack) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared import errors
+from shared.importing.decisions import Counts
 from shared.importing.handover import HandedBatch, KnownRow
 from shared.importing.registry import ImportScope
 from shared.importing.terms import Terms
@@ -99,6 +100,26 @@ def test_rows_that_stand_are_answered_from_store_in_any_size_of_batch(stack: Imp
     assert [row.old_pk for row in narrower.rows] == [2]
     assert [each.ordinal for each in narrower.findings] == [3]
     assert len(_usernames(stack)) == 5
+
+
+def test_without_rows_the_batchs_own_rows_are_counted_in_any_size_of_batch(stack: ImportStack) -> None:
+    users = {pk: handed_row(pk, json.dumps(rows.user(pk)).encode()) for pk in range(1, 7)}
+    users[3] = handed_row(3, json.dumps({**rows.user(3), "pk": "bad"}).encode())
+    how: dict[str, Any] = {"import_id": stack.ids["us"].take(1)[0], "without_rows": True}
+
+    def counted(*ordinals: int, **more: Any) -> Counts:
+        batch = _batch(stack, [], rows=[users[each] for each in ordinals], **how, **more)
+        answer = stack.model_imports.import_batch("us", batch)
+        assert (list(answer.rows), [each.ordinal for each in answer.findings]) == ([], [3] if 3 in ordinals else [])
+        assert answer.counted == answer.counts(len(ordinals))
+        return answer.counts(len(ordinals))
+
+    assert counted(1, 2, 3, 4) == Counts(inserted=3, skipped=1)
+    assert counted(1, 2, 3, 4, 5) == Counts(inserted=4, skipped=1), "some stand, some are new"
+    assert counted(2, 3) == Counts(inserted=1, skipped=1)
+    assert counted(1, 4, filtered=True) == Counts(inserted=2), "those between are not meant"
+    assert counted(1, 3, 4, again=True) == Counts(inserted=2, skipped=1)
+    assert len(_usernames(stack)) == 4
 
 
 def test_a_batch_without_a_good_row_has_a_chunk_and_findings(stack: ImportStack) -> None:

@@ -7,6 +7,7 @@ from shared.importing.registry import (
     Silo,
     in_write_order,
     models,
+    referred_models,
     why_skipped,
 )
 
@@ -20,6 +21,13 @@ def test_every_model_stands_after_those_it_refers_to() -> None:
             model.name
         }:
             assert known[target].order < model.order, (model.name, target)
+
+
+def test_what_is_referred_to_is_known_and_what_is_not_too() -> None:
+    known = referred_models()
+    assert {"sentry.user", "sentry.organization", "sentry.userrole", "sentry.authprovider"} <= known
+    assert not known & {"sentry.email", "sentry.useremail", "sentry.useroption", "sentry.counter"}
+    assert known <= models().keys()
 
 
 def test_what_references_point_outside_is_known() -> None:

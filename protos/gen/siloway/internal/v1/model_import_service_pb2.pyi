@@ -150,6 +150,7 @@ class ImportBatchRequest(_message.Message):
     ORDINALS_FIELD_NUMBER: _builtins.int
     OBJECTS_FIELD_NUMBER: _builtins.int
     OWN_ADDRESSES_LATER_FIELD_NUMBER: _builtins.int
+    WITHOUT_ROWS_FIELD_NUMBER: _builtins.int
     import_id: _builtins.int
     """The import's id, unique in the calling region."""
     principal: _builtins.str
@@ -180,6 +181,8 @@ class ImportBatchRequest(_message.Message):
     """
     own_addresses_later: _builtins.bool
     """The region calls CompleteUsers when the file's addresses are written; otherwise users get their own with the batch."""
+    without_rows: _builtins.bool
+    """The region wants to know how many rows were written, not which: it has none that refer to them."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportBatchRequest.Row]:
         """The rows, by ordinal, as regions of an earlier version hand them over: either these, or the two columns below."""
@@ -221,10 +224,11 @@ class ImportBatchRequest(_message.Message):
         ordinals: _abc.Iterable[_builtins.int] | None = ...,
         objects: _abc.Iterable[_builtins.bytes] | None = ...,
         own_addresses_later: _builtins.bool = ...,
+        without_rows: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "choices", b"choices", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "objects", b"objects", "ordinals", b"ordinals", "overwrite_configs", b"overwrite_configs", "own_addresses_later", b"own_addresses_later", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "policy", b"policy", "principal", b"principal", "rows", b"rows", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "applied_plan", b"applied_plan", "choices", b"choices", "filtered", b"filtered", "import_id", b"import_id", "known", b"known", "merge_users", b"merge_users", "model", b"model", "objects", b"objects", "ordinals", b"ordinals", "overwrite_configs", b"overwrite_configs", "own_addresses_later", b"own_addresses_later", "plan", b"plan", "plan_was_edited", b"plan_was_edited", "policy", b"policy", "principal", b"principal", "rows", b"rows", "scope", b"scope", "without_rows", b"without_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,6 +348,38 @@ class ImportBatchResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class Counts(_message.Message):
+        """How many of the request's rows stand in the target, by what was done; the others were skipped."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        INSERTED_FIELD_NUMBER: _builtins.int
+        MERGED_FIELD_NUMBER: _builtins.int
+        OVERWRITTEN_FIELD_NUMBER: _builtins.int
+        SUFFIXED_FIELD_NUMBER: _builtins.int
+        inserted: _builtins.int
+        """New rows."""
+        merged: _builtins.int
+        """Rows that stand for those of the file, unchanged."""
+        overwritten: _builtins.int
+        """Rows that were there and got the file's values."""
+        suffixed: _builtins.int
+        """New rows, under other unique names."""
+        def __init__(
+            self,
+            *,
+            inserted: _builtins.int = ...,
+            merged: _builtins.int = ...,
+            overwritten: _builtins.int = ...,
+            suffixed: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["inserted", b"inserted", "merged", b"merged", "overwritten", b"overwritten", "suffixed", b"suffixed"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Columns(_message.Message):
         """Rows that stand in the target, field by field: as many values in each list."""
 
@@ -413,6 +449,7 @@ class ImportBatchResponse(_message.Message):
     FINDINGS_FIELD_NUMBER: _builtins.int
     DRIFTED_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
     drifted: _builtins.bool
     """The batch does not come out as its plan says: nothing of it was written, and the findings tell what differs."""
     @_builtins.property
@@ -427,6 +464,10 @@ class ImportBatchResponse(_message.Message):
     def columns(self) -> Global___ImportBatchResponse.Columns:
         """The rows, when those of the request came in columns."""
 
+    @_builtins.property
+    def counts(self) -> Global___ImportBatchResponse.Counts:
+        """How many rows that are, when the request wants no more: then neither rows nor columns are set."""
+
     def __init__(
         self,
         *,
@@ -434,10 +475,11 @@ class ImportBatchResponse(_message.Message):
         findings: _abc.Iterable[Global___ImportBatchResponse.Finding] | None = ...,
         drifted: _builtins.bool = ...,
         columns: Global___ImportBatchResponse.Columns | None = ...,
+        counts: Global___ImportBatchResponse.Counts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "counts", b"counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "drifted", b"drifted", "findings", b"findings", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "counts", b"counts", "drifted", b"drifted", "findings", b"findings", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -673,10 +715,15 @@ class UndoRowsResponse(_message.Message):
     LAST_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     STAYING_FIELD_NUMBER: _builtins.int
+    UNDONE_COUNT_FIELD_NUMBER: _builtins.int
     last: _builtins.int
     """Up to which pk it is done."""
     has_more: _builtins.bool
     """Rows may be left behind that."""
+    undone_count: _builtins.int
+    """How many rows of the model were undone by now, by this call and all before it, so a lost answer costs no count. For
+    PHASE_UNDO of a model.
+    """
     @_builtins.property
     def staying(self) -> _containers.RepeatedCompositeFieldContainer[Global___StayingRow]:
         """The rows that stay."""
@@ -687,12 +734,15 @@ class UndoRowsResponse(_message.Message):
         last: _builtins.int = ...,
         has_more: _builtins.bool = ...,
         staying: _abc.Iterable[Global___StayingRow] | None = ...,
+        undone_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_undone_count", b"_undone_count", "undone_count", b"undone_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "last", b"last", "staying", b"staying"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_undone_count", b"_undone_count", "has_more", b"has_more", "last", b"last", "staying", b"staying", "undone_count", b"undone_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__undone_count: _TypeAlias = _typing.Literal["undone_count"]  # noqa: Y015
+    _WhichOneofArgType__undone_count: _TypeAlias = _typing.Literal["_undone_count", b"_undone_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__undone_count) -> _WhichOneofReturnType__undone_count | None: ...
 
 Global___UndoRowsResponse: _TypeAlias = UndoRowsResponse  # noqa: Y015
 
