@@ -9,10 +9,8 @@ replaced, and the chunk says in the same transaction that this try has come to i
 written again.
 """
 
-import itertools
 import math
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,7 +58,7 @@ class BatchLimits:
 
     rows_max: int = 5000
     bytes_max: int = 16 << 20
-    handed_bytes_max: int = 2 << 20
+    handed_bytes_max: int = 3 << 20
     lease_s: float = 20.0
 
 
@@ -246,8 +244,7 @@ class FileWriter:
 
     def _last_ordinal(self, model: str, first: int) -> int:
         left = self._limits.handed_bytes_max if self._is_handed(model) else self._limits.bytes_max
-        totals = list(itertools.accumulate(self._file.lengths(model, first, self._limits.rows_max)))
-        return first + max(1, bisect_right(totals, left)) - 1
+        return first + self._file.count_within(model, first, self._limits.rows_max, left) - 1
 
     def _write_own(self, model: str, first: int, last: int) -> RestedError | None:
         own = self._own.batch(model, first, last)

@@ -255,6 +255,8 @@ def _stage(driver: "psycopg.Connection[Any]", target: Target, statements: Statem
     new_pks: Sequence[int | None] = batch.new_pks or [None] * len(batch.rows)
     ordinals, pks, values = zip(*batch.rows, strict=True)
     staged: Iterable[tuple[Any, ...]] = map(derive, values) if derive else values
+    if statements.places is not None:
+        staged = map(operator.itemgetter(*statements.places), staged)
     lines = map(operator.add, zip(ordinals, pks, new_pks, strict=True), staged)
     if minted:
         lines = map(operator.add, lines, zip(*minted, strict=True))

@@ -212,6 +212,15 @@ class ObjectIndex:
         pks, *others = zip(*records, strict=True)
         return Places([pk or None for pk in pks], *others)
 
+    def extent(self, model: str, first_ordinal: int, count: int) -> tuple[int, int]:
+        """How many the same rows are, and in how many bytes of the file they stand, with what stands between them."""
+        table = self._tables.get(model)
+        rows = 0 if table is None else min(count, table.rows - first_ordinal + 1)
+        if rows <= 0:
+            return 0, 0
+        first, last = (self.places(model, first_ordinal + place, 1) for place in (0, rows - 1))
+        return rows, last.offsets[0] + last.lengths[0] - first.offsets[0]
+
     def lengths(self, model: str, first_ordinal: int, count: int) -> list[int]:
         """The lengths in bytes of the same rows."""
         records = b"".join(self._raw_records(model, first_ordinal, count))

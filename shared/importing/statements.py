@@ -6,6 +6,8 @@ with the connection and are empty again after COMMIT. A COMMIT empties all of a 
 few of them: models that are kept whole share theirs.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +22,7 @@ PLANNER = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SE
 RANDOM_KEY = "replace(gen_random_uuid()::text, '-', '')"
 """SQL of a new random text of 32 hex digits."""
 
+_STAGED_COLUMN = re.compile(r'\bs\."?(\w+)')
 _HEAD = (("ordinal", "int8"), ("old_pk", "int8"), ("new_pk", "int8"))
 
 
@@ -36,12 +39,13 @@ class Warned:
 @dataclass(frozen=True)
 class Statements:
     """The texts for one target. Parameters are psycopg's, by name: import_id, now; of `met` least and greatest. `begin`
-    is several commands.
+    is several commands. `copy` takes of a row's values those at `places`, where others are read by nobody.
     """
 
     begin: str
     copy: str
     copy_types: tuple[str, ...]
+    places: tuple[int, ...] | None
     met: str
     resolve: str
     count: str
@@ -59,9 +63,11 @@ def statements_of(target: Target, *, planned: bool = False, apart: bool = False)
     `apart`, among whose pks the ledger has none of the model yet, it need not be looked for row by row.
     """
     stage, resolved = target.stage, target.resolved
-    staged = _staged(target)
-    suffixes = [each for each in target.unique if each.conflict is Conflict.SUFFIX]
     warned = _warned(target)
+    resolve = _resolve(target, warned, apart=apart)
+    fields, places = _read_fields(target, resolve)
+    staged = [*_HEAD, *fields, *_minted(target)]
+    suffixes = [each for each in target.unique if each.conflict is Conflict.SUFFIX]
     return Statements(
         begin="; ".join(
             (
@@ -73,11 +79,12 @@ def statements_of(target: Target, *, planned: bool = False, apart: bool = False)
         ),
         copy=f"COPY {stage} ({', '.join(_quoted(name) for name, _ in staged)}) FROM STDIN (FORMAT BINARY)",
         copy_types=tuple(staged_as for _, staged_as in staged),
+        places=places,
         met=(
             "SELECT EXISTS (SELECT FROM import_row WHERE import_id = %(import_id)s"
             f" AND model = '{target.model}' AND old_pk BETWEEN %(least)s AND %(greatest)s)"
         ),
-        resolve=_resolve(target, warned, apart=apart),
+        resolve=resolve,
         count=f"SELECT decision, count(*) FROM {resolved} WHERE decision IS NOT NULL GROUP BY decision",
         told=(
             "SELECT ordinal, old_pk, problem, problem_field, problem_value, told, suffixed,"
@@ -97,17 +104,32 @@ def statements_of(target: Target, *, planned: bool = False, apart: bool = False)
 
 def create_stage(target: Target) -> str:
     """The command that makes the table that a batch is copied into."""
-    staged = _staged(target) if target.packed is None else [*_HEAD, *target.packed.staged]
+    staged = [*_HEAD, *_fields(target), *_minted(target)] if target.packed is None else [*_HEAD, *target.packed.staged]
     columns = ", ".join(f"{_quoted(name)} {staged_as}" for name, staged_as in staged)
     return f"CREATE TEMPORARY TABLE IF NOT EXISTS {target.stage} ({columns}) ON COMMIT DELETE ROWS"
 
 
-def _staged(target: Target) -> list[tuple[str, str]]:
-    """The columns that a batch is copied into, with their types."""
-    fields = [(column.name, column.staged_as) for column in columns_of(target.model)]
+def _fields(target: Target) -> list[tuple[str, str]]:
+    """The columns that values are copied into, with their types."""
     if target.packed is not None:
-        fields = list(target.packed.columns)
-    return [*_HEAD, *fields, *((minted.column, "text") for minted in target.minted)]
+        return list(target.packed.columns)
+    return [(column.name, column.staged_as) for column in columns_of(target.model)]
+
+
+def _read_fields(target: Target, resolve: str) -> tuple[list[tuple[str, str]], tuple[int, ...] | None]:
+    """Those of them that resolving reads, and their places; None when all are: a model may have more fields than its
+    table takes on these terms.
+    """
+    fields = _fields(target)
+    read = frozenset(_STAGED_COLUMN.findall(resolve))
+    places = tuple(place for place, (name, _) in enumerate(fields) if name in read)
+    if target.packed is not None or len(places) in (0, 1, len(fields)):
+        return fields, None
+    return [fields[place] for place in places], places
+
+
+def _minted(target: Target) -> Iterator[tuple[str, str]]:
+    return ((minted.column, "text") for minted in target.minted)
 
 
 def _quoted(name: str) -> str:

@@ -6,6 +6,7 @@ so that no state outlives a process but the bytes. When `finish` has returned, f
 
 import itertools
 import operator
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -170,9 +171,13 @@ class UploadedFile:
         """Ordinals, pks and places of up to `count` rows without reading them: enough to tell that they are skipped."""
         return self._index.records(model, first_ordinal, count)
 
-    def lengths(self, model: str, first_ordinal: int, count: int) -> Sequence[int]:
-        """The lengths in bytes of up to `count` rows: enough to tell how many of them one batch takes."""
-        return self._index.lengths(model, first_ordinal, count)
+    def count_within(self, model: str, first_ordinal: int, rows_max: int, bytes_max: int) -> int:
+        """How many of up to `rows_max` rows come to `bytes_max` at most; one at least, unless there is none."""
+        rows, extent = self._index.extent(model, first_ordinal, rows_max)
+        if extent <= bytes_max:
+            return rows
+        totals = list(itertools.accumulate(self._index.lengths(model, first_ordinal, rows)))
+        return max(1, bisect_right(totals, bytes_max))
 
     def rows(
         self, model: str, first_ordinal: int, count: int, bytes_max: int = ROWS_BYTES_MAX

@@ -69,6 +69,10 @@ def test_rows_come_by_model_in_file_order_whatever_their_order_in_the_file(
             assert all(len(run) == 1 or sum(len(row.data) for row in run) <= bytes_max for run in runs)
             records = file.records(name, first, count)
             assert [record.pk for record in records] == [value["pk"] for _, _, value in expected]
+            within = file.count_within(name, first, count, bytes_max)
+            size = sum(record.length for record in records[:within])
+            assert size <= bytes_max or within == 1
+            assert within == len(records) or size + records[within].length > bytes_max
 
 
 def test_many_rows_of_alternating_models_keep_their_places(tmp_path: Path) -> None:
