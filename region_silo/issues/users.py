@@ -9,7 +9,7 @@ from region_silo.users.domain import Standing
 USER_OF_AUTHOR = f"""(
     SELECT member.user_id
     FROM commit_author author
-    JOIN known_user ON known_user.addresses && ARRAY[author.email]
+    JOIN known_user ON known_user.addresses && ARRAY[author.email] AND known_user.addresses <> '{{{{}}}}'
     JOIN organization_member member
         ON member.user_id = known_user.id AND member.organization_id = author.organization_id
     WHERE author.id = {{author_id}} AND author.organization_id = {{organization_id}}

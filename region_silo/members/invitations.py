@@ -32,16 +32,16 @@ _WHICH = text(
     WHERE lower(member.email) = ANY (CAST(:addresses AS text[])) AND {_OFFERED}
     """
 )
-_WHO = text(
-    """
+WHO = """
     SELECT known.id, known.version, known.state, known.addresses FROM known_user AS known
-    WHERE known.addresses && ARRAY(
+    WHERE known.addresses <> '{}' AND known.addresses && ARRAY(
         SELECT lower(member.email) FROM organization_member AS member
         WHERE member.organization_id = :organization_id AND member.user_id IS NULL AND member.email IS NOT NULL
     )
     ORDER BY known.id
     """
-)
+"""SQL of the users who are known by an address that one of an organization was invited by."""
+_WHO = text(WHO)
 _ORGANIZATIONS = f"""
     SELECT member.organization_id
     FROM organization_member AS member JOIN organization ON organization.id = member.organization_id
