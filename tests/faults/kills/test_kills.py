@@ -17,7 +17,7 @@ from shared.clock import SystemClock
 from shared.database import Database
 from tests import invariants
 from tests.faults.kills.places import PLACES, draw
-from tests.faults.stack.imports import Imports
+from tests.faults.stack.imports import WHOLE, Imports
 from tests.faults.stack.silos import FaultStack, Point
 from tests.stack import RunningStack
 
@@ -76,4 +76,4 @@ def _check_all(stack: FaultStack) -> None:
     unfinished = "SELECT id FROM data_import WHERE state <> 5 OR lease_token IS NOT NULL AND lease_until > now()"
     assert stack.running.query("us", unfinished) == []
     left = {path.suffix for path in (stack.running.folder / "spool" / "us").iterdir()}
-    assert left <= {".upload", ".index"}, "parts of files are left in the spool"
+    assert left <= WHOLE, "parts of files are left in the spool"

@@ -62,7 +62,8 @@ def handed_models(scope: str) -> int:
 
 
 # Who is killed behind the last byte leaves an empty claim, which goes with the file.
-_WHOLE = {".upload", ".index", ".lock"}
+WHOLE = frozenset({".upload", ".index", ".lock"})
+"""What may be in the spool of an import that has ended."""
 
 
 class Imports:
@@ -166,7 +167,7 @@ class Imports:
                 f"{model}: {len(found[model])} rows instead of {len(rows)}: {sorted(wrong)[:4]}"
             )
         # The whole file may stay a while, to be compared with what stands.
-        wait_until(lambda: self._spooled(import_id) <= _WHOLE, f"a part of the file of {slug} is still in the spool")
+        wait_until(lambda: self._spooled(import_id) <= WHOLE, f"a part of the file of {slug} is still in the spool")
 
     def _rows(self, import_id: int, slug: str) -> Rows:
         found = self._stack.rows("us", import_id, slug)
