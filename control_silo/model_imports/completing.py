@@ -11,11 +11,11 @@ from datetime import datetime
 from functools import partial
 
 from control_silo.model_imports import own_addresses, undo_store
+from control_silo.model_imports.granted import check_scope
 from control_silo.model_imports.plans import enter_plan
 from control_silo.regions.own_ids import check_own
 from shared import barrier
 from shared.database import Database, Transaction
-from shared.errors import ScopeMissing
 from shared.importing.handover import CompletedUsers, UsersToComplete
 
 
@@ -39,9 +39,7 @@ class CompletingUseCases:
         DeadlineExceeded between two pages: what is done by then stands. Source: spec imports.md 10.
         """
         begun = check_own("the import", wanted.import_id, region, self.number_of(region))
-        needed = wanted.terms.permission
-        if needed not in self.scopes_of(wanted.principal, begun.time):
-            raise ScopeMissing(metadata={"scope": needed, "principal": wanted.principal})
+        check_scope(self.scopes_of(wanted.principal, begun.time), wanted.terms.permission, wanted.principal)
         done = CompletedUsers(wanted.after, has_more=True)
         for _ in range(self.pages_max):
             done = self.database.transact(partial(self._page, wanted=wanted, after=done.last))

@@ -13,10 +13,11 @@ from functools import partial
 
 from control_silo.model_imports import undo_store
 from control_silo.model_imports.cleaner import RETENTION
+from control_silo.model_imports.granted import check_scope
 from control_silo.regions.own_ids import check_own
 from shared import barrier
 from shared.database import Database, Transaction
-from shared.errors import InvalidArgument, ScopeMissing, UndoTooLate
+from shared.errors import InvalidArgument, UndoTooLate
 from shared.importing import undoing
 from shared.importing.registry import USER, Silo, models
 from shared.importing.undo_handover import UndoWanted
@@ -42,9 +43,8 @@ class UndoingUseCases:
         (the ledger is not kept any more).
         """
         self._check_import(region, wanted.import_id)
-        needed = wanted.terms.permission
-        if needed not in self.scopes_of(wanted.principal, self.database.clock.now()):
-            raise ScopeMissing(metadata={"scope": needed, "principal": wanted.principal})
+        granted = self.scopes_of(wanted.principal, self.database.clock.now())
+        check_scope(granted, wanted.terms.permission, wanted.principal)
         if wanted.phase is Phase.BEGIN:
             return self.database.transact(lambda transaction: _begin(transaction, wanted))
         known = models().get(wanted.model)

@@ -13,12 +13,13 @@ from functools import partial
 from typing import Protocol
 
 from control_silo.model_imports import own_addresses, store, undo_store
+from control_silo.model_imports.granted import check_scope
 from control_silo.model_imports.plans import enter_plan
 from control_silo.model_imports.targets import target_of
 from control_silo.regions.own_ids import check_own
 from shared import barrier
 from shared.database import Database, Transaction
-from shared.errors import Aborted, InvalidArgument, ScopeMissing
+from shared.errors import Aborted, InvalidArgument
 from shared.importing.batch import Batch, Suspects, batch_of, retried, write_batch
 from shared.importing.drift import DriftedError
 from shared.importing.handover import HandedAnswer, HandedBatch
@@ -81,9 +82,7 @@ class ModelImportUseCases:
         begun = check_own("the import", batch.import_id, region, self.number_of(region))
         if batch.applied_plan is not None:
             check_own("the plan", batch.applied_plan, region, begun.region)
-        needed = batch.permission
-        if needed not in self.scopes_of(batch.principal, begun.time):
-            raise ScopeMissing(metadata={"scope": needed, "principal": batch.principal})
+        check_scope(self.scopes_of(batch.principal, begun.time), batch.permission, batch.principal)
         model = models().get(batch.model)
         if model is None or model.silo is not Silo.CONTROL or not model.in_scope(batch.terms.scope):
             raise InvalidArgument.of("model", "is no model of control that this scope takes")

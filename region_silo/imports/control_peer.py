@@ -12,6 +12,7 @@ from region_silo.slugs import reservations
 from region_silo.slugs.reservations import SlugReservations
 from shared.importing.decisions import BatchFinding, Counts, ledger_rows
 from shared.importing.handover import CompletedUsers, HandedAnswer, HandedBatch, UsersToComplete
+from shared.importing.terms import Terms
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undoing import StayingRow, UndonePage
 from shared.rpc.channel import InternalChannel
@@ -36,7 +37,7 @@ class ControlSilo:
         request = model_import_pb.ImportBatchRequest(
             import_id=batch.import_id,
             principal=batch.principal,
-            scope=model_import_pb.ImportBatchRequest.Scope.Value(f"SCOPE_{batch.terms.scope.name}"),
+            scope=_scope(batch.terms),
             merge_users=batch.terms.merge_users,
             overwrite_configs=batch.terms.overwrite_configs,
             model=batch.model,
@@ -83,7 +84,7 @@ class ControlSilo:
         request = model_import_pb.CompleteUsersRequest(
             import_id=wanted.import_id,
             principal=wanted.principal,
-            scope=model_import_pb.ImportBatchRequest.Scope.Value(f"SCOPE_{wanted.terms.scope.name}"),
+            scope=_scope(wanted.terms),
             merge_users=wanted.terms.merge_users,
             after=wanted.after,
             plan=wanted.planned,
@@ -96,7 +97,7 @@ class ControlSilo:
         request = model_import_pb.UndoRowsRequest(
             import_id=wanted.import_id,
             principal=wanted.principal,
-            scope=model_import_pb.ImportBatchRequest.Scope.Value(f"SCOPE_{wanted.terms.scope.name}"),
+            scope=_scope(wanted.terms),
             merge_users=wanted.terms.merge_users,
             phase=wanted.phase.value,  # type: ignore[arg-type]  # the numbers are the same, a test says so
             model=wanted.model,
@@ -139,6 +140,10 @@ class ControlSilo:
         """Drop the rows of a plan. Raises as import_batch."""
         request = callback_pb.ForgetPlanRequest(plan=plan)
         self._channel.invoke(self._callbacks.ForgetPlan, request, timeout_s=_TIMEOUT_S)
+
+
+def _scope(terms: Terms) -> "model_import_pb.ImportBatchRequest.Scope.ValueType":
+    return model_import_pb.ImportBatchRequest.Scope.Value(f"SCOPE_{terms.scope.name}")
 
 
 def _counts(counts: model_import_pb.ImportBatchResponse.Counts) -> Counts:

@@ -117,13 +117,14 @@ def _fields(target: Target) -> list[tuple[str, str]]:
 
 
 def _read_fields(target: Target, resolve: str) -> tuple[list[tuple[str, str]], tuple[int, ...] | None]:
-    """Those of them that resolving reads, and their places; None when all are: a model may have more fields than its
-    table takes on these terms.
+    """Those of them that resolving reads, and their places; None when all are taken: a model may have more fields than
+    its table takes on these terms.
     """
     fields = _fields(target)
     read = frozenset(_STAGED_COLUMN.findall(resolve))
     places = tuple(place for place, (name, _) in enumerate(fields) if name in read)
-    if target.packed is not None or len(places) in (0, 1, len(fields)):
+    # Fewer than two places are not worth a way of their own: an itemgetter gives no tuple of them.
+    if target.packed is not None or len(places) < 2 or len(places) == len(fields):
         return fields, None
     return [fields[place] for place in places], places
 

@@ -105,6 +105,7 @@ def test_the_region_has_no_rows_of_control_that_nothing_refers_to_and_counts_as_
     assert _of_control(stack, done.id) == {"sentry.user"}
     assert _of_control(older, before.id) == {"sentry.user", "sentry.email", "sentry.useremail", "sentry.useroption"}
     assert stack.natural_rows(done.id) == older.natural_rows(before.id)
+    assert stack.all_in("region", "SELECT model FROM import_chunk WHERE took_s <= 0 OR took_s IS NULL") == []
     assert stack.report(done.id).counts == older.report(before.id).counts
     assert (done.done_count, done.finding_count) == (before.done_count, before.finding_count)
     assert undo(older, before.id).undo.undone_count == len(_FILE) - _MERGED
