@@ -13,11 +13,10 @@ from contextvars import copy_context
 from dataclasses import dataclass
 
 from region_silo.imports.store import LeaseLostError
-from shared.importing.registry import Silo, models
+from shared.importing.registry import MEMBER, Silo, models
 
 FOLLOWING = "members follow"
 """The task behind the region's models: members follow their users, while control still writes. No model."""
-_MEMBER = "sentry.organizationmember"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def tasks_of(wanted: Sequence[str], handed: Collection[str]) -> list[LaneTask]:
 
 def following_of(wanted: Sequence[str]) -> list[LaneTask]:
     """The task that stands behind all models, where there are members."""
-    return [LaneTask(FOLLOWING, Silo.REGION, frozenset({_MEMBER}))] if _MEMBER in wanted else []
+    return [LaneTask(FOLLOWING, Silo.REGION, frozenset({MEMBER}))] if MEMBER in wanted else []
 
 
 def in_one_lane(wanted: Sequence[str]) -> list[LaneTask]:

@@ -16,11 +16,10 @@ from shared.database import Database, Transaction
 from shared.importing.decisions import BatchFinding
 from shared.importing.fields import field_reader
 from shared.importing.findings import Finding, FindingKind
-from shared.importing.registry import ORGANIZATION, USER, Silo, models
+from shared.importing.registry import MEMBER, ORGANIZATION, USER, Silo, models
 from shared.importing.upload import RawRow, UploadedFile
 
 _EMAIL = "sentry.email"
-_MEMBER = "sentry.organizationmember"
 _ROWS_A_TIME = 5000
 
 _Hold = Callable[[Callable[[Transaction], None]], None]
@@ -162,7 +161,7 @@ class Sieve:
             wanted = filter_store.wanted_of(transaction, self._import.id, ORGANIZATION, organizations)
             self._insert(transaction, USER, [(user, None) for organization, user in pairs if organization in wanted])
 
-        for rows in self._pages(_MEMBER):
+        for rows in self._pages(MEMBER):
             found = (reader.pks(row.data) for row in rows)
             hold(partial(work, pairs=[(organization, user) for organization, user in found if organization and user]))
 

@@ -29,13 +29,12 @@ from region_silo.slugs.usecases import announce_organizations
 from shared import audit, barrier
 from shared.database import Database, Transaction
 from shared.importing import undoing
-from shared.importing.registry import ORGANIZATION, Silo, models, why_skipped
+from shared.importing.registry import MEMBER, ORGANIZATION, Silo, models, why_skipped
 from shared.importing.undo_handover import UndoWanted
 from shared.importing.undo_order import Phase, Step, steps_of
 from shared.importing.undoing import Span, StayingRow
 from shared.names import organization_name
 
-_MEMBER = "sentry.organizationmember"
 _KNOWN_TO_CONTROL = frozenset(
     reference.model for model in models().values() if model.silo is Silo.CONTROL for reference in model.references
 )
@@ -217,7 +216,7 @@ class Undoer:
 
     def _before(self, transaction: Transaction, model: str, pks: Sequence[int]) -> None:
         """Tell control of what goes."""
-        if model == _MEMBER:
+        if model == MEMBER:
             for organization_id, members in undo_store.members_by_organization(transaction, pks).items():
                 mirror.announce(transaction, organization_id, members)
         if model == ORGANIZATION:

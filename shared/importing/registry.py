@@ -82,6 +82,7 @@ class Model:
 
 ORGANIZATION = "sentry.organization"
 USER = "sentry.user"
+MEMBER = "sentry.organizationmember"
 
 REMOVED_MODELS = frozenset(
     {
