@@ -140,7 +140,7 @@ class RegionClient(_Silo):
         timeout_s: float = 600.0,
         patience_s: float = 60.0,
     ) -> import_pb.DataImport:
-        """Upload an export file in chunks of 64 KiB and return the queued import, or plan.
+        """Upload an export file in chunks of 256 KiB (64 where the region takes no more); the queued import, or plan.
 
         The file is read twice, for its SHA-256 goes ahead of its bytes. `on_sent` gets the bytes sent so far. A lost
         connection is made again and the upload goes on, unless nothing more arrives for `patience_s`; so does one of

@@ -15,8 +15,9 @@ from siloway.region.v1 import import_service_pb2_grpc as import_rpc
 
 from siloway_client.refusal import Refusal, refusal_of
 
-# Regions take four times as much; but a new command must be able to upload to a region that is older than that.
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
+SMALL_CHUNK_BYTES = 64 * 1024
+"""What regions of before take at most."""
 _PASSING_CODES = {"UNAVAILABLE", "CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED"}
 _PASSING_REASONS = {"UPLOAD_IN_PROGRESS", "UPLOAD_INCOMPLETE", "UPLOAD_OFFSET_WRONG"}
 _FIRST_WAIT_S = 0.2
@@ -39,14 +40,17 @@ class Uploading:
 
     def run(self, *, was_begun: bool) -> import_pb.DataImport:
         """Send it, or what is missing of it when it `was_begun` before. Raises OSError, grpc.RpcError."""
-        arrived = None if was_begun else 0
+        arrived, chunk_bytes = None if was_begun else 0, CHUNK_BYTES
         came_on_at, wait_s = time.monotonic(), _FIRST_WAIT_S
         while True:
             try:
                 arrived = self._arrived() if arrived is None else arrived
-                return self._send(arrived)
+                return self._send(arrived, chunk_bytes)
             except grpc.RpcError as error:
                 refusal = refusal_of(error)
+                if chunk_bytes > SMALL_CHUNK_BYTES and _is_too_long(refusal):
+                    arrived, chunk_bytes = None, SMALL_CHUNK_BYTES
+                    continue
                 if not _will_pass(refusal) or time.monotonic() - came_on_at > self.patience_s:
                     raise
             time.sleep(refusal.retry_after_s or wait_s)
@@ -55,12 +59,12 @@ class Uploading:
                 came_on_at, wait_s = time.monotonic(), _FIRST_WAIT_S
             wait_s = min(wait_s * 2, _WAIT_MAX_S)
 
-    def _send(self, offset: int) -> import_pb.DataImport:
+    def _send(self, offset: int, chunk_bytes: int) -> import_pb.DataImport:
         header = import_pb.UploadImportRequest.Header()
         header.CopyFrom(self.header)
         header.offset = offset
         call = self.stub.PlanImport if self.is_plan else self.stub.UploadImport
-        return call(_parts(self.path, header, self.on_sent), timeout=self.call_s)
+        return call(_parts(self.path, header, chunk_bytes, self.on_sent), timeout=self.call_s)
 
     def _arrived_by_now(self, before: int | None) -> int | None:
         try:
@@ -96,14 +100,19 @@ def _will_pass(refusal: Refusal) -> bool:
     return refusal.code in _PASSING_CODES or refusal.reason in _PASSING_REASONS
 
 
+def _is_too_long(refusal: Refusal) -> bool:
+    """Whether a chunk had more bytes than this region takes."""
+    return refusal.reason == "INVALID_FIELD" and [path for path, _ in refusal.violations] == ["chunk"]
+
+
 def _parts(
-    path: Path, header: import_pb.UploadImportRequest.Header, on_sent: Callable[[int], None]
+    path: Path, header: import_pb.UploadImportRequest.Header, chunk_bytes: int, on_sent: Callable[[int], None]
 ) -> Iterator[import_pb.UploadImportRequest]:
     yield import_pb.UploadImportRequest(header=header)
     sent = header.offset
     with path.open("rb") as file:
         file.seek(sent)
-        while chunk := file.read(CHUNK_BYTES):
+        while chunk := file.read(chunk_bytes):
             yield import_pb.UploadImportRequest(chunk=chunk)
             sent += len(chunk)
             on_sent(sent)

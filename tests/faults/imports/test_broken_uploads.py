@@ -47,9 +47,9 @@ class _Offsets:
         self.seen: list[int] = []
         send = Uploading._send
 
-        def noted(uploading: Uploading, offset: int) -> import_pb.DataImport:
+        def noted(uploading: Uploading, offset: int, chunk_bytes: int) -> import_pb.DataImport:
             self.seen.append(offset)
-            return send(uploading, offset)
+            return send(uploading, offset, chunk_bytes)
 
         monkeypatch.setattr(Uploading, "_send", noted)
 
@@ -77,6 +77,19 @@ def test_an_upload_survives_lost_connections_and_sends_what_is_missing(
     assert len(offsets.seen) >= 3
     assert offsets.seen[0] == 0
     assert offsets.seen[-1] > 0, "it began anew"
+    assert doors.stack.all_in("region", "SELECT count(*) AS n FROM data_import") == [{"n": 1}]
+
+
+def test_a_region_that_takes_only_smaller_chunks_gets_them(
+    doors: Doors, export: Path, offsets: _Offsets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siloway_client.uploading.CHUNK_BYTES", 300 * 1024)  # no region takes as much
+    sent: list[int] = []
+    with RegionClient(f"127.0.0.1:{doors.public.port}", "importer") as client:
+        queued = client.upload_import(export, _SCOPE, on_sent=sent.append)
+    assert queued.sha256 == hashlib.sha256(export.read_bytes()).hexdigest()
+    assert offsets.seen == [0, 0]
+    assert sent[-1] - sent[-2] <= _CHUNK_BYTES
     assert doors.stack.all_in("region", "SELECT count(*) AS n FROM data_import") == [{"n": 1}]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from google.protobuf import struct_pb2
+from siloway.internal.v1 import model_import_service_pb2 as model_import_pb
 from siloway.region.v1 import import_service_pb2 as import_pb
 from siloway.region.v1 import project_service_pb2 as project_pb
 from siloway.region.v1 import release_service_pb2 as release_pb
@@ -64,6 +65,22 @@ def test_zero_bytes_elsewhere_are_fine() -> None:
     list_projects = project_pb.ListProjectsRequest(parent="organizations/1", page_size=2**21)
     assert b"\0" not in list_projects.parent.encode()
     validation.check(list_projects)
+
+
+@pytest.mark.parametrize("known", [1, 1000])
+def test_nul_in_a_text_beside_bytes_is_refused_however_many_there_are(known: int) -> None:
+    batch = model_import_pb.ImportBatchRequest(
+        import_id=1,
+        principal="users/1",
+        scope=model_import_pb.ImportBatchRequest.SCOPE_USER,
+        model="sentry.user",
+        ordinals=[1],
+        objects=[b"\0"],
+        known=[model_import_pb.ImportBatchRequest.KnownRow(model="sentry.team", old_pk=1, new_pk=2)] * known,
+    )
+    validation.check(batch)
+    batch.known[-1].model = "sentry\0team"
+    assert fields_of(batch) == [f"known[{known - 1}].model"]
 
 
 def test_ids_have_at_most_sixteen_digits() -> None:
