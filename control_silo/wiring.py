@@ -139,8 +139,8 @@ def _model_imports(parts: Parts) -> ModelImportUseCases:
     return ModelImportUseCases(
         database,
         parts.ids,
-        scopes_of=lambda principal, at: database.read(lambda transaction: scopes_of(transaction, principal, at)),
-        number_of=lambda region: database.read(lambda transaction: number_of(transaction, region)),
+        scopes_of=lambda principal, at: database.ask(lambda transaction: scopes_of(transaction, principal, at)),
+        number_of=lambda region: database.ask(lambda transaction: number_of(transaction, region)),
     )
 
 
@@ -150,8 +150,8 @@ def _model_exports(parts: Parts, keeping: Keeping) -> ModelExportUseCases:
         database,
         rights_of=lambda principal, at: [
             Right(frozenset(token.scopes), token.organization_id)
-            for token in database.read(lambda transaction: tokens_of(transaction, principal, at))
+            for token in database.ask(lambda transaction: tokens_of(transaction, principal, at))
         ],
-        number_of=lambda region: database.read(lambda transaction: number_of(transaction, region)),
+        number_of=lambda region: database.ask(lambda transaction: number_of(transaction, region)),
         keeping=keeping,
     )

@@ -120,7 +120,7 @@ class Restoration:
         if self._lock.acquire(blocking=looked_at_s is None):
             try:
                 now_s = self._clock.monotonic()
-                self._closed = self._database.read(restored_at) is not None
+                self._closed = self._database.ask(restored_at) is not None
                 self._looked_at_s = now_s
             finally:
                 self._lock.release()

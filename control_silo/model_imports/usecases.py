@@ -65,15 +65,9 @@ class ModelImportUseCases:
             return HandedAnswer((), drifted.findings, drifted=True)
 
     def _answer(self, batch: HandedBatch) -> HandedAnswer:
-        def stands(transaction: Transaction) -> tuple[int, HandedAnswer | None]:
-            covered = store.covered(transaction, batch.import_id, batch.model)
-            if covered < batch.last_ordinal:
-                return covered, None
-            return covered, store.answer(transaction, batch)
-
-        covered, answer = self.database.read(stands)
-        if answer is not None:
-            return answer
+        covered = self.database.ask(lambda transaction: store.covered(transaction, batch.import_id, batch.model))
+        if covered >= batch.last_ordinal:
+            return self.database.read(lambda transaction: store.answer(transaction, batch))
         if batch.first_ordinal > covered + 1 and not batch.filtered:
             raise InvalidArgument.of("rows", f"rows {covered + 1} to {batch.first_ordinal - 1} were not handed over")
         return self._write(batch, covered + 1)

@@ -56,7 +56,7 @@ def refuse_lost(database: Database) -> Callable[[Caller], None]:
 
     def admit(caller: Caller) -> None:
         region = caller.silo or ""
-        presence = database.read(lambda transaction: store.read(transaction, region))
+        presence = database.ask(lambda transaction: store.read(transaction, region))
         if presence is not None and presence.lost_at is not None:
             raise _refusal(region)
 
