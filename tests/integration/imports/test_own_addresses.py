@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from control_silo.model_imports import own_addresses
+from control_silo.model_imports import servicer as model_imports
 from region_silo.imports.domain import Scope, State
 from region_silo.imports.options import ImportOptions
 from region_silo.imports.runner import ImportRunner, RunnerSettings
@@ -182,6 +185,18 @@ def test_addresses_are_asked_for_through_controls_door(doors: Doors) -> None:
     assert len(_of_users(doors.stack)) == 1
     with pytest.raises(Exception, match="Internal error"):
         doors.peer("de").complete_users(UsersToComplete(done.id, "tokens/7", _TERMS, 0))
+
+
+def test_a_control_of_before_that_does_not_know_the_call_has_completed_its_users(
+    stack: ImportStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = stack.do_import([rows.user(1)])
+    older = tuple(each for each in model_imports.METHODS if not each.name.endswith("/CompleteUsers"))
+    monkeypatch.setattr(model_imports, "METHODS", older)
+    with ExitStack() as cleanup:
+        peer = Doors(stack, tmp_path, cleanup).peer()
+        answer = peer.complete_users(UsersToComplete(done.id, "tokens/7", _TERMS, 0))
+    assert (answer.last, answer.has_more) == (0, False)
 
 
 def test_a_plan_and_what_applies_it_decide_as_an_import_does(make_stack: Callable[[], ImportStack]) -> None:
