@@ -58,7 +58,7 @@ class BatchLimits:
 
     rows_max: int = 5000
     bytes_max: int = 16 << 20
-    handed_bytes_max: int = 3 << 20
+    handed_bytes_max: int = 5 << 19
     lease_s: float = 20.0
 
 
