@@ -10,7 +10,6 @@ from siloway.internal.v1 import model_import_service_pb2_grpc as model_import_rp
 from region_silo.imports.domain import SlugWish
 from region_silo.slugs import reservations
 from region_silo.slugs.reservations import SlugReservations
-from shared.errors import ServiceError, Unimplemented
 from shared.importing.decisions import BatchFinding, Counts, ledger_rows
 from shared.importing.handover import CompletedUsers, HandedAnswer, HandedBatch, UsersToComplete
 from shared.importing.terms import Terms
@@ -81,10 +80,7 @@ class ControlSilo:
         return HandedAnswer(rows, findings, drifted=response.drifted, counted=counted)
 
     def complete_users(self, wanted: UsersToComplete) -> CompletedUsers:
-        """Have users get their own addresses. Raises as import_batch, and PlanExpired.
-
-        A control of before does not know the call: its users have got theirs with their batches.
-        """
+        """Have users get their own addresses. Raises as import_batch, and PlanExpired."""
         request = model_import_pb.CompleteUsersRequest(
             import_id=wanted.import_id,
             principal=wanted.principal,
@@ -93,12 +89,7 @@ class ControlSilo:
             after=wanted.after,
             plan=wanted.planned,
         )
-        try:
-            response = self._channel.invoke(self._models.CompleteUsers, request, timeout_s=_TIMEOUT_S)
-        except ServiceError as error:
-            if error.metadata.get("peer_reason") != Unimplemented.reason:
-                raise
-            return CompletedUsers(wanted.after, has_more=False)
+        response = self._channel.invoke(self._models.CompleteUsers, request, timeout_s=_TIMEOUT_S)
         return CompletedUsers(response.last, response.has_more)
 
     def undo_rows(self, wanted: UndoWanted) -> UndonePage:

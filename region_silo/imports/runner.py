@@ -61,7 +61,7 @@ _log = structlog.get_logger("siloway.imports")
 
 _TRANSIENT = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.ABORTED})
 _FINAL = frozenset({Code.PERMISSION_DENIED, Code.UNAUTHENTICATED})
-_REGION_REFUSED = "PEER_REFUSED"
+_WAITED_FOR = frozenset({"PEER_REFUSED", "METHOD_UNKNOWN"})
 # The first one may be cut short by what was told before.
 _SLUG_WAITS = 2
 
@@ -394,6 +394,6 @@ def _rows_left(data_import: DataImport) -> bool:
 
 
 def _will_pass(error: ServiceError) -> bool:
-    """Whether waiting helps: a region that is drained or was declared lost may go on once an operator ends that."""
-    is_refused = error.metadata.get("peer_reason") == _REGION_REFUSED
-    return error.code in _TRANSIENT or isinstance(error, RegionDraining) or is_refused
+    """Whether waiting helps: operators upgrade control, and end that a region is drained or was declared lost."""
+    is_waited_for = error.metadata.get("peer_reason") in _WAITED_FOR
+    return error.code in _TRANSIENT or isinstance(error, RegionDraining) or is_waited_for

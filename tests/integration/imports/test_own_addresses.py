@@ -187,16 +187,21 @@ def test_addresses_are_asked_for_through_controls_door(doors: Doors) -> None:
         doors.peer("de").complete_users(UsersToComplete(done.id, "tokens/7", _TERMS, 0))
 
 
-def test_a_control_of_before_that_does_not_know_the_call_has_completed_its_users(
-    stack: ImportStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_import_waits_for_a_process_of_control_that_is_not_upgraded_yet(
+    stack: ImportStack, doors: Doors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = stack.do_import([rows.user(1)])
+    queued = stack.upload(json.dumps([rows.user(1)]).encode())
     older = tuple(each for each in model_imports.METHODS if not each.name.endswith("/CompleteUsers"))
     monkeypatch.setattr(model_imports, "METHODS", older)
     with ExitStack() as cleanup:
-        peer = Doors(stack, tmp_path, cleanup).peer()
-        answer = peer.complete_users(UsersToComplete(done.id, "tokens/7", _TERMS, 0))
-    assert (answer.last, answer.has_more) == (0, False)
+        runner = Doors(stack, tmp_path, cleanup).runner()
+        for _ in range(20):
+            runner.run_once()
+            stack.clock.advance(60)
+    assert stack.report(queued.id).data_import.state is State.WRITING
+    assert _of_users(stack) == set()
+    assert stack.run(queued.id, doors.runner()).state is State.SUCCEEDED
+    assert len(_of_users(stack)) == 1
 
 
 def test_a_plan_and_what_applies_it_decide_as_an_import_does(make_stack: Callable[[], ImportStack]) -> None:
