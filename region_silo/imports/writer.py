@@ -58,7 +58,7 @@ class BatchLimits:
 
     rows_max: int = 5000
     bytes_max: int = 16 << 20
-    handed_bytes_max: int = 5 << 19
+    handed_bytes_max: int = 2_560 << 10
     lease_s: float = 20.0
 
 

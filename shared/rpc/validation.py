@@ -48,7 +48,7 @@ def check(message: Any) -> None:
 
 def _texts_with_nul(message: Any) -> list[str]:
     """The paths of texts that hold one."""
-    # A copy of what is mostly bytes costs more than to look through the few texts beside them.
+    # A copy of what is mostly bytes costs more than to look through the few texts and messages beside them.
     if _has_bytes(message.DESCRIPTOR):
         few = list(islice(_texts(message, ""), _FEW))
         if len(few) < _FEW:
@@ -65,7 +65,7 @@ def _has_bytes(descriptor: Descriptor) -> bool:
 
 
 def _texts(message: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    """Each text in the message, keys too, and its path; of a key that of its value."""
+    """Each text in the message, keys too, and its path; of a key that of its value. Messages within are empty texts."""
     for field, value in message.ListFields():
         if field.type not in _WITH_TEXTS:
             continue
@@ -79,6 +79,7 @@ def _texts(message: Any, prefix: str) -> Iterator[tuple[str, str]]:
             values = [(path, value)]
         for place, one in values:
             if isinstance(one, Message):
+                yield place, ""
                 yield from _texts(one, f"{place}.")
             elif isinstance(one, str):
                 yield place, one
