@@ -17,9 +17,9 @@ from shared.importing.decisions import BatchFinding
 from shared.importing.fields import field_reader
 from shared.importing.findings import Finding, FindingKind
 from shared.importing.registry import MEMBER, ORGANIZATION, USER, Silo, models
+from shared.importing.undo_order import EMAIL
 from shared.importing.upload import RawRow, UploadedFile
 
-_EMAIL = "sentry.email"
 _ROWS_A_TIME = 5000
 
 _Hold = Callable[[Callable[[Transaction], None]], None]
@@ -38,9 +38,9 @@ class Sieve:
         options = data_import.options
         self._named: frozenset[str] = frozenset()
         if options.usernames is not None:
-            self._named = frozenset({USER, _EMAIL})
+            self._named = frozenset({USER, EMAIL})
         elif options.organization_slugs is not None:
-            self._named = frozenset({ORGANIZATION, USER, _EMAIL})
+            self._named = frozenset({ORGANIZATION, USER, EMAIL})
 
     @property
     def is_open(self) -> bool:
@@ -181,9 +181,9 @@ class Sieve:
         def work(transaction: Transaction, addresses: Sequence[_Named]) -> None:
             names = {address for _, address in addresses if address}
             known = filter_store.known_names(transaction, self._import.id, USER, names)
-            self._insert(transaction, _EMAIL, [(pk, None) for pk, address in addresses if address in known])
+            self._insert(transaction, EMAIL, [(pk, None) for pk, address in addresses if address in known])
 
-        for rows in self._pages(_EMAIL):
+        for rows in self._pages(EMAIL):
             hold(partial(work, addresses=_addresses(rows)))
 
     def _finish(self, transaction: Transaction, missing: Sequence[Finding]) -> None:
